@@ -29,6 +29,7 @@ from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document, opena
 from app.dialects.http.route_table import RouteTable
 from app.dialects.openai.chat.endpoints import chat_endpoints
 from app.dialects.openai.embeddings.endpoints import embedding_endpoints
+from app.dialects.openai.responses.background import BackgroundResponses
 from app.dialects.openai.responses.endpoints import response_endpoints
 from app.dialects.shared_paths.model_list import model_endpoints
 from app.dialects.shared_paths.unknown_routes import answer_unknown_route
@@ -52,6 +53,7 @@ def create_app(
         observer: gets the records of requests, instead of the log. worker_context: shared with other processes.
     """
     gateway = build_gateway(settings, worker_context or WorkerContext())
+    background = BackgroundResponses(gateway.responses)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,6 +61,7 @@ def create_app(
         try:
             yield
         finally:
+            await background.close()
             await gateway.close()
 
     application = FastAPI(
@@ -72,7 +75,7 @@ def create_app(
         redoc_url=None,
         telemetry=_NO_TELEMETRY,
     )
-    specs = endpoints_of(settings, gateway)
+    specs = endpoints_of(settings, gateway, background)
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
     application.include_router(browser_documents_router())
@@ -98,6 +101,7 @@ def create_app(
         proxies=gateway.proxies,
         origins=origins,
     )
+    background.serve = application.middleware_stack
     if origins:
         application.middleware_stack = allow_origins(application.middleware_stack, origins)
     application.openapi = lambda: openapi_document(application, specs)  # type: ignore[method-assign]
@@ -106,7 +110,7 @@ def create_app(
     return application
 
 
-def endpoints_of(settings: Settings, gateway: Gateway) -> list[EndpointSpec]:
+def endpoints_of(settings: Settings, gateway: Gateway, background: BackgroundResponses) -> list[EndpointSpec]:
     """Return the endpoints of all dialects."""
     executor = gateway.executor
     specs: list[EndpointSpec] = []
@@ -114,7 +118,7 @@ def endpoints_of(settings: Settings, gateway: Gateway) -> list[EndpointSpec]:
         specs += chat_endpoints(executor, prefix)
         specs += embedding_endpoints(executor, settings.embedding_model_id or "", prefix)
         specs += model_endpoints(gateway.directory, executor.planner, prefix)
-    specs += response_endpoints(executor, gateway.responses, settings.signing_secrets())
+    specs += response_endpoints(executor, gateway.responses, settings.signing_secrets(), background)
     messages = [*message_endpoints(executor), *model_endpoints(gateway.directory, executor.planner)]
     # AWS's own paths of these APIs, so that a client of AWS's only changes its host
     aliases = [*aliases_of(specs, "/openai"), *aliases_of(messages, "/anthropic")]

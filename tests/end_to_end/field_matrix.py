@@ -317,7 +317,11 @@ def _responses() -> Dialect:
         ),
         Row("`service_tier`: flex, priority", {"service_tier": "flex"}),
         Row("… scale, fast", {"service_tier": "scale"}),
-        Row("`background`", {"background": True}),
+        Row(
+            "`background`",
+            {"background": True},
+            remark="Run by the gateway, and stored. Not with `stream` or `store: false`, nor on a WebSocket.",
+        ),
         Row("`conversation`", {"conversation": "conv_1"}),
         Row("`prompt`", {"prompt": {"id": "pmpt_1"}}),
         Row(

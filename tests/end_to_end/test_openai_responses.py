@@ -1,6 +1,7 @@
 """The Responses API with OpenAI's SDK."""
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,8 @@ def test_broken_stream_ends_with_response_failed(client: openai.OpenAI) -> None:
 
 def test_unsupported_and_unknown_values_raise_errors(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.create(model=ECHO, input="x", background=True)
-    assert caught.value.param == "background"
+        client.responses.create(model=ECHO, input="x", conversation="conv_1")
+    assert caught.value.param == "conversation"
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model=ECHO, input="x", previous_response_id="resp_none")
     assert (caught.value.param, caught.value.code) == ("previous_response_id", "previous_response_not_found")
@@ -354,3 +355,72 @@ def test_conversation_is_compacted_for_its_caller(emulator_url: str) -> None:
             with pytest.raises(openai.BadRequestError) as caught:
                 eve.responses.create(model=ECHO, input=question)
             assert caught.value.param == "input[2].encrypted_content"
+
+
+def ended(client: openai.OpenAI, response_id: str) -> Any:
+    """Return a response in the background at its end."""
+    deadline = time.monotonic() + 10
+    while (response := client.responses.retrieve(response_id)).status == "in_progress":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return response
+
+
+def test_response_runs_in_the_background(client: openai.OpenAI, records: Any) -> None:
+    before = len(records.all)
+    begun = client.responses.create(model=THINKING, input="Weather?", tools=[WEATHER], background=True)
+    assert (begun.status, begun.background, begun.output) == ("in_progress", True, [])
+    response = ended(client, begun.id)
+    assert (response.id, response.status, response.background) == (begun.id, "completed", True)
+    (call,) = [item for item in response.output if item.type == "function_call"]
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    more = client.responses.create(model=THINKING, previous_response_id=begun.id, input=[result], tools=[WEATHER])
+    assert "rain" in more.output_text
+    of_it = [record for record in records.all[before:] if record.route == "/v1/responses" and record.tries]
+    assert [record.caller for record in of_it] == ["tests", "tests"]
+    with pytest.raises(openai.NotFoundError):  # it is stored once
+        client.responses.retrieve("resp_none")
+
+
+def test_failure_in_the_background_is_in_the_response(client: openai.OpenAI) -> None:
+    begun = client.responses.create(model=f"{ECHO}.denied", input="x", background=True)
+    response = ended(client, begun.id)
+    assert (response.status, response.error.code) == ("failed", "server_error")
+    assert "access" in response.error.message
+
+
+def test_response_in_the_background_is_cancelled(client: openai.OpenAI, records: Any) -> None:
+    begun = client.responses.create(model=f"{ECHO}.never", input="x", background=True)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(model=ECHO, input="y", previous_response_id=begun.id)
+    assert caught.value.param == "previous_response_id"
+    before = len(records.all)
+    assert client.responses.cancel(begun.id).status == "cancelled"
+    deadline = time.monotonic() + 5
+    while not [record for record in records.all[before:] if record.error == "caller_gone"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert client.responses.retrieve(begun.id).status == "cancelled"
+    assert client.responses.cancel(begun.id).status == "cancelled"
+
+
+def test_what_cannot_run_in_the_background_is_refused(client: openai.OpenAI) -> None:
+    for changes, param in (({"store": False}, "store"), ({"stream": True}, "stream"), ({"input": 5}, "input")):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.post("/responses", cast_to=object, body={"model": ECHO, "input": "x", "background": True, **changes})
+        assert caught.value.param == param
+    foreground = client.responses.create(model=ECHO, input="x")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.cancel(foreground.id)
+    assert caught.value.param == "response_id"
+    with pytest.raises(openai.NotFoundError):
+        client.responses.cancel("resp_none")
+
+
+def test_end_of_the_gateway_ends_responses_in_the_background(emulator_url: str, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'responses.db'}"
+    with gateway(emulator_url, responses_store=store) as url, openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as one:
+        begun = one.responses.create(model=f"{ECHO}.never", input="x", background=True)
+    with gateway(emulator_url, responses_store=store) as url, openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as other:
+        response: Any = other.responses.retrieve(begun.id)
+    assert (response.status, response.error.code) == ("failed", "overloaded")

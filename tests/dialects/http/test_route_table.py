@@ -9,13 +9,14 @@ from starlette.routing import Match, Route
 
 from app.composition.gateway import build_gateway
 from app.dialects.http.route_table import RouteTable
+from app.dialects.openai.responses.background import BackgroundResponses
 from app.main import endpoints_of
 from app.server.worker_context import WorkerContext
 from tests.servers import gateway_settings
 
 SETTINGS = gateway_settings("http://127.0.0.1:9")
 GATEWAY = build_gateway(SETTINGS, WorkerContext())
-SPECS = endpoints_of(SETTINGS, GATEWAY)
+SPECS = endpoints_of(SETTINGS, GATEWAY, BackgroundResponses(GATEWAY.responses))
 TABLE = RouteTable(SPECS, GATEWAY.ingress_limits)
 METHODS = sorted({spec.method for spec in SPECS})
 

@@ -186,19 +186,20 @@ class ResponsesAdapter:
         request = validate({**self._sent_document, **given, **changed}, ResponseRequest)
         return request, _items(sent, "input"), _items(earlier, KEPT)
 
+    def begun_response(self) -> JsonObject:
+        """Return the response as it runs in the background."""
+        return {**self._members(), "status": "in_progress", "background": True}
+
     async def empty_response(self) -> JsonObject:
         """Return a response without output, which a later request may continue."""
+        members = self._members()
+        ended = {"status": "completed", "completed_at": members["created_at"], "usage": usage_body(Usage())}
+        return await self.complete({**members, **ended})
+
+    def _members(self) -> JsonObject:
         response_id, created_at, model = self._response_head
-        members = request_members(self._sent_document)
-        made = {
-            "id": response_id,
-            "object": "response",
-            "created_at": created_at,
-            "status": "completed",
-            "model": model,
-        }
-        times = {"store": self._is_kept, "completed_at": created_at, "usage": usage_body(Usage())}
-        return await self.complete({**made, **members, **times})
+        head = {"id": response_id, "object": "response", "created_at": created_at, "model": model}
+        return {**head, **request_members(self._sent_document), "store": self._is_kept}
 
     async def complete(self, response: JsonObject) -> JsonObject:
         return await self._kept.keep(response, [*self._earlier, *self._sent])

@@ -15,7 +15,7 @@ from app.errors import InvalidRequest, UpstreamFailed
 from app.wire.documents import text_in
 from app.wire.json import JsonObject
 
-# in place of a model's name: any model may read a summary
+# instead of a model's name: any model may read a summary
 SCOPE = "compaction"
 _KINDS = frozenset({"compaction", "compaction_summary", "context_compaction"})
 _SIGNED = "oc1."

@@ -1,10 +1,14 @@
 """Keeps the last response of a WebSocket, which its next message may continue although it was not stored."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
+from app.dialects.http.dialect_adapter import DialectAdapter
 from app.storage.responses import MemoryResponses
+
+# makes the adapter of a message: of its context, its document, and `connection`
+AdapterOfMessage = Callable[..., Awaitable[DialectAdapter]]
 
 
 class ConnectionResponses(Struct, frozen=True):

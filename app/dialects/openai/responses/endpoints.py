@@ -1,6 +1,6 @@
 """The endpoints `/v1/responses`: create and count, and the responses that are stored."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 from urllib.parse import parse_qs
@@ -14,8 +14,9 @@ from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.responses.adapter import CompactionAdapter, ResponsesAdapter
+from app.dialects.openai.responses.background import BackgroundResponses
 from app.dialects.openai.responses.compaction import summary_request
-from app.dialects.openai.responses.connection_responses import ConnectionResponses
+from app.dialects.openai.responses.connection_responses import AdapterOfMessage
 from app.dialects.openai.responses.listing import page_of
 from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.dialects.openai.responses.schema_out import CompactionOut, DeletedOut, ItemsOut, ResponseOut, TokensOut
@@ -25,7 +26,6 @@ from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
 from app.storage.responses import MemoryResponses, ResponseStore
 from app.wire import json
-from app.wire.json import JsonObject
 
 DIALECT = "openai_responses"
 _EXAMPLES = {
@@ -70,28 +70,23 @@ def _unknown(response_id: str) -> NotFound:
 
 
 def response_endpoints(
-    executor: Executor, store: ResponseStore, secrets_of: Callable[[str], tuple[bytes, ...]]
+    executor: Executor,
+    store: ResponseStore,
+    secrets_of: Callable[[str], tuple[bytes, ...]],
+    background: BackgroundResponses,
 ) -> Sequence[EndpointSpec]:
-    """Return the endpoints of this dialect. secrets_of: the secrets that sign a caller's reasoning, by name."""
+    """Return the endpoints of this dialect.
+
+    Args:
+        secrets_of: the secrets that sign a caller's reasoning, by name. background: runs responses in this process.
+    """
     adapter_for = partial(ResponsesAdapter.for_request, executor.planner, store, secrets_of)
-    memory = MemoryResponses(_CONNECTION_SECONDS)
-
-    def open_websocket() -> WebSocketHandler:
-        from app.dialects.openai.responses.websocket import ResponsesWebSocket
-
-        def adapter_of_message(
-            connection: ConnectionResponses, context: RequestContext, document: JsonObject
-        ) -> Awaitable[ResponsesAdapter]:
-            return ResponsesAdapter.for_request(executor.planner, store, secrets_of, context, document, connection)
-
-        return ResponsesWebSocket.of(executor, memory, adapter_of_message)
-
     handler = DialectHandler(executor, adapter_for, count_members={"object": "response.input_tokens"})
     create = EndpointSpec(
         method="POST",
         path="/v1/responses",
         dialect=DIALECT,
-        handler=handler.handle,
+        handler=partial(background.handle, handler, adapter_for),
         render_error=render_error,
         name="create_response",
         summary="Create a response",
@@ -102,7 +97,7 @@ def response_endpoints(
         response=ResponseOut,
         responses={**EVENT_STREAM, **ERRORS},
         body_examples={"examples": _EXAMPLES},
-        websocket=open_websocket,
+        websocket=partial(_open_websocket, executor, MemoryResponses(_CONNECTION_SECONDS), adapter_for),
     )
     count = replace(
         create,
@@ -117,17 +112,37 @@ def response_endpoints(
         body_examples=None,
         websocket=None,
     )
+    cancel = replace(
+        count,
+        path=f"{_ONE}/cancel",
+        handler=background.cancel,
+        name="cancel_response",
+        summary="Cancel a response",
+        description="Cancel a response that runs in the background.",
+        request=None,
+        response=ResponseOut,
+    )
     compacting = partial(CompactionAdapter.for_request, executor.planner, store, secrets_of)
-    compact = replace(
+    compact = _compact_endpoint(count, DialectHandler(executor, compacting, summary_request))
+    return [create, _upgrade_endpoint(create), compact, *_stored_endpoints(create, store), cancel, count]
+
+
+def _open_websocket(executor: Executor, memory: MemoryResponses, adapter_for: AdapterOfMessage) -> WebSocketHandler:
+    from app.dialects.openai.responses.websocket import ResponsesWebSocket
+
+    return ResponsesWebSocket.of(executor, memory, adapter_for)
+
+
+def _compact_endpoint(count: EndpointSpec, handler: DialectHandler) -> EndpointSpec:
+    return replace(
         count,
         path="/v1/responses/compact",
-        handler=DialectHandler(executor, compacting, summary_request).handle,
+        handler=handler.handle,
         name="compact_conversation",
         summary="Compact a conversation",
         description="Have the model summarize a conversation. Sent back as input, the output stands for all of it.",
         response=CompactionOut,
     )
-    return [create, _upgrade_endpoint(create), compact, *_stored_endpoints(create, store), count]
 
 
 def _upgrade_endpoint(create: EndpointSpec) -> EndpointSpec:

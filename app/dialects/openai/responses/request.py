@@ -131,7 +131,7 @@ def _is_cut_off(item: FunctionCallItem | CustomCallItem, answered: set[str]) -> 
 def refuse(request: ResponseRequest | ResponseHead) -> None:
     """Raise InvalidRequest for what needs OpenAI's own servers, and for what OpenAI refuses here too."""
     for name, reason in (
-        ("background", "answers are not made in the background: leave it out, and stream"),
+        ("background", "works for requests of HTTP that are stored and not streamed: leave it out"),
         ("conversation", "conversations are not kept: send their items, or previous_response_id"),
         ("prompt", "stored prompts are not here: send instructions and input"),
         ("response_format", "is a field of Chat Completions: send text.format"),

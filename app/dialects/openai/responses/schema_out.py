@@ -24,7 +24,7 @@ class ResponseOut(OutputSchema):
     id: str
     object: Literal["response"]
     created_at: int
-    status: Literal["completed", "incomplete", "failed", "in_progress"]
+    status: Literal["completed", "incomplete", "failed", "in_progress", "cancelled"]
     model: str
     output: list[dict[str, Any]]
     usage: ResponseUsage | None

@@ -6,12 +6,15 @@ from typing import Any
 from msgspec import Struct
 
 from app.dialects.openai.responses.connection_responses import ConnectionResponses
-from app.errors import Overloaded
+from app.errors import InvalidRequest, Overloaded
 from app.execution.request_context import RequestContext
 from app.process.off_loop import off_loop
 from app.storage.responses import ResponseStore
 from app.wire import json
 from app.wire.json import JsonObject
+
+# the status of a response that runs in the background
+IN_PROGRESS = "in_progress"
 
 
 class CallersResponses(Struct, frozen=True):
@@ -36,9 +39,19 @@ class CallersResponses(Struct, frozen=True):
         stored = await self._get(f"response/{response_id}")
         return None if stored is None else stored["response"]
 
+    async def entry(self, response_id: str) -> Any:
+        """Return a response with its items, `{"response": …, "items": …}`, or None."""
+        return await self._get(f"response/{response_id}")
+
     async def conversation(self, response_id: str) -> list[object] | None:
-        """Return all items of the conversation up to a response, its own included; None if it is not stored."""
+        """Return all items of the conversation up to a response, its own included; None if it is not stored.
+
+        Raises:
+            InvalidRequest: it still runs in the background.
+        """
         stored = await self._get(f"response/{response_id}")
+        if stored is not None and stored["response"]["status"] == IN_PROGRESS:
+            raise InvalidRequest(f"the response {response_id!r} is still in progress", param="previous_response_id")
         return None if stored is None else stored["items"]
 
     async def input_items(self, response_id: str) -> list[JsonObject] | None:
@@ -59,7 +72,7 @@ class CallersResponses(Struct, frozen=True):
         if not is_kept and self.connection is None:
             return response
         try:
-            entries = await off_loop(self.context.caller.name, self.context.size, partial(_entries, response, items))
+            entries = await off_loop(self.context.caller.name, self.context.size, partial(entries_of, response, items))
             if self.connection is not None:
                 await self.connection.put(self.owner, entries)
             if is_kept:
@@ -89,7 +102,8 @@ class CallersResponses(Struct, frozen=True):
         return await off_loop(self.context.caller.name, len(stored), partial(json.loads, stored))
 
 
-def _entries(response: JsonObject, items: list[object]) -> dict[str, bytes]:
+def entries_of(response: JsonObject, items: list[object]) -> dict[str, bytes]:
+    """Return what is stored of a response. items: of its input."""
     entries = {f"item/{item['id']}": json.dumps(item) for item in response["output"] if isinstance(item.get("id"), str)}
     entries[f"response/{response['id']}"] = json.dumps({"response": response, "items": [*items, *response["output"]]})
     return entries

@@ -10,7 +10,6 @@ Sources:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 from msgspec import Struct
@@ -20,7 +19,7 @@ from app.dialects.http.identifiers import new_id
 from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, retry_after
 from app.dialects.openai.common.errors import type_and_code_of
 from app.dialects.openai.responses.adapter import ResponsesAdapter
-from app.dialects.openai.responses.connection_responses import ConnectionResponses
+from app.dialects.openai.responses.connection_responses import AdapterOfMessage, ConnectionResponses
 from app.errors import GatewayError, InvalidRequest
 from app.execution.executor import Executor
 from app.execution.request_context import RequestContext
@@ -29,7 +28,6 @@ from app.wire import json
 from app.wire.json import JsonObject
 from app.wire.sse import named_frame
 
-AdapterFor = Callable[[ConnectionResponses, RequestContext, JsonObject], Awaitable[ResponsesAdapter]]
 _CREATE = "response.create"
 # members of a message that its request does not have; HTTP alone streams on demand
 _OF_MESSAGES = frozenset({"type", "stream", "stream_options"})
@@ -45,18 +43,18 @@ class ResponsesWebSocket(Struct):
 
     executor: Executor
     responses: ConnectionResponses
-    adapter_for: AdapterFor
+    adapter_for: AdapterOfMessage
     owner: str = ""
 
     @classmethod
-    def of(cls, executor: Executor, memory: MemoryResponses, adapter_for: AdapterFor) -> ResponsesWebSocket:
+    def of(cls, executor: Executor, memory: MemoryResponses, adapter_for: AdapterOfMessage) -> ResponsesWebSocket:
         """Return the handler of a new connection. memory: keeps the last response of every connection."""
         return cls(executor, ConnectionResponses(memory, new_id("ws_")), adapter_for)
 
     async def handle(self, context: RequestContext) -> Answer:
         """Answer a message with a stream. Raises GatewayError."""
         self.owner = context.caller.name
-        dialect = DialectHandler(self.executor, partial(self.adapter_for, self.responses), _to_request)
+        dialect = DialectHandler(self.executor, partial(self.adapter_for, connection=self.responses), _to_request)
         adapter = await dialect.open(context)
         context.record.streamed = True
         if adapter.document.get(_GENERATE) is False and isinstance(adapter, ResponsesAdapter):
