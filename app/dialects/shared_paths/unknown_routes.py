@@ -21,6 +21,7 @@ _BEDROCK_PATHS = (
     "/prompt-routers",
     "/provisioned-model",
 )
+_MESSAGES_PATHS = ("/v1/messages", "/anthropic/")
 _PATHS_OF_V1 = ("/chat/completions", "/embeddings", "/messages", "/models", "/rerank", "/responses")
 
 
@@ -30,7 +31,7 @@ def renderer_for(path: str, authorization: str, version: str = "") -> ErrorRende
     Args:
         version: the header `anthropic-version`.
     """
-    if version or path.startswith(("/v1/messages", "/anthropic/")):
+    if version or path.startswith(_MESSAGES_PATHS):
         return anthropic_messages.render_error
     if path.startswith(_BEDROCK_PATHS) or authorization.startswith("AWS4-"):
         return bedrock.render_error

@@ -35,8 +35,8 @@ _OF_INVOKE = "bedrock-2023-05-31"
 
 def _request(path: str, body: JsonObject, model: ModelId, **members: bool) -> BedrockRequest:
     """Build a request from a body of InvokeModel. model: as it is known; mantle has no inference profiles."""
-    version, betas = body["anthropic_version"], body.get("anthropic_beta") or ()
-    sent = {name: value for name, value in body.items() if name not in ("anthropic_version", "anthropic_beta")}
+    sent = body.copy()
+    version, betas = sent.pop("anthropic_version"), sent.pop("anthropic_beta", None) or ()
     headers = [*JSON, ("anthropic-version", _VERSION if version == _OF_INVOKE else version)]
     if betas:
         headers.append(("anthropic-beta", ",".join(betas)))
