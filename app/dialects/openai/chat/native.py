@@ -58,6 +58,8 @@ class NativeChunks:
             choice.get("finish_reason") for choice in document.get("choices") or ()
         )
         # the gateway always requests the usage; callers that did not are not sent it
-        is_for_the_gateway = not document.get("choices") and "usage" in document and not self._include_usage
-        if not is_for_the_gateway:
-            yield data_frame(json.dumps({**document, "model": self._model}))
+        if "usage" in document and not self._include_usage:
+            if not document.get("choices"):
+                return
+            document = {name: value for name, value in document.items() if name != "usage"}
+        yield data_frame(json.dumps({**document, "model": self._model}))

@@ -325,6 +325,15 @@ def test_media_by_url_are_refused_where_the_surface_fetches_none(member: str) ->
     assert adapt_responses(NativeCall("m", s3), Surface.OPENAI, Capabilities()).body["input"] == s3["input"]
 
 
+@pytest.mark.parametrize("include_usage", [False, True])
+def test_only_callers_that_requested_the_usage_get_it_in_chunks(include_usage: bool) -> None:
+    said = {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}], "usage": None}
+    chunks = chat.NativeChunks("m", include_usage=include_usage)
+    text = joined(chunks.from_event, [said, {"choices": [], "usage": {"prompt_tokens": 1}}])
+    assert text.count(b"data:") == (2 if include_usage else 1)
+    assert (b'"usage":null' in text) == include_usage
+
+
 def test_chat_stream_without_a_finished_choice_fails() -> None:
     chunk = {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "x"}}]}
     chunks = chat.NativeChunks("m", include_usage=False)
