@@ -92,8 +92,10 @@ def _force_answer_tool(adapted: AdaptedRequest, definition: JsonSchemaDefinition
 
 
 def _ask(adapted: AdaptedRequest, definition: JsonSchemaDefinition) -> None:
+    described = f"{definition['description']}\n" if definition.get("description") else ""
     adapted.add_instruction(
-        "Answer with JSON only, without prose or code fence, valid against this JSON schema: " + definition["schema"]
+        f"{described}Answer with JSON only, without prose or code fence, valid against this JSON schema: "
+        + definition["schema"]
     )
     adapted.adjust("response_format")
     _drop_text_format(adapted)

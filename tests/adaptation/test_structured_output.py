@@ -209,3 +209,9 @@ def test_gpt_6_gets_strict_beside_a_schema_that_requires_all_members() -> None:
     assert optional.adjusted == ["response_format"]
     older = adapt_call(capabilities_of(parse_model_id("us.openai.gpt-5.6-sol")), outputConfig=text_format(closed))
     assert "additionalModelRequestFields" not in older.body
+
+
+def test_the_description_of_a_schema_is_part_of_an_instruction() -> None:
+    config = {"tools": [spec("t")]}
+    adapted = adapt_call(NOVA_2, outputConfig=text_format({"type": "object"}, description="A city."), toolConfig=config)
+    assert adapted.body["system"][0]["text"].startswith("A city.\nAnswer with JSON only")

@@ -107,7 +107,7 @@ def test_encrypted_reasoning_is_accepted_unchanged_and_ignored_if_tampered_with(
             part.pop("parsed", None)
     history.append({"type": "function_call_output", "call_id": first.output[-1].call_id, "output": "rain"})
     answer = client.responses.with_raw_response.create(input=history, **options)
-    assert answer.headers["x-outcrop-ignored"] == "tools[2]"
+    assert answer.headers["x-outcrop-ignored"] == "input[].id, tools[2]"
     assert "rain" in answer.parse().output_text
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(first.id)
@@ -351,7 +351,7 @@ def test_conversation_is_compacted_for_its_caller(emulator_url: str) -> None:
             counted = ada.responses.input_tokens.count(model=ECHO, input=question)
             assert counted.input_tokens > 50  # the summary is part of it
             answer = ada.responses.with_raw_response.create(model=ECHO, input=question)
-            assert "x-outcrop-ignored" not in answer.headers
+            assert answer.headers["x-outcrop-ignored"] == "input[].id"
             with pytest.raises(openai.BadRequestError) as caught:
                 eve.responses.create(model=ECHO, input=question)
             assert caught.value.param == "input[2].encrypted_content"

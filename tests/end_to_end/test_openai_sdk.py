@@ -99,12 +99,15 @@ def test_reasoning_is_accepted_with_its_signature_and_refused_if_changed(client:
             chunk.choices[0].delta.model_dump() for chunk in client.chat.completions.create(**request, stream=True)
         ]
         reasoning = "".join(delta.get("reasoning_content") or "" for delta in deltas)
+        # OpenAI's suite for gpt-oss reads the other name
+        assert "".join(delta.get("reasoning") or "" for delta in deltas) == reasoning
         blocks = [block for delta in deltas for block in delta.get("thinking_blocks") or []]
         call = next(delta["tool_calls"][0] for delta in deltas if delta.get("tool_calls"))
         call["function"]["arguments"] = '{"city":"sample"}'
     else:
         message = client.chat.completions.create(**request).choices[0].message.model_dump()
         reasoning, blocks, call = message["reasoning_content"], message["thinking_blocks"], message["tool_calls"][0]
+        assert message["reasoning"] == reasoning
     assert reasoning.startswith("The user says: 'Weather?'")
     assert blocks[0]["thinking"] == reasoning
     assert blocks[0]["signature"]

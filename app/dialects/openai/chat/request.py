@@ -54,6 +54,9 @@ def to_call(request: ChatRequest) -> ModelCall:
     _refuse(request)
     body: ConverseRequest = {"messages": []}
     ignored = [path for path, value in unknown_fields(request) if value not in _HARMLESS.get(path, (None,))]
+    if isinstance(request.response_format, JsonSchemaFormat) and request.response_format.json_schema.strict is False:
+        # a schema is always enforced
+        ignored.append("response_format.json_schema.strict")
     _add_messages(request, body, ignored)
     if inference := _inference(request):
         body["inferenceConfig"] = inference

@@ -89,7 +89,7 @@ def from_reply(reply: Reply, response_context: ChatResponseContext) -> JsonObjec
     """Return the `chat.completion` object.
 
     Content without a member in OpenAI's format is added in members that its clients accept: `reasoning_content`,
-    `thinking_blocks` (with signatures, to be sent back), `citations` (Converse's own) and `images`.
+    `reasoning`, `thinking_blocks` (with signatures, to be sent back), `citations` (Converse's own) and `images`.
 
     Raises:
         UpstreamFailed: the stop reason reports malformed output.
@@ -165,7 +165,8 @@ class _Message(Struct):
         if self.calls:
             message["tool_calls"] = self.calls
         if any(self.reasoning):
-            message["reasoning_content"] = "".join(self.reasoning)
+            # two names of one text: DeepSeek's, and that of OpenAI's gpt-oss and of vLLM
+            message["reasoning_content"] = message["reasoning"] = "".join(self.reasoning)
         if self.thinking_blocks:
             message["thinking_blocks"] = self.thinking_blocks
         if self.citations:

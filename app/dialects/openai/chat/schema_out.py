@@ -39,6 +39,7 @@ class MessageOut(OutputSchema):
     annotations: list[dict[str, Any]] = Field(default_factory=list)
     tool_calls: list[ToolCallOut] | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None
     thinking_blocks: list[dict[str, Any]] | None = None
     citations: list[dict[str, Any]] | None = None
     images: list[dict[str, Any]] | None = None

@@ -132,7 +132,8 @@ class ChunkStream:
         reasoning = self._reasoning[index]
         for member, value in piece.items():
             reasoning[member].write(value)
-        return self._delta({"reasoning_content": piece["text"]}) if piece.get("text") else b""
+        text = piece.get("text")
+        return self._delta({"reasoning_content": text, "reasoning": text}) if text else b""
 
     def _block_stop(self, index: int) -> bytes:
         call, pieces = self._calls.pop(index, None), self._reasoning.pop(index, None)

@@ -45,7 +45,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 _DEFAULTS = {"truncation": "disabled"}
 # members of items and parts of earlier responses
-_OF_ANSWERS = frozenset({"id", "status", "annotations", "logprobs", "summary"})
+# and the value of each that says nothing; the summary is what a client has read
+_OF_ANSWERS = {"id": None, "status": "completed", "annotations": None, "logprobs": None}
 
 
 def to_call(
@@ -141,11 +142,21 @@ def refuse(request: ResponseRequest | ResponseHead) -> None:
 
 
 def _ignored(request: ResponseRequest) -> Iterator[str]:
+    of_answers: dict[str, None] = {}
     for path, value in unknown_fields(request):
         name = path.rpartition(".")[2]
-        is_of_an_answer = path.startswith("input[") and name in _OF_ANSWERS
-        if value not in ([], {}, None, _DEFAULTS.get(path)) and not is_of_an_answer:
+        if value in ([], {}, None, _DEFAULTS.get(path)) or (path.startswith("input[") and name == "summary"):
+            continue
+        if not path.startswith("input[") or name not in _OF_ANSWERS:
             yield path
+        elif value != _OF_ANSWERS[name]:
+            # each item of an earlier response has them: they are named once
+            of_answers[f"input[].{name}"] = None
+    yield from of_answers
+    text_format = request.text.format if request.text is not None else None
+    if text_format is not None and text_format.type == "json_schema" and text_format.strict is False:
+        # a schema is always enforced
+        yield "text.format.strict"
     if any(wanted != SIGNED for wanted in request.include or ()):
         yield "include"
 

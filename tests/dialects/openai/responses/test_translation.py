@@ -226,7 +226,7 @@ def test_items_become_turns() -> None:
             {"role": "user", "content": [{"toolResult": {"toolUseId": "d", "content": [{"text": "after nothing"}]}}]},
         ],
     }
-    assert made.ignored == []
+    assert made.ignored == ["input[].id"]
 
 
 def test_parameters_become_inference_settings_and_intent() -> None:
@@ -724,3 +724,18 @@ def test_deeply_nested_fields_are_returned() -> None:
     tools = [{"type": "function", "name": "f", "parameters": schema}]
     response = from_reply(reply({"text": "a"}), response_context(tools=tools))
     assert response["tools"] == [{**tools[0], "description": None, "strict": None}]
+
+
+def test_members_of_earlier_answers_without_effect_are_named_once() -> None:
+    part = {"type": "output_text", "text": "a", "annotations": [{"type": "url_citation"}], "logprobs": [{"token": "a"}]}
+    answer: Any = {"type": "message", "id": "m", "role": "assistant", "status": "incomplete", "content": [part]}
+    made = call(input=[{"role": "user", "content": "x"}, answer, answer, {"role": "user", "content": "y"}])
+    assert sorted(made.ignored) == ["input[].annotations", "input[].id", "input[].logprobs", "input[].status"]
+    plain = {**answer, "status": "completed", "id": None, "content": [{**part, "annotations": [], "logprobs": []}]}
+    assert call(input=[{"role": "user", "content": "x"}, plain, {"role": "user", "content": "y"}]).ignored == []
+
+
+def test_a_schema_that_need_not_be_followed_is_followed_and_named() -> None:
+    wanted = {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": False}
+    assert call(text={"format": wanted}).ignored == ["text.format.strict"]
+    assert call(text={"format": {**wanted, "strict": True}}).ignored == []
