@@ -239,6 +239,7 @@ usage = Table(
     Column("cache_write_1h_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("cost_nano", BigInteger, nullable=False),
+    # of the cost, what was an estimate when it was posted
     Column("estimated_nano", BigInteger, nullable=False),
     Column("unpriced_requests", BigInteger, nullable=False),
 )

@@ -226,9 +226,12 @@ async def test_shadow_rules_refuse_nothing(call_limits: tuple[Database, CallLimi
     assert client.transactions.book.of(f"budget/{rules[0].id}/2026-11").spent == 4_500
 
 
-async def test_a_call_without_limits_needs_no_database() -> None:
-    calls = CallLimits(LeaseClient.__new__(LeaseClient))
+async def test_a_call_without_limits_needs_no_transaction(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    _, calls, client = call_limits
     calls.release(await calls.hold(subject(), "m", BOUNDS, None))
+    assert client.transactions.book.holdings == {}
 
 
 @pytest.mark.parametrize("fail_open", [False, True])
@@ -241,10 +244,12 @@ async def test_without_the_database_calls_are_refused_unless_they_may_pass(
         raise LeasesUnavailable
 
     monkeypatch.setattr(client, "acquire", unavailable)
-    calls = CallLimits(client, fail_open=fail_open)
-    rule = limit("requests_per_minute", 1)
+    calls = CallLimits(client, fail_open=fail_open, wall=lambda: NOON)
+    rule = budget()
     if fail_open:
-        calls.settle(await calls.hold(subject(rule), "m", BOUNDS, 1), 1, 1)
+        calls.settle(await calls.hold(subject(rule), "m", BOUNDS, 5_000), 4_000, 1)
+        holding = client.transactions.book.of(f"budget/{rule.id}/2026-11")
+        assert (holding.held, holding.spent, holding.idle) == (0, 4_000, -4_000)
     else:
         with pytest.raises(Overloaded, match="spend limit unavailable"):
             await calls.hold(subject(rule), "m", BOUNDS, 1)

@@ -77,7 +77,7 @@ class CallLimits:
                 f"the price of {model} is not known, so a call cannot be held against a budget", is_final=True
             )
         if not needs.held:
-            return Hold(needs, None, "", model, worst_nano or 0)
+            return Hold(needs, None, self._client.transactions.replica, model, worst_nano or 0)
         book: LeaseBook | Refused | None = self._client.take(needs.held)
         if book is None:
             try:
@@ -119,6 +119,11 @@ class CallLimits:
         if hold.book is not None:
             held = {key: amount for key, amount in hold.needs.held.items() if key not in hold.needs.requests}
             self._client.settle(hold.book, held, used)
+        elif hold.replica == self._client.transactions.replica:
+            # it holds nothing, and what it cost is a debt that the next lease covers
+            money = dict.fromkeys(hold.needs.money, 0)
+            self._client.transactions.refs.update({key: hold.needs.refs[key] for key in money})
+            self._client.settle(self._client.transactions.book, money, used)
 
 
 def _refusal(needs: Needs, refused: Refused, moment: datetime) -> RateLimited:

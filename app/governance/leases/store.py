@@ -234,13 +234,22 @@ class LeaseStore:
             return (await connection.execute(query)).scalars().all()
 
 
+async def hold_replica(connection: AsyncConnection, replica: str) -> tuple[int, str]:
+    """Lock the row of a replica. Returns the time of the database, in microseconds, and the replica's state."""
+    now = _clock(connection)
+    is_it = replicas.c.id == replica
+    statement = update(replicas).where(is_it).values(state=replicas.c.state).returning(now, replicas.c.state)
+    moment, state = (await connection.execute(statement)).one()
+    return int(moment), state
+
+
 async def end(
-    connection: AsyncConnection, replica: str, state: str, *, only_expired: bool = False
+    connection: AsyncConnection, replica: str, state: str, *, keys: Collection[str] = (), only_expired: bool = False
 ) -> LockedRows | None:
     """Mark a replica `lost` or `closed`, and lock its leases. Returns None if another did so before.
 
     Args:
-        only_expired: only if its leases have ended.
+        keys: of more balances to lock. only_expired: only if its leases have ended.
     """
     now = _clock(connection)
     is_it = (replicas.c.id == replica) & (replicas.c.state.in_(("live",) if state == "lost" else ("live", "lost")))
@@ -251,7 +260,7 @@ async def end(
     if moment is None:
         return None
     held = await connection.execute(select(leases.c.balance_key).where(leases.c.replica_id == replica))
-    return await lock(connection, replica, int(moment), held.scalars().all())
+    return await lock(connection, replica, int(moment), {*held.scalars(), *keys})
 
 
 def _insert(connection: AsyncConnection, table: Any) -> Any:

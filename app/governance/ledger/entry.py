@@ -1,0 +1,85 @@
+"""An entry of the ledger, and its form in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct, field, structs
+
+from app.storage.records import now
+from app.wire.json import JsonObject
+
+Phase = Literal["hold", "settle", "adjust"]
+COUNTS = (
+    "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
+    "reasoning_tokens",
+)  # fmt: skip
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One phase of an attempt. It holds no content.
+
+    replica_id: whose leases are charged. number: of the corrections of one attempt.
+    cost_nano: None if the price is not known.
+    charged_to: nano-dollars by the keys of balances; in the phase `hold`, what is held.
+    """
+
+    attempt_id: str
+    phase: Phase
+    number: int = 0
+    at: datetime = field(default_factory=now)
+    replica_id: str
+    request_id: str = ""
+    team_id: str = ""
+    key_id: str = ""
+    user: str = ""
+    labels: Mapping[str, str] = {}
+    model_asked: str = ""
+    model_served: str = ""
+    location: str = ""
+    tier: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nano: int | None = None
+    price_version: str = ""
+    outcome: str = ""
+    is_estimated: bool = False
+    charged_to: Mapping[str, int] = {}
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """What is unique in the ledger."""
+        return self.attempt_id, self.phase, self.number
+
+    def to_line(self) -> JsonObject:
+        """Return the line of the journal."""
+        return {**structs.asdict(self), "at": self.at.isoformat()}
+
+    @classmethod
+    def from_line(cls, line: JsonObject) -> Entry:
+        """Read a line of the journal, without members that this version does not know.
+
+        Raises:
+            LookupError, TypeError or ValueError: it is malformed.
+        """
+        known: dict[str, Any] = {name: line[name] for name in cls.__struct_fields__ if name in line}
+        return cls(**{**known, "at": datetime.fromisoformat(line["at"])})
+
+    def at_what_was_held(self) -> Entry:
+        """Return the settlement of an attempt whose outcome nobody knows: at most what it held was billed."""
+        cost = max(self.charged_to.values(), default=0)
+        return structs.replace(self, phase="settle", cost_nano=cost, outcome="lost", is_estimated=True)
+
+    def correction_of(self, estimate: Entry) -> Entry:
+        """Return the correction that turns an estimated settlement into this one."""
+        counts = {name: getattr(self, name) - getattr(estimate, name) for name in COUNTS}
+        keys = {**self.charged_to, **estimate.charged_to}
+        charges = {key: self.charged_to.get(key, 0) - estimate.charged_to.get(key, 0) for key in keys}
+        cost = (self.cost_nano or 0) - (estimate.cost_nano or 0)
+        return structs.replace(self, phase="adjust", number=1, cost_nano=cost, charged_to=charges, **counts)

@@ -1,0 +1,183 @@
+"""The journal: a line for each admission and each settlement, in files that outlive the process.
+
+A line is in the file when `write` returns, so it survives the process. It survives the machine once `sync` has run. A
+process locks its journal as long as it lives: one that can be locked is that of a process that has ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from msgspec import Struct, field
+
+from app.governance.ledger.entry import Entry
+from app.storage.records import new_id
+from app.wire import json
+
+_log = logging.getLogger(__name__)
+
+_SEGMENT_BYTES = 8_000_000
+_PREFIX = "journal-"
+
+
+class JournalFull(Exception):
+    """The journal cannot be written: the disk is full, or was removed."""
+
+
+class _Segment(Struct):
+    """A file of a journal. attempts: those that it has lines of, and that are not in the database."""
+
+    path: Path
+    descriptor: int
+    size: int = 0
+    attempts: set[str] = field(default_factory=set)
+
+
+class Journal:
+    """The journal of this process.
+
+    Raises:
+        JournalFull: it cannot be created.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._name = folder, new_id()
+        self._lock_path = folder / f"{_PREFIX}{self._name}.lock"
+        self._number = 0
+        self._is_torn = False
+        self._replica = ""
+        try:
+            self._lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._segments = [self._open_segment()]
+        except OSError as error:
+            raise JournalFull(f"{folder}: {error.strerror}") from None
+
+    def note_replica(self, replica: str) -> None:
+        """Write which replica this process is, so that its leases are returned even if it has no attempts."""
+        self._replica = replica
+        self._append({"replica": replica}, None)
+
+    def write(self, entry: Entry) -> None:
+        """Write a line. Raises JournalFull: it is not written."""
+        self._append(entry.to_line(), entry.attempt_id)
+
+    def forget(self, attempts: Collection[str]) -> None:
+        """Drop attempts whose settlement is in the database; a file without others is deleted."""
+        for segment in self._segments:
+            segment.attempts.difference_update(attempts)
+        current = self._segments[-1]
+        for segment in self._segments[:-1]:
+            if not segment.attempts:
+                self._delete(segment)
+        self._segments = [each for each in self._segments if each.attempts or each is current]
+
+    def sync(self) -> None:
+        """Wait until the lines are on the disk. Blocks."""
+        os.fsync(self._segments[-1].descriptor)
+
+    def close(self, *, delete: bool) -> None:
+        """Close the files. delete: nothing has to be replayed."""
+        for segment in self._segments:
+            if delete:
+                self._delete(segment)
+            else:
+                os.close(segment.descriptor)
+        if delete:
+            self._lock_path.unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def _append(self, line: object, attempt: str | None) -> None:
+        current = self._segments[-1]
+        data = json.dumps(line) + b"\n"
+        if self._is_torn:
+            data = b"\n" + data
+        try:
+            if current.size > _SEGMENT_BYTES:
+                current = self._open_segment()
+                self._segments.append(current)
+                self.note_replica(self._replica)
+            written = os.write(current.descriptor, data)
+        except OSError as error:
+            raise JournalFull(f"{current.path}: {error.strerror}") from None
+        current.size += written
+        self._is_torn = written < len(data)
+        if self._is_torn:
+            raise JournalFull(f"{current.path}: the disk is full")
+        if attempt is not None:
+            current.attempts.add(attempt)
+
+    def _open_segment(self) -> _Segment:
+        self._number += 1
+        path = self._folder / f"{_PREFIX}{self._name}.{self._number:06}.jsonl"
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        return _Segment(path, os.open(path, flags, 0o600))
+
+    def _delete(self, segment: _Segment) -> None:
+        os.close(segment.descriptor)
+        segment.path.unlink(missing_ok=True)
+
+
+class EndedJournal(Struct):
+    """The journal of a process that has ended. It is locked until it is closed.
+
+    replicas: that the process was. holds, settlements: by attempt.
+    """
+
+    lock: int
+    paths: list[Path]
+    replicas: list[str] = field(default_factory=list)
+    holds: dict[str, Entry] = field(default_factory=dict)
+    settlements: dict[str, Entry] = field(default_factory=dict)
+
+    def entries(self) -> list[Entry]:
+        """Return the settlements, and for attempts without one what they held."""
+        lost = [hold.at_what_was_held() for attempt, hold in self.holds.items() if attempt not in self.settlements]
+        return [*self.settlements.values(), *lost]
+
+    def close(self, *, delete: bool) -> None:
+        """Unlock it. delete: all of it is in the database."""
+        if delete:
+            for path in self.paths:
+                path.unlink(missing_ok=True)
+        os.close(self.lock)
+
+
+def ended_journals(folder: Path) -> Iterator[EndedJournal]:
+    """Read the journals of processes that have ended, each locked for the caller, who closes it."""
+    for lock_path in sorted(folder.glob(f"{_PREFIX}*.lock")):
+        try:
+            lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        segments = sorted(folder.glob(f"{lock_path.stem}.*.jsonl"))
+        journal = EndedJournal(lock, [*segments, lock_path])
+        for segment in segments:
+            _read(segment, journal)
+        yield journal
+
+
+def _read(path: Path, journal: EndedJournal) -> None:
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            document = json.loads(line)
+            if "replica" in document:
+                journal.replicas.append(document["replica"])
+                continue
+            entry = Entry.from_line(document)
+        except (json.JsonError, LookupError, TypeError, ValueError):
+            # a process that is killed while it writes leaves a part of a line
+            _log.warning("a line of the journal is malformed", extra={"fields": {"file": path.name, "line": number}})
+            continue
+        (journal.holds if entry.phase == "hold" else journal.settlements)[entry.attempt_id] = entry

@@ -1,0 +1,178 @@
+"""Posts entries to the database: only those that are new there change balances and sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import structs
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.governance.leases.store import BalanceRef, LockedRows, end, hold_replica, lock, write
+from app.governance.ledger.entry import COUNTS, Entry
+from app.storage.database import Database
+from app.storage.tables import leases, ledger, usage
+from app.wire import json
+
+
+class MissingBalances(Exception):
+    """Entries are charged to balances that do not exist: their calls were let through without the database."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__(*keys)
+        self.refs = [BalanceRef(key, "budget", key.split("/")[1]) for key in keys]
+
+
+_SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
+_IDENTITY = ("attempt_id", "phase", "number")
+_GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
+_MAX_BATCH = 200
+
+
+def charges_of(entries: Iterable[Entry]) -> dict[str, int]:
+    """Return the sums that entries charge, by balance. What is held is not charged."""
+    sums: dict[str, int] = {}
+    for entry in entries:
+        if entry.phase != "hold":
+            for key, amount in entry.charged_to.items():
+                sums[key] = sums.get(key, 0) + amount
+    return sums
+
+
+async def post(connection: AsyncConnection, rows: LockedRows, entries: Sequence[Entry]) -> None:
+    """Insert entries of one replica, and charge those that are new to its leases.
+
+    A settlement of an attempt that was estimated becomes a correction.
+
+    Args:
+        rows: with the balances that the entries are charged to. The caller writes them.
+    """
+    new = await _insert(connection, entries)
+    known = [each for each in entries if each.identity not in new and each.phase == "settle" and not each.is_estimated]
+    posted = [each for each in entries if each.identity in new]
+    if known:
+        corrections = await _corrections(connection, known)
+        new = await _insert(connection, corrections)
+        posted += [each for each in corrections if each.identity in new]
+    for key, amount in charges_of(posted).items():
+        rows.leases[key].post(rows.balances[key], amount, rows.now_ns)
+    await _add_usage(connection, [each for each in posted if each.phase != "hold"])
+
+
+async def lock_charged(connection: AsyncConnection, replica: str, now_us: int, entries: Sequence[Entry]) -> LockedRows:
+    """Lock the balances that entries are charged to.
+
+    Raises:
+        MissingBalances: some do not exist yet.
+    """
+    keys = charges_of(entries).keys()
+    rows = await lock(connection, replica, now_us, keys)
+    if missing := sorted(keys - rows.balances.keys()):
+        raise MissingBalances(missing)
+    return rows
+
+
+async def post_for_ended(database: Database, replica: str, entries: Sequence[Entry]) -> None:
+    """Post entries of a replica that has ended."""
+    for start in range(0, len(entries), _MAX_BATCH):
+        batch = entries[start : start + _MAX_BATCH]
+        async with database.begin() as connection:
+            now_us, state = await hold_replica(connection, replica)
+            rows = await lock_charged(connection, replica, now_us, batch)
+            if state != "live":
+                # a lease of which nothing is left has no row that says so
+                for lease in rows.leases.values():
+                    lease.is_charged = True
+            await post(connection, rows, batch)
+            await write(connection, rows)
+
+
+async def close_replica(database: Database, replica: str) -> None:
+    """Return the leases of a replica that has ended, after its entries were posted. Rates count as used."""
+    async with database.begin() as connection:
+        rows = await end(connection, replica, "closed")
+        if rows is None:
+            return
+        for key, lease in rows.leases.items():
+            if rows.balances[key].kind == "rate":
+                lease.charge(rows.balances[key], rows.now_ns)
+            lease.give_back(rows.balances[key], lease.amount)
+        await write(connection, rows)
+
+
+async def take_leases(database: Database, replica: str) -> bool:
+    """Mark a replica as lost whose leases have ended. Returns False if it renewed them meanwhile.
+
+    Its attempts that are open in the ledger are settled at what they held, and the rest of its leases is charged.
+    """
+    async with database.begin() as connection:
+        held = await connection.execute(select(leases.c.balance_key).where(leases.c.replica_id == replica))
+        entries = [each.at_what_was_held() for each in await _open_attempts(connection, replica)]
+        keys = {*held.scalars(), *charges_of(entries)}
+        rows = await end(connection, replica, "lost", keys=keys, only_expired=True)
+        if rows is None:
+            return False
+        await post(connection, rows, entries)
+        for key, lease in rows.leases.items():
+            lease.charge(rows.balances[key], rows.now_ns)
+        await write(connection, rows)
+    return True
+
+
+async def _open_attempts(connection: AsyncConnection, replica: str) -> list[Entry]:
+    settled = select(ledger.c.attempt_id).where(ledger.c.replica_id == replica, ledger.c.phase == "settle")
+    is_open = (ledger.c.phase == "hold") & ledger.c.attempt_id.not_in(settled)
+    found = await connection.execute(select(ledger).where(ledger.c.replica_id == replica, is_open))
+    return [Entry(**row._mapping) for row in found]
+
+
+async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> set[tuple[str, str, int]]:
+    """Insert entries; returns the identities of those that are new."""
+    if not entries:
+        return set()
+    insert = _dialect(connection).insert(ledger).on_conflict_do_nothing(index_elements=_IDENTITY)
+    statement = insert.returning(*[ledger.c[name] for name in _IDENTITY])
+    unique = {each.identity: structs.asdict(each) for each in entries}
+    returned = await connection.execute(statement, [*unique.values()])
+    return {(row.attempt_id, row.phase, row.number) for row in returned}
+
+
+async def _corrections(connection: AsyncConnection, entries: Sequence[Entry]) -> list[Entry]:
+    by_attempt = {each.attempt_id: each for each in entries}
+    is_estimate = ledger.c.attempt_id.in_(by_attempt) & (ledger.c.phase == "settle") & ledger.c.is_estimated
+    found = await connection.execute(select(ledger).where(is_estimate))
+    return [by_attempt[row.attempt_id].correction_of(Entry(**row._mapping)) for row in found]
+
+
+async def _add_usage(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
+    sums: dict[tuple[Any, ...], dict[str, int]] = {}
+    for entry in entries:
+        for interval, start in (("hour", _hour(entry.at)), ("day", _hour(entry.at).replace(hour=0))):
+            labels = json.dumps(dict(sorted(entry.labels.items()))).decode()
+            group = (interval, start, entry.team_id, entry.key_id, entry.user, entry.model_served, labels)
+            row = sums.setdefault(group, dict.fromkeys(_SUMS, 0))
+            for name in COUNTS:
+                row[name] += getattr(entry, name)
+            is_settlement = entry.phase == "settle"
+            row["requests"] += is_settlement
+            row["cost_nano"] += entry.cost_nano or 0
+            row["estimated_nano"] += (entry.cost_nano or 0) if entry.is_estimated else 0
+            row["unpriced_requests"] += is_settlement and entry.cost_nano is None
+    if not sums:
+        return
+    insert = _dialect(connection).insert(usage)
+    added = {name: usage.c[name] + insert.excluded[name] for name in _SUMS}
+    statement = insert.on_conflict_do_update(index_elements=_GROUP, set_=added)
+    rows = [dict(zip(_GROUP, group, strict=True)) | sums[group] for group in sorted(sums)]
+    await connection.execute(statement, rows)
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _dialect(connection: AsyncConnection) -> Any:
+    return sqlite if connection.dialect.name == "sqlite" else postgresql

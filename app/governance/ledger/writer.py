@@ -1,0 +1,199 @@
+"""Writes entries to the journal at once and to the database in batches, and replays journals of ended processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from app.errors import Overloaded
+from app.governance.leases.client import LeaseClient
+from app.governance.leases.store import LeaseStore, NotLive, renew, write
+from app.governance.ledger.entry import Entry
+from app.governance.ledger.journal import EndedJournal, Journal, JournalFull, ended_journals
+from app.governance.ledger.posting import (
+    MissingBalances,
+    charges_of,
+    close_replica,
+    lock_charged,
+    post,
+    post_for_ended,
+)
+from app.storage.database import DatabaseDown
+
+_log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 0.2
+_MAX_BATCH = 100
+_CLOSE_SECONDS = 5.0
+
+
+class LedgerWriter:
+    """The ledger of this process.
+
+    Args:
+        client: the leases that entries are charged to; started. folder: of the journals.
+
+    Raises:
+        JournalFull: the journal cannot be created.
+    """
+
+    def __init__(self, client: LeaseClient, folder: Path) -> None:
+        self._client = client
+        self._transactions = client.transactions
+        self._store = LeaseStore(client.transactions.database)
+        self._folder = folder
+        self._journal = Journal(folder)
+        self._journal.note_replica(self._transactions.replica)
+        self._transactions.on_lost = self._note_former
+        # replicas that this process was, and that were marked lost
+        self._former: set[str] = set()
+        # admitted and not settled, by attempt; the time of the admission
+        self._open: dict[str, tuple[Entry, float]] = {}
+        self._unposted_holds: dict[str, Entry] = {}
+        self._settled: list[Entry] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Replay the journals of processes that have ended, and begin to post. Raises DatabaseDown."""
+        await self.replay()
+        self._task = asyncio.create_task(self._run(), name="ledger")
+
+    async def close(self) -> bool:
+        """Post what is left; returns False if that failed, and the journal has to be replayed."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                while self._settled or (self._former and not self._open):
+                    with contextlib.suppress(DatabaseDown, NotLive):
+                        await self.post_batch()
+        is_posted = not (self._settled or self._open or self._former)
+        self._journal.close(delete=is_posted)
+        return is_posted
+
+    def admit(self, entry: Entry) -> None:
+        """Write an attempt's hold to the journal, before it is sent.
+
+        Raises:
+            Overloaded: the journal cannot be written, so that the attempt could be lost.
+        """
+        try:
+            self._journal.write(entry)
+        except JournalFull as error:
+            _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
+            raise Overloaded("the gateway cannot record calls now", detail="journal") from None
+        self._open[entry.attempt_id] = entry, time.monotonic()
+
+    def settle(self, entry: Entry) -> None:
+        """Write an attempt's settlement to the journal, before its answer ends. It is posted later."""
+        try:
+            self._journal.write(entry)
+        except JournalFull as error:
+            # the database gets it all the same, and if this process ends before that, what was held is charged
+            _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
+        self._open.pop(entry.attempt_id, None)
+        self._unposted_holds.pop(entry.attempt_id, None)
+        self._settled.append(entry)
+
+    async def post_batch(self) -> None:
+        """Post the next settlements, and the holds of attempts that run for a while.
+
+        Raises:
+            DatabaseDown: it has to be repeated. NotLive: this process is another replica now.
+        """
+        self._note_long_attempts()
+        batch = self._settled[:_MAX_BATCH]
+        holds = [*self._unposted_holds.values()][:_MAX_BATCH]
+        own, of_others = self._transactions.replica, [each for each in batch if not self._is_own(each)]
+        entries = [each for each in [*batch, *holds] if each.replica_id == own]
+        if entries:
+            await self._with_balances(entries, own)
+        for replica in {each.replica_id for each in of_others}:
+            # this process was another replica when it admitted these
+            await self._post_for_ended(replica, [each for each in of_others if each.replica_id == replica])
+        del self._settled[: len(batch)]
+        for hold in holds:
+            self._unposted_holds.pop(hold.attempt_id, None)
+        self._journal.forget([each.attempt_id for each in batch])
+        await self._close_former()
+
+    async def replay(self) -> None:
+        """Post the journals of processes that have ended, and return their leases. Raises DatabaseDown."""
+        for journal in await asyncio.to_thread(lambda: list(ended_journals(self._folder))):
+            is_done = False
+            try:
+                await self._replay(journal)
+                is_done = True
+            finally:
+                journal.close(delete=is_done)
+
+    async def _replay(self, journal: EndedJournal) -> None:
+        entries = journal.entries()
+        for replica in dict.fromkeys([*journal.replicas, *[each.replica_id for each in entries]]):
+            of_replica = [each for each in entries if each.replica_id == replica]
+            await self._post_for_ended(replica, of_replica)
+            await close_replica(self._transactions.database, replica)
+            fields = {"replica": replica, "entries": len(of_replica)}
+            _log.info("replayed the journal of a process that has ended", extra={"fields": fields})
+
+    def _note_former(self, replica: str) -> None:
+        self._former.add(replica)
+        self._journal.note_replica(self._transactions.replica)
+
+    async def _close_former(self) -> None:
+        """Return what is left of the leases of a former replica, once all of its attempts are in the ledger."""
+        in_use = {entry.replica_id for entry, _ in self._open.values()} | {each.replica_id for each in self._settled}
+        for replica in self._former - in_use:
+            await close_replica(self._transactions.database, replica)
+            self._former.discard(replica)
+
+    def _is_own(self, entry: Entry) -> bool:
+        return entry.replica_id == self._transactions.replica
+
+    def _note_long_attempts(self) -> None:
+        """Have the holds of attempts posted that outlast a pause: a lost machine's attempts are then known."""
+        moment = time.monotonic() - _PAUSE_SECONDS
+        for attempt, (entry, since) in self._open.items():
+            if since <= moment and since != 0.0:
+                self._unposted_holds[attempt] = entry
+                self._open[attempt] = entry, 0.0
+
+    async def _with_balances(self, entries: Sequence[Entry], replica: str) -> None:
+        async def operation(current: str, sequence: int) -> tuple[Mapping[str, int], Mapping[str, int]]:
+            if current != replica:
+                raise NotLive
+            async with self._transactions.database.begin() as connection:
+                rows = await lock_charged(connection, replica, await renew(connection, replica, sequence), entries)
+                await post(connection, rows, entries)
+                await write(connection, rows)
+            return charges_of(entries), {key: lease.amount for key, lease in rows.leases.items()}
+
+        try:
+            await self._transactions.run(operation)
+        except MissingBalances as error:
+            await self._store.create(error.refs)
+            await self._transactions.run(operation)
+
+    async def _post_for_ended(self, replica: str, entries: Sequence[Entry]) -> None:
+        try:
+            await post_for_ended(self._transactions.database, replica, entries)
+        except MissingBalances as error:
+            await self._store.create(error.refs)
+            await post_for_ended(self._transactions.database, replica, entries)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            try:
+                if self._settled or self._open or self._former:
+                    await self.post_batch()
+                    await asyncio.to_thread(self._journal.sync)
+            except (DatabaseDown, NotLive):
+                continue
+            except Exception:  # noqa: BLE001 -- entries must be posted whatever happens
+                _log.exception("entries of the ledger could not be posted")

@@ -1,0 +1,289 @@
+"""The ledger: each attempt once in it, whatever fails, on both kinds of databases."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+from sqlalchemy import Row, func, select, update
+
+from app.errors import Overloaded
+from app.governance.leases import store
+from app.governance.leases.client import LeaseClient
+from app.governance.leases.lease_book import LeaseBook
+from app.governance.leases.store import BalanceRef
+from app.governance.ledger.entry import Entry
+from app.governance.ledger.journal import JournalFull
+from app.governance.ledger.posting import take_leases
+from app.governance.ledger.writer import LedgerWriter
+from app.storage import tables
+from app.storage.database import AsyncConnection, Database, DatabaseDown
+from app.storage.records import Budget, new_id
+from app.storage.repository import budgets
+from app.storage.schema import prepare_schema
+from tests.databases import opened, running_postgres
+
+HELD, COST = 700, 600
+
+
+class Process:
+    """What a gateway's process has: leases, and a ledger."""
+
+    def __init__(self, database: Database, folder: Path, ref: BalanceRef) -> None:
+        self.client = LeaseClient(database)
+        self.folder, self.ref = folder, ref
+
+    async def start(self) -> "Process":
+        await self.client.start()
+        self.ledger = LedgerWriter(self.client, self.folder)
+        await self.ledger.start()
+        return self
+
+    async def admit(self, attempt: str) -> tuple[Entry, LeaseBook]:
+        book = await self.client.acquire({self.ref.key: HELD}, {self.ref.key: self.ref})
+        assert isinstance(book, LeaseBook)
+        replica = self.client.transactions.replica
+        entry = Entry(
+            attempt_id=attempt, phase="hold", replica_id=replica, team_id="t", key_id="k", model_served="m",
+            charged_to={self.ref.key: HELD},
+        )  # fmt: skip
+        self.ledger.admit(entry)
+        return entry, book
+
+    def settle(self, admitted: tuple[Entry, LeaseBook]) -> None:
+        entry, book = admitted
+        self.client.settle(book, {self.ref.key: HELD}, {self.ref.key: COST})
+        self.ledger.settle(
+            structs.replace(
+                entry, phase="settle", cost_nano=COST, input_tokens=10, output_tokens=5, charged_to={self.ref.key: COST}
+            )
+        )
+
+    async def call(self, attempt: str = "") -> None:
+        self.settle(await self.admit(attempt or new_id()))
+
+    async def close(self) -> None:
+        await self.client.close(keep_leases=not await self.ledger.close())
+
+    async def kill(self) -> None:
+        """End without the rest: the files and the database are as a killed process leaves them."""
+        for task in [self.ledger._task, *self.client._housekeeping._tasks, self.client._pump]:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        self.ledger._journal.close(delete=False)
+
+
+async def add_budget(database: Database, amount: int = 10**9) -> BalanceRef:
+    budget = Budget(scope="team", scope_id="t", period="total", amount_nano=amount)
+    async with database.begin() as connection:
+        await budgets.add(connection, budget)
+    return BalanceRef(f"budget/{budget.id}/total", "budget", budget.id)
+
+
+@pytest.fixture
+async def ref(database: Database) -> BalanceRef:
+    return await add_budget(database)
+
+
+@asynccontextmanager
+async def running(database: Database, folder: Path, ref: BalanceRef) -> AsyncIterator[Process]:
+    process = await Process(database, folder, ref).start()
+    try:
+        yield process
+    finally:
+        await process.close()
+
+
+async def balance(database: Database, ref: BalanceRef) -> tuple[int, int]:
+    """What is settled and leased."""
+    async with database.begin() as connection:
+        row = (await connection.execute(select(tables.balances).where(tables.balances.c.key == ref.key))).one()
+        return row.settled, row.leased
+
+
+async def entries(database: Database, phase: str = "settle") -> Sequence[Row[tuple[object, ...]]]:
+    async with database.begin() as connection:
+        return (await connection.execute(select(tables.ledger).where(tables.ledger.c.phase == phase))).all()
+
+
+async def usage(database: Database) -> tuple[int, int]:
+    """Requests and cost of the days."""
+    table = tables.usage
+    async with database.begin() as connection:
+        query = select(func.sum(table.c.requests), func.sum(table.c.cost_nano)).where(table.c.interval == "day")
+        requests, cost = (await connection.execute(query)).one()
+    return int(requests or 0), int(cost or 0)
+
+
+async def test_each_call_is_in_the_ledger_once(database: Database, ref: BalanceRef, tmp_path: Path) -> None:
+    async with running(database, tmp_path, ref) as process:
+        await asyncio.gather(*[process.call() for _ in range(300)])
+    assert len(await entries(database)) == 300
+    assert await entries(database, "hold") == []
+    assert await balance(database, ref) == (300 * COST, 0)
+    assert await usage(database) == (300, 300 * COST)
+    assert not any(name.startswith("journal-") for name in os.listdir(tmp_path))  # noqa: PTH208
+
+
+async def test_a_killed_process_has_each_attempt_once_after_the_restart(
+    database: Database, ref: BalanceRef, tmp_path: Path
+) -> None:
+    """300 answers, and 20 calls in flight."""
+    process = await Process(database, tmp_path, ref).start()
+    for number in range(300):
+        await process.call(f"a{number}")
+        if number == 150:
+            await process.ledger.post_batch()
+    for number in range(20):
+        await process.admit(f"open{number}")
+    await process.kill()
+    async with running(database, tmp_path, ref):
+        found = await entries(database)
+        assert len(found) == 320
+        assert {row.attempt_id: row.cost_nano for row in found if row.is_estimated} == {
+            f"open{number}": HELD for number in range(20)
+        }
+        assert await balance(database, ref) == (300 * COST + 20 * HELD, 0)
+        assert await usage(database) == (320, 300 * COST + 20 * HELD)
+
+
+async def test_a_journal_that_is_replayed_twice_counts_once(
+    database: Database, ref: BalanceRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = await Process(database, tmp_path, ref).start()
+    for number in range(10):
+        await process.call(f"a{number}")
+    await process.kill()
+
+    async def fails(*_: object) -> None:
+        raise DatabaseDown("lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.governance.ledger.writer.close_replica", fails)
+        with pytest.raises(DatabaseDown):
+            await Process(database, tmp_path, ref).start()
+    async with running(database, tmp_path, ref):
+        assert await balance(database, ref) == (10 * COST, 0)
+        assert len(await entries(database)) == 10
+
+
+async def expire(database: Database, replica: str) -> None:
+    async with database.begin() as connection:
+        await connection.execute(update(tables.replicas).where(tables.replicas.c.id == replica).values(expires_at_us=0))
+
+
+async def test_a_lost_machine_s_money_stays_charged_and_its_attempts_are_estimated(
+    database: Database, ref: BalanceRef, tmp_path: Path
+) -> None:
+    process = await Process(database, tmp_path, ref).start()
+    replica = process.client.transactions.replica
+    await process.call("settled")
+    await process.admit("open")
+    await asyncio.sleep(0.3)
+    await process.ledger.post_batch()
+    await process.call("not posted")
+    await process.kill()
+    leased = (await balance(database, ref))[1]
+    assert leased >= HELD + COST
+    await expire(database, replica)
+    assert await take_leases(database, replica)
+    assert await balance(database, ref) == (COST + leased, 0), "nothing can be spent again"
+    found = {row.attempt_id: (row.cost_nano, row.is_estimated) for row in await entries(database)}
+    assert found == {"settled": (COST, False), "open": (HELD, True)}
+    # its journal appears again
+    async with running(database, tmp_path, ref):
+        assert await balance(database, ref) == (2 * COST + HELD, 0)
+        assert len(await entries(database)) == 3
+
+
+async def test_an_estimate_is_corrected_by_another_entry(database: Database, ref: BalanceRef, tmp_path: Path) -> None:
+    process = await Process(database, tmp_path, ref).start()
+    replica = process.client.transactions.replica
+    admitted = await process.admit("slow")
+    await asyncio.sleep(0.3)
+    await process.ledger.post_batch()
+    await process.client._housekeeping.close()
+    await expire(database, replica)
+    assert await take_leases(database, replica)
+    assert (await balance(database, ref))[0] >= HELD
+    # it was only slow: its answer ends, and it finds that it was marked lost
+    process.settle(admitted)
+    for _ in range(2):
+        try:
+            await process.ledger.post_batch()
+        except store.NotLive:
+            continue
+    await process.call("next")
+    await process.close()
+    (correction,) = await entries(database, "adjust")
+    assert (correction.cost_nano, correction.charged_to) == (COST - HELD, {ref.key: COST - HELD})
+    assert await usage(database) == (2, 2 * COST)
+    assert await balance(database, ref) == (2 * COST, 0)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_a_batch_whose_answer_is_lost_counts_once(
+    database: Database, ref: BalanceRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    real = store.write
+
+    async def lost(connection: AsyncConnection, rows: store.LockedRows) -> None:
+        await real(connection, rows)
+        monkeypatch.undo()
+        if is_committed:
+            await connection.commit()
+        raise DatabaseDown("the connection was lost")
+
+    async with running(database, tmp_path, ref) as process:
+        await process.call()
+        monkeypatch.setattr("app.governance.ledger.writer.write", lost)
+        with pytest.raises(DatabaseDown):
+            await process.ledger.post_batch()
+        await asyncio.sleep(0.6)
+        await process.call()
+        await process.ledger.post_batch()
+        holding = process.client.transactions.book.of(ref.key)
+        assert (holding.spent, holding.held) == (0, 0)
+        assert holding.idle == holding.amount >= 0
+    assert await balance(database, ref) == (2 * COST, 0)
+    assert len(await entries(database)) == 2
+
+
+async def test_a_call_whose_hold_cannot_be_recorded_is_refused(
+    database: Database, ref: BalanceRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise JournalFull("the disk is full")
+
+    async with running(database, tmp_path, ref) as process:
+        admitted = await process.admit("a1")
+        monkeypatch.setattr(process.ledger._journal, "write", full)
+        with pytest.raises(Overloaded, match="cannot record calls"):
+            await process.admit("a2")
+        # what was admitted before is posted all the same
+        process.settle(admitted)
+    assert [row.attempt_id for row in await entries(database)] == ["a1"]
+
+
+@pytest.mark.slow
+async def test_calls_that_are_answered_while_the_database_is_down_are_posted_later(tmp_path: Path) -> None:
+    with running_postgres() as server:
+        async with opened(await server.create()) as database:
+            await prepare_schema(database, migrate=False)
+            ref = await add_budget(database)
+            async with running(database, tmp_path, ref) as process:
+                admitted = [await process.admit(f"a{number}") for number in range(20)]
+                server.stop()
+                for each in admitted:
+                    process.settle(each)
+                await asyncio.sleep(1)
+                server.start()
+                async with asyncio.timeout(20):
+                    while process.ledger._settled:
+                        await asyncio.sleep(0.1)
+            assert await balance(database, ref) == (20 * COST, 0)
+            assert len(await entries(database)) == 20
