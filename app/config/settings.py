@@ -154,7 +154,8 @@ class Settings(DatabaseSettings):
         201_326_592,
         ge=1_000_000,
         le=100_000_000_000,
-        description="Bytes of all large responses that are read or unsent. With several keys, each may have half.",
+        description="Bytes of complete responses above 16 KB that are read or unsent, and of streams whose callers do "
+        "not read. With several keys, each may have half.",
     )
     unread_timeout: float = Field(
         120, gt=0, le=3600, description="Seconds after which a caller that receives nothing of its response is cut off."

@@ -12,9 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.wire.eventstream import encode_frame
 from tests.end_to_end.test_memory import HEADERS, Peak
 from tests.programs import aws, running
-from tests.servers import free_port, http_reply, read_request, upstream
+from tests.servers import CHUNKED_STREAM, chunk, free_port, http_reply, read_request, upstream
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +45,19 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
             reply = b'{"x":"%b"}' % (b"x" * LARGE)
         else:
             reply = converse(b"x" * (LARGE if b"large" in body else 5))
+        if target.endswith(b"-stream"):
+            await flood(writer)
         writer.write(http_reply(reply))
+        await writer.drain()
+
+
+async def flood(writer: asyncio.StreamWriter) -> None:
+    """Send a stream without an end."""
+    headers = {":message-type": "event", ":event-type": "contentBlockDelta", ":content-type": "application/json"}
+    event = encode_frame(headers, b'{"contentBlockIndex":0,"delta":{"text":"%b"}}' % (b"word " * 200))
+    writer.write(CHUNKED_STREAM)
+    while True:
+        writer.write(chunk(event))
         await writer.drain()
 
 
@@ -72,9 +85,13 @@ def in_flight(url: str) -> float:
 def send(url: str, path: str, body: bytes) -> socket.socket:
     """Send a request whose response is not read."""
     caller = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {HEADERS['authorization']}\r\n"
-    caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    caller.sendall(request(path, body))
     return caller
+
+
+def request(path: str, body: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {HEADERS['authorization']}\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def received(caller: socket.socket) -> bytes:
@@ -131,6 +148,22 @@ def test_one_key_leaves_half_of_the_unsent_bytes_to_others() -> None:
         assert len(other.content) > LARGE
         statuses = sorted(received(caller)[9:12] for caller in unread)
         assert statuses == [b"200", b"200", b"429", b"429", b"429", b"429"]
+
+
+def test_unread_streams_of_one_key_are_bounded_together() -> None:
+    """None of them is large, but each permit would hold one."""
+    keys = "dev=secret-of-a-developer,other=secret-of-another-one"
+    body = b'{"model":"a.b","messages":[{"role":"user","content":"flood"}],"stream":true}'
+    with gateway(API_KEYS=keys, MAX_UNSENT_BYTES="2000000") as (url, _), ExitStack() as callers:
+        for _ in range(30):
+            caller = callers.enter_context(socket.socket())
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            caller.sendall(request("/v1/chat/completions", body))
+        for _ in range(3):
+            assert served(url, "secret-of-another-one") == 200
+            time.sleep(4)
+        assert 1 <= in_flight(url) <= 1_000_000 / 65_536
 
 
 def test_a_caller_that_reads_nothing_is_disconnected() -> None:

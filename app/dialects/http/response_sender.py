@@ -25,6 +25,10 @@ REQUEST_ID = b"x-request-id"
 _MAX_LISTED = 2000
 # of a complete response, in one message of ASGI
 _PIECE_BYTES = 256 * 1024
+# smaller complete responses are bounded by the permits alone
+_COUNTED_BYTES = 16 * 1024
+# of a stream whose caller does not read: what is written, and what has been read from Bedrock
+_MIN_STALLED_BYTES = 64 * 1024
 # after a batch of a stream that is this large, other tasks of its caller go on first
 _TURN_BYTES = 32 * 1024
 _turns = LoopTurns()
@@ -100,7 +104,7 @@ class ResponseSender(Struct):
             GatewayBusy: too many bytes of large responses wait already.
         """
         body = response.body
-        if len(body) > _PIECE_BYTES and self.held is not None and self.held.size < len(body):
+        if len(body) > _COUNTED_BYTES and self.held is not None and self.held.size < len(body):
             await self.held.add_when_free(len(body) - self.held.size)
         await self._start(response.status, (*response.headers, *more_headers, ("content-length", str(len(body)))))
         if len(body) > _PIECE_BYTES:
@@ -179,12 +183,29 @@ class ResponseSender(Struct):
         if kept and not self._is_started:
             await self._start_stream(response)
         if self._is_started and not is_over:
-            await self._send_piece(kept)  # waits for a caller that reads more slowly than pieces arrive
+            if self.held is not None and self.flow is not None and self.flow.write_paused:
+                await self._wait_for_caller(kept, size)
+            else:
+                await self._send_piece(kept)
         if failure is not None:
             raise failure
         if size >= _TURN_BYTES and not is_over:
             await _turns.wait(self.held.name if self.held is not None else "")
         return is_over
+
+    async def _wait_for_caller(self, kept: bytes, size: int) -> None:
+        """Send a piece to a caller that reads more slowly than pieces arrive, and count what waits for it.
+
+        Args:
+            size: bytes of the last batch; about as many have been read ahead from Bedrock.
+
+        Raises:
+            GatewayBusy: too many bytes wait, and the connection is to be cut.
+        """
+        if self.held is not None:
+            self.held.add(max(2 * size, _MIN_STALLED_BYTES))
+            await self._send_piece(kept)
+            self.held.release()
 
     async def _beat(self, idle: bytes) -> None:
         """Send `idle` whenever a stream has been silent; never between two halves of a piece."""

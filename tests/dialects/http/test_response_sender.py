@@ -7,16 +7,19 @@ from typing import Any
 import pytest
 
 from app.dialects.http.response_sender import ResponseSender
-from app.dialects.http.responses import StreamingResponse
+from app.dialects.http.responses import CompleteResponse, StreamingResponse
 from app.dialects.openai.common.errors import render_error
 from app.errors import (
     AuthenticationFailed,
+    GatewayBusy,
     GatewayError,
     NotFound,
     PermissionRefused,
     SignatureRefused,
     UpstreamFailed,
 )
+from app.governance import held_bytes
+from app.governance.held_bytes import ByteLimit, HeldBytes
 from app.observability.observer import RequestRecord
 
 
@@ -112,6 +115,27 @@ async def test_streams_of_one_caller_with_large_pieces_take_turns() -> None:
         assert sum(len(server.said) for server in servers) - before <= 5
     for server in await asyncio.gather(*tasks):
         assert len([each for each in server if each]) == 7
+
+
+async def test_complete_responses_count_while_they_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_bytes, "_WAIT_SECONDS", 0.0)
+    limits, may_send = ByteLimit(100_000), asyncio.Event()
+    response = CompleteResponse(200, (), b"x" * 60_000)
+
+    async def send(_: Any) -> None:
+        await may_send.wait()
+
+    def sender() -> ResponseSender:
+        record = RequestRecord("r", "POST")
+        return ResponseSender(send, record, render_error, 0.0, float, held=HeldBytes(limits, "a"))
+
+    first = asyncio.create_task(sender().send_complete(response))
+    await asyncio.sleep(0)
+    with pytest.raises(GatewayBusy):
+        await sender().send_complete(response)
+    may_send.set()
+    await first
+    await sender().send_complete(CompleteResponse(200, (), b"x" * 10_000))
 
 
 async def test_without_write_each_piece_is_a_message() -> None:
