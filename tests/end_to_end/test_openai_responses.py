@@ -409,7 +409,8 @@ def test_what_cannot_run_in_the_background_is_refused(client: openai.OpenAI) -> 
         with pytest.raises(openai.BadRequestError) as caught:
             client.post("/responses", cast_to=object, body={"model": ECHO, "input": "x", "background": True, **changes})
         assert caught.value.param == param
-    foreground = client.responses.create(model=ECHO, input="x")
+    foreground = client.responses.create(model=ECHO, input='"background": true', background=False)
+    assert (foreground.status, foreground.background) == ("completed", False)
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.cancel(foreground.id)
     assert caught.value.param == "response_id"

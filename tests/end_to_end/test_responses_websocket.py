@@ -1,5 +1,6 @@
 """The WebSocket at `/v1/responses`: each message passes the same limits as a request of HTTP."""
 
+import contextlib
 import json
 import logging
 import socket
@@ -10,9 +11,12 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.observability.logs import LogObserver
 from app.server.protocol import guarded
 from tests.end_to_end.conftest import Records
@@ -37,7 +41,7 @@ def test_upgrade_needs_a_key_a_path_and_no_foreign_origin(gateway_url: str) -> N
     status, _ = refused(gateway_url)
     assert status == 401
     wrong = "this path takes no WebSocket: GET /v1/responses does"
-    for path in ("/v1/models", "/v1/realtime", "/health/live", "/v1/chat/completions"):
+    for path in ("/v1/models", "/v1/realtime", "/health", "/v1/chat/completions"):
         assert refused(gateway_url, path, **HEADERS) == (404, wrong)
     # any page can open a WebSocket to this machine, and needs no CORS to read it
     status, message = refused(gateway_url, origin="https://example.com", **HEADERS)
@@ -304,3 +308,34 @@ def test_shutdown_closes_idle_connections_and_lets_responses_end(tmp_path: Path)
             assert busy.events()[-1]["type"] in ("response.completed", "response.incomplete")
             assert closed_with(busy) == 1001
         assert process.wait(10) == 0
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=9,
+)
+MEMBERS = sorted({*ResponseRequest.model_fields, "generate", "stream_options", "novel"} - {"model"})
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(MEMBERS), VALUES, max_size=4))
+def test_any_message_is_answered(gateway_url: str, message: dict[str, Any]) -> None:
+    with calling(gateway_url) as caller:
+        last = caller.ask(**{"model": ECHO, "input": "x", **message})
+        assert last["type"] in ("response.completed", "response.incomplete") or last["status"] < 500, last
+        assert caller.ask(model=ECHO, input="x")["type"] == "response.completed"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.binary(max_size=60), max_size=4))
+def test_any_frames_end_or_are_answered(gateway_url: str, pieces: list[bytes]) -> None:
+    # a connection that hangs would time out, which is no ConnectionError
+    with upgraded(gateway_url) as caller, contextlib.suppress(ConnectionError):
+        for piece in pieces:
+            caller.sendall(piece)
+        with contextlib.suppress(OSError):  # it was reset
+            caller.shutdown(socket.SHUT_WR)
+        while caller.recv(65536):
+            pass
+    assert httpx.get(f"{gateway_url}/health").status_code == 200
