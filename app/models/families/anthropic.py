@@ -7,7 +7,7 @@ from app.models.families.row import row
 # every Claude since 3 accepts Anthropic's own bodies over InvokeModel, and top_k (AWS user guide, Anthropic models)
 _COMMON: CapabilityValues = {
     # without maxTokens Converse gives 4096, reasoning included: answers and tool calls are cut off (litellm#41529,
-    # strix#1061), and a budget is refused (vercel/ai#7927). A quota reserves all of it: docs/operate/sizing.md
+    # strix#1061), and a budget is refused (vercel/ai#7927). A quota reserves all of it: docs/configuration.md
     "output": {"default_length": 16_384},
     "tools": {
         "fixed_list": True,
