@@ -41,8 +41,10 @@ class TerminalFormatter(logging.Formatter):
 def request_line(fields: Mapping[str, object]) -> bytes:
     """Return the line of a request from the fields of its JSON line."""
     status, tokens = fields.get("status", 0), fields.get("tokens")
-    detail = fields.get("detail")
-    endpoint = fields.get("route") or f"{fields.get('method')} {detail or ''}".strip()
+    route, error, detail = fields.get("route"), fields.get("error"), fields.get("detail")
+    endpoint = route
+    if not route or error == "method_not_allowed":
+        endpoint = f"{fields.get('method')} {route or detail or ''}".strip()
     model, target = fields.get("model"), fields.get("target")
     called = f"{model} -> {target}" if model and target and target != model else model
     parts = [status or "-", endpoint, fields.get("caller"), called]
@@ -51,7 +53,7 @@ def request_line(fields: Mapping[str, object]) -> bytes:
     if (cost := fields.get("cost_usd")) is not None:
         parts.append(f"${cost:.9f}".rstrip("0").rstrip("."))
     parts.append(f"{fields.get('duration_ms', 0):.0f} ms")
-    parts += [fields.get("error"), detail if fields.get("route") else ""]
+    parts += [error, detail if route else ""]
     level = str(fields.get("level"))
     colour = _COLOURS.get(level) or (_GREEN if isinstance(status, int) and status < 400 else _YELLOW)
     return _line(time.time(), " ".join(str(part) for part in parts if part), colour).encode(errors="backslashreplace")

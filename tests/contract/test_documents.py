@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.adaptation.invoke.betas import PASSED, PASSED_TO_NEWER, RENAMED
+from app.composition.deployment import planner_of
 from app.config.settings import Settings
 from scripts.reference import PAGES
+from tests.servers import gateway_settings
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -117,3 +119,19 @@ def test_log_lines_of_the_page_are_written() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
     assert lines
     assert [line for line in lines if re.split(" [A-Z]+:", line)[0] not in sources] == []
+
+
+def blocks_of_configuration() -> list[tuple[str, str]]:
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    found = [(page, block) for page in pages for block in re.findall(r"(?ms)^```toml\n(.*?)^```", page.read_text())]
+    ours = re.compile(r"(?m)^\[(aliases|routes|models|limits|prices)\b")
+    return [(str(page.relative_to(ROOT)), block) for page, block in found if ours.search(block)]
+
+
+@pytest.mark.parametrize(("page", "block"), blocks_of_configuration())
+def test_examples_of_the_configuration_file_are_valid(page: str, block: str) -> None:
+    planner_of(gateway_settings("http://127.0.0.1:1", config_toml=block))
+
+
+def test_there_are_examples_of_the_configuration_file() -> None:
+    assert len(blocks_of_configuration()) >= 4

@@ -56,7 +56,7 @@ def test_invalid_settings_end_the_start_within_two_seconds(program: list[str]) -
 def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ended = run("app", **aws("http://127.0.0.1:9"), PORT=port)
+        ended = run("app", "--port", port, **aws("http://127.0.0.1:9"))
         assert ended.returncode == 1
         assert ended.stderr == f"Outcrop cannot listen on HOST=127.0.0.1 PORT={port}: Address already in use\n"
         emulator = run("app.emulator", "--port", port, "--scripted")

@@ -54,14 +54,22 @@ def test_a_failed_request_has_its_error_and_detail(caplog: pytest.LogCaptureFixt
     assert " 400 /v1/messages a?[2Jb " in text
 
 
-def test_a_request_without_an_endpoint_has_its_method_and_path(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("method", "fields", "status"),
+    [
+        ("POST", {"error": "not_found", "detail": "/v1/models"}, 404),
+        ("DELETE", {"error": "method_not_allowed", "route": "/v1/models"}, 405),
+    ],
+)
+def test_a_request_for_what_does_not_exist_has_its_method_and_path(
+    caplog: pytest.LogCaptureFixture, method: str, fields: dict[str, str], status: int
+) -> None:
     caplog.set_level(logging.INFO)
     lines: list[bytes] = []
-    record = RequestRecord("id", "POST", status=404, error="not_found", detail="/v1/v1/messages")
-    LogObserver(lines.append, "text").request_ended(record)
+    LogObserver(lines.append, "text").request_ended(RequestRecord("id", method, status=status, **fields))
     words = lines[0].decode().split()
-    assert words[1:4] == ["404", "POST", "/v1/v1/messages"]
-    assert words[-2:] == ["ms", "not_found"]
+    assert words[1:4] == [str(status), method, "/v1/models"]
+    assert words[-2:] == ["ms", fields["error"]]
 
 
 def test_other_lines_have_level_message_and_fields() -> None:
