@@ -23,6 +23,7 @@ from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
+from app.server import workers  # noqa: F401 -- loaded only if WEB_CONCURRENCY is above 1
 from app.storage import responses_sqlite  # noqa: F401 -- loaded only if RESPONSES_STORE is set
 
 

@@ -7,15 +7,20 @@ The control plane has one target and uses tenacity's loop, here. `routing/failov
 a call, and draws its waits here.
 """
 
+from __future__ import annotations
+
 import math
 import random
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from app.errors import GatewayError
 from app.process.deadline import Deadline
+
+if TYPE_CHECKING:
+    from tenacity import AsyncRetrying, RetryCallState
 
 
 class RetryPolicy(Struct, frozen=True):
@@ -34,6 +39,7 @@ class RetryPolicy(Struct, frozen=True):
 
     def retrying(self, deadline: Deadline) -> AsyncRetrying:
         """Iterate over the attempts at one target, each a context manager. No wait exceeds the deadline."""
+        from tenacity import AsyncRetrying, retry_if_exception  # calls of models do not need it
 
         def wait(state: RetryCallState) -> float:
             return self.wait(state.attempt_number, state.outcome.exception() if state.outcome else None)

@@ -28,7 +28,6 @@ from app.server.graceful_server import PortTaken, Server
 from app.server.listening import bind, reserve_port
 from app.server.protocol import guarded
 from app.server.worker_context import WorkerContext
-from app.server.workers import WorkerSupervisor
 
 _BACKLOG = 2048
 
@@ -70,6 +69,8 @@ def serve() -> int:
     serve_process = partial(_serve, settings)
     if settings.web_concurrency == 1:
         return serve_process(listener, WorkerContext())
+    from app.server.workers import WorkerSupervisor  # most gateways are one process
+
     _collect_garbage_less_often()
     listen = partial(bind, listener.getsockname(), listener.family, is_shared=True)
     callers = len(settings.keys())

@@ -1,15 +1,20 @@
 """What a worker process shares with its peers: counters, metrics and the shutdown pipe."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import select
 import signal
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from app.server.worker_counters import WorkerCounters
-from app.server.worker_peers import WorkerPeers
+
+if TYPE_CHECKING:
+    from app.server.worker_peers import WorkerPeers
 
 
 class WorkerContext(Struct, frozen=True):
