@@ -80,15 +80,7 @@ def create_app(
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
     application.include_router(browser_documents_router())
 
-    @application.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
-    # Claude Code asks for it at each start, to open its connection (2.1.332)
-    @application.api_route("/api/hello", methods=["GET", "HEAD"], include_in_schema=False)
-    async def hello() -> Response:
-        return Response(status_code=204)
-
+    _add_greetings(application)
     application.add_exception_handler(HTTPException, answer_unknown_route)
     origins = parse_origins(settings.cors_origins)
     application.middleware_stack = RequestMiddleware(
@@ -108,6 +100,19 @@ def create_app(
     # before FastAPI's own, which writes the document anew for each request
     application.router.routes.insert(0, openapi_route(application))
     return application
+
+
+def _add_greetings(application: FastAPI) -> None:
+    """Answer what people and clients ask for before they know an endpoint."""
+
+    @application.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    # Claude Code asks for it at each start, to open its connection (2.1.332)
+    @application.api_route("/api/hello", methods=["GET", "HEAD"], include_in_schema=False)
+    async def hello() -> Response:
+        return Response(status_code=204)
 
 
 def endpoints_of(settings: Settings, gateway: Gateway, background: BackgroundResponses) -> list[EndpointSpec]:
