@@ -19,7 +19,7 @@ StructuredOutput = Literal["native", "tool", "prompt"]
 EmbeddingMember = Literal["", "inputText", "inputTextOrImage", "texts", "singleEmbeddingParams", "inputType"]
 TopK = Literal["none", "field", "nested"]
 # the format into which calls are translated that no surface takes as they are
-TranslatedTo = Literal["converse", "openai_responses", "openai_chat"]
+TranslatedTo = Literal["converse", "anthropic", "openai_responses", "openai_chat"]
 # the surfaces that serve bodies of a dialect as they are
 NativeSurface = Literal[Surface.INVOKE, Surface.OPENAI, Surface.MANTLE]
 

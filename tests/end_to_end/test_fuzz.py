@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import errors
+from app.adaptation.adapted_document import TRANSLATIONS, Events
 from app.adaptation.response_mapping import NO_MAPPING
-from app.adaptation.to_openai.adapted_document import Events
 from app.adaptation.to_openai.chat_reply import ChunkEvents
 from app.adaptation.to_openai.responses_reply import ResponseEvents
 from app.bedrock.reported_usage import UsageTap
 from app.bedrock.stream_decoding import EventDecoder, NativeDecoder, ServerSentDecoder
 from app.converse.call import NativeEvent
-from app.execution.operations.openai import LAST_EVENTS, DocumentReader
-from app.execution.operations.translated_openai import TranslatedReader
+from app.execution.operations.openai import DocumentReader
+from app.execution.operations.translated import TranslatedReader
 from app.observability.observer import AttemptContext
 from app.wire import json
 from tests.bedrock.test_stream_decoding import STREAM
@@ -31,7 +31,7 @@ from tests.servers import KEY
 
 CLAUDE, GPT, ECHO = "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0", "scripted.echo-v1:0"
 # models that Converse does not serve
-MANTLE = ["openai.gpt-5.5", "google.gemma-4-31b", "zai.glm-4.6"]
+MANTLE = ["openai.gpt-5.5", "google.gemma-4-31b", "zai.glm-4.6", "anthropic.claude-mythos-5"]
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CHAT: dict[str, Any] = {
@@ -180,7 +180,7 @@ EMBEDDINGS: dict[str, Any] = {"input": ["x", "y"], "dimensions": 256, "encoding_
 RERANK: dict[str, Any] = {"query": "x", "documents": ["y", "z"], "top_n": 1, "return_documents": True}
 ENDPOINTS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("/v1/chat/completions", CHAT, [ECHO, CLAUDE, GPT, *MANTLE]),
-    ("/v1/messages", MESSAGES, [ECHO, CLAUDE, GPT, *MANTLE, "anthropic.claude-mythos-5"]),
+    ("/v1/messages", MESSAGES, [ECHO, CLAUDE, GPT, *MANTLE]),
     ("/v1/messages/count_tokens", MESSAGES, [ECHO, CLAUDE, "us.anthropic.claude-opus-4-8"]),
     ("/v1/responses", RESPONSES, [ECHO, CLAUDE, GPT, *MANTLE]),
     ("/model/{model}/converse", CONVERSE, MANTLE),
@@ -245,7 +245,7 @@ def test_mutated_documents_cause_no_internal_error(
 
 
 def _translating(events: Events) -> TranslatedReader:
-    documents = DocumentReader(LAST_EVENTS["openai_responses"], lambda _: None, AttemptContext())
+    documents = DocumentReader(TRANSLATIONS["openai_responses"].last_events, lambda _: None, AttemptContext())
     return TranslatedReader(documents, events, NO_MAPPING)
 
 

@@ -6,7 +6,7 @@ Source: docs/reference/contracts/openai-chat.md#stream
 from collections.abc import Iterator
 from typing import Any
 
-from app.adaptation.to_openai.answers import BlockWriter, metadata_event, reply_of
+from app.adaptation.answers import BlockWriter, metadata_event, reply_of
 from app.converse.content import ContentBlock
 from app.converse.events import Event
 from app.converse.openai_documents import unique_call_id, usage_of_completion

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from app.adaptation.adapted_request import AdaptedRequest
-from app.adaptation.to_openai.contents import file_of, image_url, result_parts, system_text, text_of
+from app.adaptation.carried_contents import file_of, image_url, result_parts, system_text, text_of
 from app.adaptation.to_openai.settings import answer_format, common_members, effort_in, functions_of, own_fields
 from app.converse.content import ToolResultBlock
 from app.converse.request import Message, ToolChoice

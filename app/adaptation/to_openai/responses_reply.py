@@ -6,7 +6,7 @@ Source: docs/reference/contracts/openai-responses.md#event-order
 from collections.abc import Iterator
 from typing import Any, cast
 
-from app.adaptation.to_openai.answers import BlockWriter, reply_of
+from app.adaptation.answers import BlockWriter, reply_of
 from app.converse.content import ContentBlock
 from app.converse.encrypted_reasoning import EncryptedReasoning, block_of, mark_of, redacted
 from app.converse.events import Event

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.adaptation.to_openai.contents import is_strict
+from app.adaptation.carried_contents import is_strict
 from app.converse.call import Intent
 from app.converse.request import ConverseRequest
 from app.wire import json

@@ -11,7 +11,7 @@ from app.converse.request import ConverseRequest
 from app.execution.operations.converse import ConverseOperation
 from app.execution.operations.invoke import InvokeOperation
 from app.execution.operations.operation import Operation
-from app.execution.operations.translated_openai import TranslatedOpenAIOperation
+from app.execution.operations.translated import TranslatedOperation
 from app.models.capabilities import Capabilities
 from app.routing.planner import Target
 from app.wire import json
@@ -40,7 +40,7 @@ def smallest_call(target: Target) -> Operation[str]:
         raise NotTried(f"{target.model.raw}: makes no text, and its calls are not cheap")
     one_token = ModelCall("", _ONE_TOKEN)
     if target.translated_to != "converse":
-        return TranslatedOpenAIOperation.of(one_token, target, _describe)
+        return TranslatedOperation.of(one_token, target, _describe)
     return ConverseOperation.of(one_token, target, _describe)
 
 

@@ -19,7 +19,7 @@ from app.errors import GatewayError, InvalidRequest
 from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
 from app.execution.operations.operation import Operation
-from app.execution.operations.translated_openai import TranslatedOpenAIOperation, TranslatedOpenAIStreamOperation
+from app.execution.operations.translated import TranslatedOperation, TranslatedStreamOperation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -86,14 +86,14 @@ def _complete(context: RequestContext, call: ModelCall, target: Target) -> Opera
     make = partial(_complete_response, context)
     if target.translated_to == "converse":
         return ConverseOperation.of(call, target, make)
-    return TranslatedOpenAIOperation.of(call, target, make)
+    return TranslatedOperation.of(call, target, make)
 
 
 def _streaming(context: RequestContext, call: ModelCall, target: Target) -> Operation[Answer]:
     make = partial(_streaming_response, context)
     if target.translated_to == "converse":
         return ConverseStreamOperation.of(call, target, make)
-    return TranslatedOpenAIStreamOperation.of(call, target, make)
+    return TranslatedStreamOperation.of(call, target, make)
 
 
 def _complete_response(context: RequestContext, reply: Reply) -> Answer:

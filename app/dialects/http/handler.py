@@ -27,7 +27,7 @@ from app.execution.operations.mantle_messages import (
 )
 from app.execution.operations.openai import OpenAIOperation, OpenAIStreamOperation
 from app.execution.operations.operation import MALFORMED, Operation, malformed
-from app.execution.operations.translated_openai import TranslatedOpenAIOperation, TranslatedOpenAIStreamOperation
+from app.execution.operations.translated import TranslatedOperation, TranslatedStreamOperation
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.process.off_loop import off_loop
@@ -94,7 +94,7 @@ def _complete_operation(adapter: DialectAdapter, target: Target) -> Operation[Js
     if not _crosses_natively(adapter, target):
         translated = adapter.to_call(target)
         if target.translated_to != "converse":
-            return TranslatedOpenAIOperation.of(translated.call, target, translated.from_reply)
+            return TranslatedOperation.of(translated.call, target, translated.from_reply)
         return ConverseOperation.of(translated.call, target, translated.from_reply)
     request = adapter.to_native(target)
     if adapter.openai_api is None:
@@ -110,7 +110,7 @@ def streaming_operation(adapter: DialectAdapter, target: Target) -> Operation[An
         translated = adapter.to_call(target)
         respond = partial(_streaming_response, adapter, translated.open_stream())
         if target.translated_to != "converse":
-            return TranslatedOpenAIStreamOperation.of(translated.call, target, respond)
+            return TranslatedStreamOperation.of(translated.call, target, respond)
         return ConverseStreamOperation.of(translated.call, target, respond)
     request = adapter.to_native(target)
     call, usage_of, api = request.call, request.usage_of, adapter.openai_api

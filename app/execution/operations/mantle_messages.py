@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, Self, TypeVar
 
+from msgspec import Struct
+
 from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockRequest
 from app.bedrock.stream_decoding import ServerSentDecoder
@@ -42,6 +44,18 @@ def _request(path: str, body: JsonObject, model: ModelId, **members: bool) -> Be
         headers.append(("anthropic-beta", ",".join(betas)))
     document = json.dumps({"model": model.base, **sent, **members})
     return BedrockRequest("bedrock-mantle", "POST", path, headers=tuple(headers), body=document)
+
+
+class MessagesSurface(Struct, frozen=True):
+    """Where a translated body is sent. body: the request's, without the model. known: the model."""
+
+    body: JsonObject
+    known: ModelId
+    surface: Surface = Surface.MANTLE
+
+    def request(self, _: ModelId) -> BedrockRequest:
+        """Build the request."""
+        return _request(_PATH, {"anthropic_version": _OF_INVOKE, **self.body}, self.known)
 
 
 class _AdaptedMessages(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):

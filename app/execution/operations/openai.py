@@ -38,11 +38,6 @@ Parsed = TypeVar("Parsed")
 
 OpenAIFormat = Literal["openai_responses", "openai_chat"]
 _PATHS: dict[OpenAIFormat, str] = {"openai_responses": "/responses", "openai_chat": "/chat/completions"}
-# the types of the documents that complete a streamed answer; Chat Completions has none, and ends with `[DONE]`
-LAST_EVENTS: dict[OpenAIFormat, frozenset[str]] = {
-    "openai_responses": frozenset({"response.completed", "response.incomplete", "response.failed"}),
-    "openai_chat": frozenset(),
-}
 _ADAPT_BODY = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
 
 

@@ -109,7 +109,7 @@ ROWS = (
         _CLAUDE_5,
         {
             "reasoning": {"with_forced_tool": True, "by_default": "always"},
-            "native": {"anthropic": Surface.MANTLE},
+            "native": {"anthropic": Surface.MANTLE, "translated_to": "anthropic"},
         },
     ),
     row(

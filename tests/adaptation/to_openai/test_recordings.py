@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.adaptation.to_openai.adapted_document import adapt_document
+from app.adaptation.adapted_document import adapt_document
 from app.adaptation.to_openai.responses_reply import from_response
 from app.converse.call import ModelCall
 from app.models.capabilities import capabilities_of

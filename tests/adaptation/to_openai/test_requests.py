@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.adaptation.to_openai.adapted_document import API, AdaptedDocument, adapt_document
+from app.adaptation.adapted_document import API, AdaptedDocument, adapt_document
 from app.converse.call import Intent, ModelCall
 from app.converse.encrypted_reasoning import EncryptedReasoning, block_of, item_of
 from app.errors import InvalidRequest
@@ -293,6 +293,7 @@ VIDEO: Any = {"video": {"format": "mp4", "source": {"bytes": "AA=="}}}
             "messages[0].content[0].toolUse.type",
         ),
         ({"messages": [user("a")], "guardrailConfig": {}}, "guardrailConfig"),
+        ({"messages": [user("a")], "toolConfig": {"tools": [{}]}}, "toolConfig.tools[0]"),
         ({"messages": [user("a")], "promptVariables": {}}, "promptVariables"),
         ({"messages": [user("a")], "novel": 1}, "novel"),
         (

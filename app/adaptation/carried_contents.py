@@ -1,4 +1,4 @@
-"""The content of Converse that both of OpenAI's APIs can carry, and how."""
+"""The content of Converse that APIs other than Converse can carry, and how OpenAI's do."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn, cast
@@ -34,7 +34,7 @@ _MEMBERS = frozenset(
 )
 _WITHOUT_EFFECT = frozenset({"additionalModelResponseFieldPaths", "performanceConfig", "projectIdentifier"})
 _OBJECT = "must be an object"
-_NOT_HERE = "cannot be sent to this model, which Bedrock serves by OpenAI's API only"
+_NOT_HERE = "cannot be sent to this model, which Converse does not serve"
 
 
 def refuse_uncarried(body: ConverseRequest) -> None:
@@ -48,6 +48,8 @@ def refuse_uncarried(body: ConverseRequest) -> None:
             _refuse(member)
     _refuse_blocks(body.get("system", ()), "system", _CARRIED["system"])
     for index, tool in enumerate(body.get("toolConfig", {}).get("tools", ())):
+        if len(tool) != 1 or not tool.keys() <= {"toolSpec", "systemTool", "cachePoint"}:
+            raise InvalidRequest("must have a toolSpec", param=f"toolConfig.tools[{index}]")
         if "systemTool" in tool:
             _refuse(f"toolConfig.tools[{index}].systemTool")
         if "toolSpec" in tool and not isinstance(tool["toolSpec"]["inputSchema"].get("json"), dict):

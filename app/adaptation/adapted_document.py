@@ -1,4 +1,4 @@
-"""Adapts a call for a model, and translates it to the API of OpenAI's that serves the model."""
+"""Adapts a call for a model, and translates it to the API that serves the model where Converse does not."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
@@ -7,11 +7,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.adaptation.adapted_request import AdaptedRequest
+from app.adaptation.carried_contents import ignored_members, refuse_uncarried
 from app.adaptation.passes import adapt
 from app.adaptation.response_mapping import ResponseMapping
+from app.adaptation.to_anthropic.messages_reply import MessageEvents, MessageUsage, from_message
+from app.adaptation.to_anthropic.messages_request import message_request
 from app.adaptation.to_openai.chat_reply import ChunkEvents, from_completion
 from app.adaptation.to_openai.chat_request import chat_request
-from app.adaptation.to_openai.contents import ignored_members, refuse_uncarried
 from app.adaptation.to_openai.responses_reply import ResponseEvents, from_response
 from app.adaptation.to_openai.responses_request import response_request
 from app.converse.call import ModelCall
@@ -23,7 +25,7 @@ from app.models.capabilities import Capabilities
 from app.models.openai_surfaces import responses_surface
 from app.wire.json import JsonObject
 
-API = Literal["openai_responses", "openai_chat"]
+API = Literal["anthropic", "openai_responses", "openai_chat"]
 
 
 class Events(Protocol):
@@ -39,17 +41,31 @@ class _Request(Protocol):
 
 
 class Translation(Struct, frozen=True):
-    """How calls are translated to one API, and its answers back."""
+    """How calls are translated to one API, and its answers back.
+
+    open_usage: makes the reader of tokens for one answer. last_events: types of the documents that complete a streamed
+    answer; Chat Completions has none, and ends with `[DONE]`.
+    """
 
     request: _Request
     from_document: Callable[[JsonObject], Reply]
     open_events: Callable[[], Events]
-    usage_of: Callable[[JsonObject], Usage | None]
+    open_usage: Callable[[], Callable[[JsonObject], Usage | None]]
+    last_events: frozenset[str]
 
 
 TRANSLATIONS: Mapping[API, Translation] = {
-    "openai_responses": Translation(response_request, from_response, ResponseEvents, usage_of_response),
-    "openai_chat": Translation(chat_request, from_completion, ChunkEvents, usage_of_completion),
+    "anthropic": Translation(
+        message_request, from_message, MessageEvents, MessageUsage, frozenset({"message_stop"})
+    ),
+    "openai_responses": Translation(
+        response_request,
+        from_response,
+        ResponseEvents,
+        lambda: usage_of_response,
+        frozenset({"response.completed", "response.incomplete", "response.failed"}),
+    ),
+    "openai_chat": Translation(chat_request, from_completion, ChunkEvents, lambda: usage_of_completion, frozenset()),
 }
 
 
@@ -70,16 +86,17 @@ def adapt_document(call: ModelCall, api: API, capabilities: Capabilities, *, is_
     """
     refuse_uncarried(call.converse)
     # these APIs have members for it, so nothing has to be done in its stead
-    intent = replace(call.intent, forbid_tools=False, single_tool_call=False)
+    single_tool_call = api == "anthropic" and call.intent.single_tool_call  # which Claude's own field says
+    intent = replace(call.intent, forbid_tools=False, single_tool_call=single_tool_call)
     adapted = adapt(replace(call, intent=intent), capabilities)
     adapted.intent = replace(adapted.intent, single_tool_call=call.intent.single_tool_call)
     if "toolConfig" not in call.converse and not adapted.mapping.answer_tool:
         _drop_stubs(adapted)
     tiers = responses_surface(capabilities.native.surface(api)).service_tiers
-    if tiers and adapted.body.get("serviceTier", {"type": "default"})["type"] not in tiers:
+    if api != "anthropic" and tiers and adapted.body.get("serviceTier", {"type": "default"})["type"] not in tiers:
         del adapted.body["serviceTier"]
         adapted.ignore("service_tier")
-    adapted.ignored += ignored_members(adapted.body)
+    adapted.ignored += ignored_members(call.converse)
     request = TRANSLATIONS[api].request
     body = request(adapted, forbid_tools=call.intent.forbid_tools, is_streamed=is_streamed)
     return AdaptedDocument(body, adapted.mapping, adapted.ignored, adapted.adjusted)

@@ -1,4 +1,4 @@
-"""Calls of models that Converse does not serve: translated to OpenAI's APIs, and their answers to Converse's."""
+"""Calls of models that Converse does not serve: translated to the API that does, and its answers back."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, Self, TypeVar
 
+from app.adaptation.adapted_document import API, TRANSLATIONS, Events, adapt_document
 from app.adaptation.response_mapping import NO_MAPPING, EventMapping, ResponseMapping
-from app.adaptation.to_openai.adapted_document import API, TRANSLATIONS, Events, adapt_document
 from app.bedrock.client import BedrockRequest
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, ModelCall
 from app.converse.events import Event
 from app.converse.reply import Reply
 from app.errors import GatewayError, UpstreamFailed
+from app.execution.operations.mantle_messages import MessagesSurface
 from app.execution.operations.openai import (
-    LAST_EVENTS,
     DocumentReader,
     OpenAISurface,
     read_tier,
@@ -41,7 +41,7 @@ class _TranslatedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tru
 
     mode: Mode = Mode.TRANSLATED
     api: API
-    upstream: OpenAISurface
+    upstream: OpenAISurface | MessagesSurface
     mapping: ResponseMapping
     make: Callable[[Parsed], T]
 
@@ -55,7 +55,11 @@ class _TranslatedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tru
             # Responses has no member for them
             api = "openai_chat"
         adapted = adapt_document(call, api, target.capabilities, is_streamed=is_streamed)
-        upstream = OpenAISurface.of(api, target, adapted.body)
+        upstream: OpenAISurface | MessagesSurface
+        if api == "anthropic":
+            upstream = MessagesSurface(adapted.body, target.known)
+        else:
+            upstream = OpenAISurface.of(api, target, adapted.body)
         tier = str(adapted.body.get("service_tier") or "")
         return cls(
             surface=upstream.surface,
@@ -72,7 +76,7 @@ class _TranslatedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tru
         return self.upstream.request(model)
 
 
-class TranslatedOpenAIOperation(_TranslatedCall[Reply, T], frozen=True, kw_only=True):
+class TranslatedOperation(_TranslatedCall[Reply, T], frozen=True, kw_only=True):
     """A complete answer, as a reply of Converse."""
 
     @classmethod
@@ -83,7 +87,7 @@ class TranslatedOpenAIOperation(_TranslatedCall[Reply, T], frozen=True, kw_only=
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         document = await read_document(response, attempt)
         translation = TRANSLATIONS[self.api]
-        attempt.usage, attempt.tier = read_usage(translation.usage_of, document), read_tier(document)
+        attempt.usage, attempt.tier = read_usage(translation.open_usage(), document), read_tier(document)
         refuse_failed(document)
         try:
             reply = translation.from_document(document)
@@ -92,7 +96,7 @@ class TranslatedOpenAIOperation(_TranslatedCall[Reply, T], frozen=True, kw_only=
             raise malformed(error) from None
 
 
-class TranslatedOpenAIStreamOperation(_TranslatedCall[Relay[list[Event]], T], frozen=True, kw_only=True):
+class TranslatedStreamOperation(_TranslatedCall[Relay[list[Event]], T], frozen=True, kw_only=True):
     """A streamed answer, as events of Converse, a batch for each read."""
 
     @classmethod
@@ -102,7 +106,7 @@ class TranslatedOpenAIStreamOperation(_TranslatedCall[Relay[list[Event]], T], fr
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         translation = TRANSLATIONS[self.api]
-        documents = DocumentReader(LAST_EVENTS[self.api], translation.usage_of, attempt)
+        documents = DocumentReader(translation.last_events, translation.open_usage(), attempt)
         reader = TranslatedReader(documents, translation.open_events(), self.mapping)
         return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
 
