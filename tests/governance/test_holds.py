@@ -14,9 +14,10 @@ from app.converse.usage import Usage
 from app.errors import BudgetSpent, Overloaded, RateLimited
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of
 from app.governance.holds.call_limits import CallLimits
-from app.governance.holds.needs import Subject, needs_of
+from app.governance.holds.needs import Subject, apply_rules
 from app.governance.holds.usual_costs import UsualCosts
 from app.governance.leases.client import LeaseClient, LeasesUnavailable
+from app.governance.ledger.posting import take_leases
 from app.models.exact_prices import ExactPrice
 from app.models.prices import Price, Prices
 from app.storage.database import Database
@@ -39,6 +40,10 @@ def subject(*rules: Limit | Budget, **changes: Any) -> Subject:
     found_limits = [rule for rule in rules if isinstance(rule, Limit)]
     found_budgets = [rule for rule in rules if isinstance(rule, Budget)]
     return Subject("t", "k", limits=found_limits, budgets=found_budgets, **changes)
+
+
+def needs_of(of: Subject, worst_nano: int = 0, at: datetime = NOON) -> dict[str, int]:
+    return apply_rules(of, at).needs(BOUNDS, worst_nano)
 
 
 # prices and bounds
@@ -99,46 +104,43 @@ def test_the_bound_of_the_input_is_a_token_for_each_byte_and_what_is_added() -> 
 def test_needs_are_by_window_and_rule() -> None:
     money, rate = budget(), limit("requests_per_minute", 10)
     tokens, permits = limit("tokens_per_minute", 100), limit("max_parallel_requests", 5)
-    needs = needs_of(subject(money, rate, tokens, permits), BOUNDS, 7_000, {}, NOON)
-    assert needs.held == {
+    assert needs_of(subject(money, rate, tokens, permits), 7_000) == {
         f"rate/{rate.id}": 1,
         f"rate/{tokens.id}": 100,
         f"permits/{permits.id}": 1,
         f"budget/{money.id}/2026-11": 7_000,
     }
-    later = needs_of(subject(money), BOUNDS, 7_000, {}, datetime(2026, 12, 1, tzinfo=UTC))
-    assert [*later.held] == [f"budget/{money.id}/2026-12"]
+    later = needs_of(subject(money), at=datetime(2026, 12, 1, tzinfo=UTC))
+    assert [*later] == [f"budget/{money.id}/2026-12"]
 
 
 def test_each_user_has_a_balance_and_a_listed_user_another_capacity() -> None:
     everyone = limit("requests_per_minute", 10, per="user")
     ada = limit("requests_per_minute", 99, per="user", per_value="ada")
     for order in ([everyone, ada], [ada, everyone]):
-        assert [*needs_of(subject(*order, user="ada"), BOUNDS, 0, {}, NOON).held] == [f"rate/{ada.id}/ada"]
-        assert [*needs_of(subject(*order, user="bob"), BOUNDS, 0, {}, NOON).held] == [f"rate/{everyone.id}/bob"]
-        assert [*needs_of(subject(*order), BOUNDS, 0, {}, NOON).held] == [f"rate/{everyone.id}"]
+        assert [*needs_of(subject(*order, user="ada"))] == [f"rate/{ada.id}/ada"]
+        assert [*needs_of(subject(*order, user="bob"))] == [f"rate/{everyone.id}/bob"]
+        assert [*needs_of(subject(*order))] == [f"rate/{everyone.id}"]
 
 
 def test_what_callers_choose_makes_no_long_or_ambiguous_key() -> None:
     rule = budget(per="label:project")
     keys = set()
     for value in ("x" * 1000, "a/b", "2026-11/", "line\nbreak", "\ud800"):
-        (key,) = needs_of(subject(rule, labels={"project": value}), BOUNDS, 0, {}, NOON).held
+        (key,) = needs_of(subject(rule, labels={"project": value}))
         assert len(key) < 120
         assert key.count("/") == 3
         keys.add(key)
     assert len(keys) == 5
 
 
-def test_estimated_budgets_hold_what_calls_usually_cost() -> None:
+def test_usual_costs_are_learned_by_budget_and_model() -> None:
     usual, rule = UsualCosts(), budget(mode="estimated")
     assert usual.estimate(rule.id, "m", 1000) == 1000
     for number in range(100):
         usual.note(rule.id, "m", 1000, number)
     assert usual.estimate(rule.id, "m", 1000) == 96
     assert usual.estimate(rule.id, "other", 1000) == 1000
-    assert [*needs_of(subject(rule), BOUNDS, 1000, {rule.id: 96}, NOON).held.values()] == [96]
-    assert [*needs_of(subject(budget()), BOUNDS, 1000, {rule.id: 96}, NOON).held.values()] == [1000]
 
 
 # calls
@@ -146,7 +148,7 @@ def test_estimated_budgets_hold_what_calls_usually_cost() -> None:
 
 @pytest.fixture
 async def call_limits(database: Database) -> AsyncIterator[tuple[Database, CallLimits, LeaseClient]]:
-    client = LeaseClient(database)
+    client = LeaseClient(database, take_leases)
     await client.start()
     yield database, CallLimits(client, wall=lambda: NOON), client
     await client.close()
@@ -215,6 +217,32 @@ async def test_a_call_without_a_price_is_refused_by_a_budget_that_blocks(
     with pytest.raises(BudgetSpent, match="the price of m is not known"):
         await calls.hold(subject(blocks), "m", BOUNDS, None)
     await calls.hold(subject(warns), "m", BOUNDS, None)
+
+
+async def test_estimated_budgets_hold_what_calls_usually_cost(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, _ = call_limits
+    await store(database, rule := budget(amount_nano=10**6, mode="estimated"))
+    assert [*(await calls.hold(subject(rule), "m", BOUNDS, 1_000)).held.values()] == [1_000]
+    for _ in range(30):
+        calls.settle(await calls.hold(subject(rule), "m", BOUNDS, 1_000), 100, 1)
+    assert [*(await calls.hold(subject(rule), "m", BOUNDS, 1_000)).held.values()] == [101]
+    assert [*(await calls.hold(subject(rule), "another", BOUNDS, 1_000)).held.values()] == [1_000]
+
+
+async def test_a_new_window_and_changed_rules_apply_at_once(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, _, client = call_limits
+    await store(database, daily := budget(period="day"), more := limit("requests_per_minute", 5))
+    moment = [NOON]
+    calls = CallLimits(client, wall=lambda: moment[0])
+    of = subject(daily)
+    assert [*(await calls.hold(of, "m", BOUNDS, 1)).held] == [f"budget/{daily.id}/2026-11-30"]
+    moment[0] = datetime(2026, 12, 1, tzinfo=UTC)
+    assert [*(await calls.hold(of, "m", BOUNDS, 1)).held] == [f"budget/{daily.id}/2026-12-01"]
+    assert f"rate/{more.id}" in (await calls.hold(subject(daily, more), "m", BOUNDS, 1)).held
 
 
 async def test_shadow_rules_refuse_nothing(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:

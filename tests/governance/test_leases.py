@@ -10,9 +10,9 @@ from sqlalchemy import select, update
 
 from app.governance.leases import housekeeping, store
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
-from app.governance.leases.housekeeping import take_leases
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.store import BalanceRef
+from app.governance.ledger.posting import take_leases
 from app.storage import tables
 from app.storage.database import AsyncConnection, Database, DatabaseDown
 from app.storage.records import Budget, Limit, LimitKind
@@ -30,7 +30,7 @@ async def replicas(database: Database, count: int = 2) -> AsyncIterator[list[Lea
     async with contextlib.AsyncExitStack() as stack:
         clients = []
         for _ in range(count):
-            client = LeaseClient(await stack.enter_async_context(_another(database)))
+            client = LeaseClient(await stack.enter_async_context(_another(database)), take_leases)
             await client.start()
             stack.push_async_callback(client.close)
             clients.append(client)

@@ -33,7 +33,7 @@ class Process:
     """What a gateway's process has: leases, and a ledger."""
 
     def __init__(self, database: Database, folder: Path, ref: BalanceRef) -> None:
-        self.client = LeaseClient(database)
+        self.client = LeaseClient(database, take_leases)
         self.folder, self.ref = folder, ref
 
     async def start(self) -> "Process":
@@ -207,6 +207,9 @@ async def test_an_estimate_is_corrected_by_another_entry(database: Database, ref
     await asyncio.sleep(0.3)
     await process.ledger.post_batch()
     await process.client._housekeeping.close()
+    assert process.ledger._task is not None
+    process.ledger._task.cancel()
+    await asyncio.gather(process.ledger._task, return_exceptions=True)
     await expire(database, replica)
     assert await take_leases(database, replica)
     assert (await balance(database, ref))[0] >= HELD

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.governance.holds.bounds import CallBounds
+from app.governance.leases.balance import Kind
 from app.governance.leases.store import BalanceRef
 from app.governance.leases.windows import window_of
 from app.storage.records import Budget, Limit
@@ -31,59 +32,62 @@ class Subject(Struct, frozen=True):
     budgets: Sequence[Budget] = ()
 
 
-class Needs(Struct):
-    """Amounts by the keys of balances.
+class AppliedRules(Struct, frozen=True):
+    """The limits and budgets that apply to the calls of a subject, until `ends`: the end of the first window.
 
-    held: what is held while the call runs. requests: rates that count requests, which are used at once. tokens: rates
-    that count tokens. money: budgets that block, and those that only warn. resets: the ends of the budgets' windows.
-    unpriced: a budget that blocks a call without a price.
+    requests, permits: 1 by the keys of rates that count requests, and of parallel requests. tokens: the capacities of
+    rates that count tokens. money: budgets, which `resets` tells the ends of. blocking: a budget that may refuse calls.
     """
 
-    held: dict[str, int] = field(default_factory=dict)
-    refs: dict[str, BalanceRef] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-    tokens: list[str] = field(default_factory=list)
-    money: list[str] = field(default_factory=list)
-    rules: dict[str, Limit | Budget] = field(default_factory=dict)
-    resets: dict[str, datetime | None] = field(default_factory=dict)
-    unpriced: Budget | None = None
+    ends: datetime
+    requests: Mapping[str, int]
+    permits: Mapping[str, int]
+    tokens: Mapping[str, int]
+    money: Mapping[str, Budget]
+    refs: Mapping[str, BalanceRef]
+    rules: Mapping[str, Limit | Budget]
+    resets: Mapping[str, datetime | None]
+    blocking: Budget | None
 
-
-def needs_of(
-    subject: Subject, bounds: CallBounds, worst_nano: int | None, usual: Mapping[str, int], now: datetime
-) -> Needs:
-    """Return what a call needs.
-
-    Args:
-        worst_nano: what it costs at most; None if its price is not known.
-        usual: by the id of a budget in the mode `estimated`, what calls like it usually cost.
-    """
-    needs = Needs()
-    for limit, value in _applying(subject, subject.limits):
-        is_permits = limit.kind == "max_parallel_requests"
-        key = _key("permits" if is_permits else "rate", limit.id, value)
-        needs.refs[key] = BalanceRef(key, "permits" if is_permits else "rate", limit.id)
-        needs.rules[key] = limit
-        needs.held[key] = 1
-        if limit.kind == "requests_per_minute":
-            needs.requests.append(key)
-        elif limit.kind == "tokens_per_minute":
+    def needs(self, bounds: CallBounds, worst_nano: int) -> dict[str, int]:
+        """Return what a call needs of each balance, at the most that it costs."""
+        held = {**self.requests, **self.permits}
+        for key, capacity in self.tokens.items():
             # a call that may be larger than the limit needs all of it; what it uses beyond that delays the next one
-            needs.held[key] = min(bounds.total, limit.capacity)
-            needs.tokens.append(key)
+            held[key] = min(bounds.total, capacity)
+        for key in self.money:
+            held[key] = worst_nano
+        return held
+
+
+def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
+    """Return the rules that apply to the calls of a subject at a time."""
+    parts: dict[str, dict[str, int]] = {"requests_per_minute": {}, "max_parallel_requests": {}, "tokens_per_minute": {}}
+    refs: dict[str, BalanceRef] = {}
+    rules: dict[str, Limit | Budget] = {}
+    for limit, value in _applying(subject, subject.limits):
+        kind: Kind = "permits" if limit.kind == "max_parallel_requests" else "rate"
+        key = _key(kind, limit.id, value)
+        refs[key], rules[key] = BalanceRef(key, kind, limit.id), limit
+        parts[limit.kind][key] = limit.capacity if limit.kind == "tokens_per_minute" else 1
+    money: dict[str, Budget] = {}
+    resets: dict[str, datetime | None] = {}
     for budget, value in _applying(subject, subject.budgets):
         window, end = window_of(budget.period, now)
         key = f"{_key('budget', budget.id, value)}/{window}"
-        needs.refs[key] = BalanceRef(key, "budget", budget.id)
-        needs.rules[key] = budget
-        needs.resets[key] = end
-        needs.money.append(key)
-        if worst_nano is None and budget.action == "block" and not budget.shadow:
-            needs.unpriced = budget
-        needs.held[key] = worst_nano or 0
-        if budget.mode == "estimated":
-            needs.held[key] = min(needs.held[key], usual.get(budget.id, needs.held[key]))
-    return needs
+        refs[key], rules[key] = BalanceRef(key, "budget", budget.id), budget
+        money[key], resets[key] = budget, end
+    return AppliedRules(
+        min([end for end in resets.values() if end is not None], default=datetime.max.replace(tzinfo=UTC)),
+        parts["requests_per_minute"],
+        parts["max_parallel_requests"],
+        parts["tokens_per_minute"],
+        money,
+        refs,
+        rules,
+        resets,
+        next((each for each in money.values() if each.action == "block" and not each.shadow), None),
+    )
 
 
 def _applying(subject: Subject, rules: Iterable[Rule]) -> list[tuple[Rule, str]]:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
@@ -61,12 +61,18 @@ class LeaseClient:
     """The leases of this process.
 
     Args:
+        take_leases: takes the leases of a replica that was lost, with its attempts: see `ledger.posting`.
         clock: monotonic seconds.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        database: Database,
+        take_leases: Callable[[Database, str], Awaitable[bool]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.transactions = ReplicaTransactions(database, clock)
-        self._housekeeping = Housekeeping(self.transactions, clock, lambda: set(+self._waited_for))
+        self._housekeeping = Housekeeping(self.transactions, clock, lambda: set(+self._waited_for), take_leases)
         self._clock = clock
         self._refusals: dict[str, _Refusal] = {}
         # in the order of their arrival, by identity
@@ -140,12 +146,13 @@ class LeaseClient:
             book: that held it. used: what is used of each balance; nothing of one that is not named.
         """
         transactions, now = self.transactions, self._clock()
-        for key, amount in held.items():
-            if book is transactions.book:
-                book.settle(key, amount, used.get(key, 0), now)
-            elif key in transactions.book.holdings and transactions.refs[key].kind == "permits":
-                # this process became another replica meanwhile: only permits went over to it
-                transactions.book.settle(key, amount, 0, now)
+        if book is transactions.book:
+            book.settle_all(held, used, now)
+        else:
+            # this process became another replica meanwhile: only permits went over to it
+            for key, amount in held.items():
+                if key in transactions.book.holdings and transactions.refs[key].kind == "permits":
+                    transactions.book.settle(key, amount, 0, now)
         if self._waiters:
             self._news.set()
 

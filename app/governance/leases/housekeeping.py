@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from app.governance.leases.store import LEASE_SECONDS, RECALL, NotLive, end, write
+from app.governance.leases.store import LEASE_SECONDS, RECALL, NotLive
 from app.governance.leases.transactions import DOWN_SECONDS, ReplicaTransactions
 from app.storage.database import Database, DatabaseDown
 
@@ -26,11 +26,17 @@ class Housekeeping:
 
     Args:
         waited_for: returns the keys of balances for which requests wait; these are not returned.
+        take_leases: takes the leases of a replica that did not renew them.
     """
 
     def __init__(
-        self, transactions: ReplicaTransactions, clock: Callable[[], float], waited_for: Callable[[], set[str]]
+        self,
+        transactions: ReplicaTransactions,
+        clock: Callable[[], float],
+        waited_for: Callable[[], set[str]],
+        take_leases: Callable[[Database, str], Awaitable[bool]],
     ) -> None:
+        self._take_leases = take_leases
         self._transactions = transactions
         self._clock = clock
         self._waited_for = waited_for
@@ -117,17 +123,5 @@ class Housekeeping:
             return
         self._looked_at = now
         for replica in await transactions.store.expired():
-            await take_leases(transactions.database, replica)
-
-
-async def take_leases(database: Database, replica: str) -> bool:
-    """Mark a replica as lost whose leases have ended, and charge them. Returns False if it renewed them meanwhile."""
-    async with database.begin() as connection:
-        rows = await end(connection, replica, "lost", only_expired=True)
-        if rows is None:
-            return False
-        for key, lease in rows.leases.items():
-            lease.charge(rows.balances[key], rows.now_ns)
-        await write(connection, rows)
-    _log.error("a replica was lost, and its leases are charged", extra={"fields": {"replica": replica}})
-    return True
+            if await self._take_leases(transactions.database, replica):
+                _log.error("a replica was lost, and its leases are charged", extra={"fields": {"replica": replica}})

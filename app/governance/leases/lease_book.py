@@ -77,7 +77,11 @@ class LeaseBook(Struct):
         for key, need in needs.items():
             holding = holdings[key]
             holding.held += need
-            holding.note(need, now)
+            holding.used_at = now
+            if now - holding.period >= _RECENT_SECONDS:
+                holding.note(need, now)
+            else:
+                holding.recent += need
         return True
 
     def settle(self, key: str, held: int, used: int, now: float) -> None:
@@ -86,6 +90,15 @@ class LeaseBook(Struct):
         holding.held -= held
         holding.spent += used
         holding.used_at = now
+
+    def settle_all(self, held: Mapping[str, int], used: Mapping[str, int], now: float) -> None:
+        """End the holds of one attempt. used: nothing of a balance that is not named."""
+        holdings = self.holdings
+        for key, amount in held.items():
+            holding = holdings.get(key) or self.of(key)
+            holding.held -= amount
+            holding.spent += used.get(key, 0)
+            holding.used_at = now
 
     def begin(
         self, asks: Sequence[Ask], now: float, *, posts: Collection[str] = (), returns: Collection[str] = ()

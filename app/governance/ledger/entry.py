@@ -57,10 +57,6 @@ class Entry(Struct, frozen=True, kw_only=True):
         """What is unique in the ledger."""
         return self.attempt_id, self.phase, self.number
 
-    def to_line(self) -> JsonObject:
-        """Return the line of the journal."""
-        return {**structs.asdict(self), "at": self.at.isoformat()}
-
     @classmethod
     def from_line(cls, line: JsonObject) -> Entry:
         """Read a line of the journal, without members that this version does not know.

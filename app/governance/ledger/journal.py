@@ -64,7 +64,7 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Write a line. Raises JournalFull: it is not written."""
-        self._append(entry.to_line(), entry.attempt_id)
+        self._append(entry, entry.attempt_id)
 
     def forget(self, attempts: Collection[str]) -> None:
         """Drop attempts whose settlement is in the database; a file without others is deleted."""
