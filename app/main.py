@@ -3,8 +3,8 @@
 `python -m app` and `uvicorn app.main:app` both serve it.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
@@ -64,17 +64,7 @@ def create_app(
             await background.close()
             await gateway.close()
 
-    application = FastAPI(
-        title="Outcrop",
-        version=__version__,
-        description=DESCRIPTION,
-        openapi_tags=TAGS,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        telemetry=_NO_TELEMETRY,
-    )
+    application = _new_application(lifespan)
     specs = endpoints_of(settings, gateway, background)
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
@@ -113,6 +103,20 @@ def _add_greetings(application: FastAPI) -> None:
     @application.api_route("/api/hello", methods=["GET", "HEAD"], include_in_schema=False)
     async def hello() -> Response:
         return Response(status_code=204)
+
+
+def _new_application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    return FastAPI(
+        title="Outcrop",
+        version=__version__,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=_NO_TELEMETRY,
+    )
 
 
 def endpoints_of(settings: Settings, gateway: Gateway, background: BackgroundResponses) -> list[EndpointSpec]:

@@ -55,9 +55,7 @@ class Translation(Struct, frozen=True):
 
 
 TRANSLATIONS: Mapping[API, Translation] = {
-    "anthropic": Translation(
-        message_request, from_message, MessageEvents, MessageUsage, frozenset({"message_stop"})
-    ),
+    "anthropic": Translation(message_request, from_message, MessageEvents, MessageUsage, frozenset({"message_stop"})),
     "openai_responses": Translation(
         response_request,
         from_response,

@@ -148,7 +148,7 @@ def test_message_in_fragments_is_one_request(gateway_url: str) -> None:
 def closed_with(caller: Caller) -> int:
     """Return the code with which the gateway closes the connection."""
     with pytest.raises(ConnectionClosed) as caught:
-        caller.connection.recv(timeout=10)
+        caller.connection.recv(timeout=30)
     assert caught.value.rcvd is not None
     return caught.value.rcvd.code
 
@@ -307,7 +307,7 @@ def test_shutdown_closes_idle_connections_and_lets_responses_end(tmp_path: Path)
             assert closed_with(idle) == 1001
             assert busy.events()[-1]["type"] in ("response.completed", "response.incomplete")
             assert closed_with(busy) == 1001
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 VALUES = st.recursive(

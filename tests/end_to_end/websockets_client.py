@@ -24,7 +24,7 @@ class Caller:
 
     def receive(self) -> Any:
         """Return the next event."""
-        return json.loads(self.connection.recv(timeout=10))
+        return json.loads(self.connection.recv(timeout=30))
 
     def events(self) -> list[Any]:
         """Return the events of a response, to the last."""
