@@ -44,7 +44,8 @@ class Translation(Struct, frozen=True):
     """How calls are translated to one API, and its answers back.
 
     open_usage: makes the reader of tokens for one answer. last_events: types of the documents that complete a streamed
-    answer; Chat Completions has none, and ends with `[DONE]`.
+    answer; Chat Completions has none, and ends with `[DONE]`. is_openai: it is one of OpenAI's, which have a member for
+    one tool call at a time.
     """
 
     request: _Request
@@ -52,10 +53,13 @@ class Translation(Struct, frozen=True):
     open_events: Callable[[], Events]
     open_usage: Callable[[], Callable[[JsonObject], Usage | None]]
     last_events: frozenset[str]
+    is_openai: bool = True
 
 
 TRANSLATIONS: Mapping[API, Translation] = {
-    "anthropic": Translation(message_request, from_message, MessageEvents, MessageUsage, frozenset({"message_stop"})),
+    "anthropic": Translation(
+        message_request, from_message, MessageEvents, MessageUsage, frozenset({"message_stop"}), is_openai=False
+    ),
     "openai_responses": Translation(
         response_request,
         from_response,
@@ -84,19 +88,19 @@ def adapt_document(call: ModelCall, api: API, capabilities: Capabilities, *, is_
     """
     refuse_uncarried(call.converse)
     # these APIs have members for it, so nothing has to be done in its stead
-    single_tool_call = api == "anthropic" and call.intent.single_tool_call  # which Claude's own field says
+    translation = TRANSLATIONS[api]
+    single_tool_call = call.intent.single_tool_call and not translation.is_openai
     intent = replace(call.intent, forbid_tools=False, single_tool_call=single_tool_call)
     adapted = adapt(replace(call, intent=intent), capabilities)
     adapted.intent = replace(adapted.intent, single_tool_call=call.intent.single_tool_call)
     if "toolConfig" not in call.converse and not adapted.mapping.answer_tool:
         _drop_stubs(adapted)
     tiers = responses_surface(capabilities.native.surface(api)).service_tiers
-    if api != "anthropic" and tiers and adapted.body.get("serviceTier", {"type": "default"})["type"] not in tiers:
+    if translation.is_openai and tiers and adapted.body.get("serviceTier", {"type": "default"})["type"] not in tiers:
         del adapted.body["serviceTier"]
         adapted.ignore("service_tier")
     adapted.ignored += ignored_members(call.converse)
-    request = TRANSLATIONS[api].request
-    body = request(adapted, forbid_tools=call.intent.forbid_tools, is_streamed=is_streamed)
+    body = translation.request(adapted, forbid_tools=call.intent.forbid_tools, is_streamed=is_streamed)
     return AdaptedDocument(body, adapted.mapping, adapted.ignored, adapted.adjusted)
 
 

@@ -1,6 +1,6 @@
 """A Converse request as a request for a message.
 
-Source: docs/reference/contracts/anthropic-messages.md#body
+Source: docs/reference/contracts/anthropic-messages.md#request-fields
 """
 
 from typing import Any

@@ -37,6 +37,7 @@ T = TypeVar("T")
 Parsed = TypeVar("Parsed")
 
 OpenAIFormat = Literal["openai_responses", "openai_chat"]
+OPENAI_APIS: dict[str, OpenAIFormat] = {"openai_responses": "openai_responses", "openai_chat": "openai_chat"}
 _PATHS: dict[OpenAIFormat, str] = {"openai_responses": "/responses", "openai_chat": "/chat/completions"}
 _ADAPT_BODY = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
 

@@ -16,6 +16,7 @@ from app.converse.reply import Reply
 from app.errors import GatewayError, UpstreamFailed
 from app.execution.operations.mantle_messages import MessagesSurface
 from app.execution.operations.openai import (
+    OPENAI_APIS,
     DocumentReader,
     OpenAISurface,
     read_tier,
@@ -56,10 +57,10 @@ class _TranslatedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tru
             api = "openai_chat"
         adapted = adapt_document(call, api, target.capabilities, is_streamed=is_streamed)
         upstream: OpenAISurface | MessagesSurface
-        if api == "anthropic":
+        if (openai_api := OPENAI_APIS.get(api)) is None:
             upstream = MessagesSurface(adapted.body, target.known)
         else:
-            upstream = OpenAISurface.of(api, target, adapted.body)
+            upstream = OpenAISurface.of(openai_api, target, adapted.body)
         tier = str(adapted.body.get("service_tier") or "")
         return cls(
             surface=upstream.surface,
