@@ -98,3 +98,30 @@ def test_without_its_budget_a_balance_has_no_limit() -> None:
     balance, lease = Balance("b", "budget", None), Lease()
     reply = apply_request(LeaseRequest(asks=[Ask({"b": 10**15})]), {"b": balance}, {"b": lease}, 0, 1)
     assert (reply.shortages, reply.headroom) == ([None], {})
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_capacity_that_a_transaction_offers_or_returns_cannot_be_held_meanwhile(returns: bool) -> None:
+    balance, lease, book = Balance("b", "budget", 100), Lease(), LeaseBook(valid_until=1e9)
+    lease.grant(balance, 20)
+    book.confirm({}, {"b": 20})
+    request = book.begin([] if returns else [Ask({"b": 30})], 0.0, returns=["b"])
+    assert not book.take({"b": 5}, 0.0)
+    book.finish(request, apply_request(request, {"b": balance}, {"b": lease}, 0, 1), 0.0)
+    assert (balance.leased, book.of("b").held, book.of("b").idle) == ((0, 0, 0) if returns else (30, 30, 0))
+
+
+def test_capacity_is_idle_again_after_a_transaction_that_failed() -> None:
+    book = LeaseBook(valid_until=1e9)
+    book.confirm({}, {"b": 20})
+    request = book.begin([Ask({"b": 30})], 0.0, returns=["b"])
+    book.abandon(request)
+    assert book.take({"b": 20}, 0.0)
+    assert not book.take({"b": 1}, 0.0)
+
+
+def test_leases_that_were_not_renewed_are_not_used() -> None:
+    book = LeaseBook(valid_until=10.0)
+    book.confirm({}, {"b": 20})
+    assert book.take({"b": 1}, 9.9)
+    assert not book.take({"b": 1}, 10.0)

@@ -363,4 +363,4 @@ def needs_of(attempt: Attempt) -> dict[str, int]:
 
 
 TestProtocol = Protocol.TestCase
-TestProtocol.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestProtocol.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
