@@ -38,7 +38,7 @@ PER_MESSAGE_OUTPUT = "mid-conversation-output-config-2026-07-01"
 # the beta that a field of the body needs, and the beginning of a tool's type
 OF_FIELDS = {
     "compaction": "compact-2026-09-04",
-    "fallback_credit_token": "fallback-credit-2026-06-01",
+    "fallback_credit_token": "fallback-credit-2026-06-01",  # nosec B105
     "safeguards": "dangerous-tool-use-2026-09-03",
 }
 OF_TOOLS = {
