@@ -8,6 +8,7 @@ from app.converse.events import ContentBlockDelta, Event, ReasoningContentBlockD
 from app.converse.reply import Reply, TokenUsage
 from app.converse.request import ServiceTier
 from app.converse.usage import Usage
+from app.wire import json
 from app.wire.json import JsonObject
 
 _TIERS = frozenset({"default", "flex", "priority"})
@@ -88,8 +89,11 @@ class BlockWriter:
             yield self._delta({"reasoningContent": piece})
 
     def whole(self, block: JsonObject) -> Iterator[Event]:
-        """Write a block of text or reasoning that had no deltas."""
+        """Write a block that had no deltas."""
         match block:
+            case {"toolUse": {"toolUseId": use_id, "name": name, "input": given}}:
+                yield from self.start_tool(use_id, name)
+                yield from self.tool_input(json.dumps_text(given))
             case {"text": text}:
                 yield from self.text(text)
             case {"reasoningContent": {"reasoningText": {"text": text}}}:

@@ -19,6 +19,7 @@ from app.wire.json import JsonObject
 
 _CUT_OFF = {"max_output_tokens": "max_tokens", "content_filter": "content_filtered"}
 _PARTS = {"output_text": "text", "refusal": "refusal"}
+_ITEM_DONE = "response.output_item.done"
 
 
 def from_response(document: JsonObject) -> Reply:
@@ -80,22 +81,53 @@ class ResponseEvents:
     """Translates the events of one response.
 
     Nothing is returned before the first item begins, so that a model which fails at once may be replaced by another.
+    Blocks of Converse never overlap, so events of an item wait until the item before it has ended.
     """
 
     def __init__(self) -> None:
         self._writer = BlockWriter()
+        # the index of the item that has begun and not ended, and the events of others that wait for its end
+        self._open: int | None = None
+        self._waiting: dict[int, list[JsonObject]] = {}
+        self._ended = 0
         # parts of an item that have had a delta, by the item's index and that of the part
         self._begun: set[tuple[int, str]] = set()
         self._has_shown: set[int] = set()
 
     def feed(self, document: JsonObject) -> list[Event]:
-        """Return the events for one of the stream."""
-        return list(self._events(document))
+        """Return the events for one of the stream.
+
+        Raises:
+            JsonError: the arguments of a finished call are no JSON.
+        """
+        return [event for each in self._in_order(document) for event in self._events(each)]
+
+    def _in_order(self, document: JsonObject) -> Iterator[JsonObject]:
+        """Yield a document of the stream and those that waited for it, all of one item before those of the next."""
+        match document:
+            case {"output_index": int(index)} if self._open not in (None, index):
+                self._waiting.setdefault(index, []).append(document)
+            case {"output_index": int(index), "type": kind}:
+                yield document
+                self._open = None if kind == _ITEM_DONE else index
+                while self._open is None and self._waiting:
+                    index = next(iter(self._waiting))
+                    held = self._waiting.pop(index)
+                    yield from held
+                    self._open = None if held[-1]["type"] == _ITEM_DONE else index
+            case {"response": {"status": "completed" | "incomplete"}}:
+                for held in self._waiting.values():
+                    yield from held
+                self._waiting.clear()
+                yield document
+            case _:
+                yield document
 
     def _events(self, document: Any) -> Iterator[Event]:
         match document:
             case {"type": "response.output_item.added", "item": {"type": "function_call"} as item}:
                 use_id = str(unique_call_id(item["call_id"], item.get("id")))
+                self._begun.add((document["output_index"], "call"))
                 yield from self._writer.start_tool(use_id, item["name"])
             case {"type": "response.output_item.added"}:
                 # hidden reasoning may take minutes, and the caller's stream must have begun by then
@@ -115,8 +147,11 @@ class ResponseEvents:
             }:
                 yield from self._shown(document, kind, piece)
             case {"type": "response.output_item.done", "output_index": index, "item": item}:
+                self._ended += 1
                 yield from self._end_item(index, item)
             case {"type": "response.completed" | "response.incomplete", "response": response}:
+                for index, item in [*enumerate(response.get("output") or ())][self._ended :]:
+                    yield from self._end_item(index, item)
                 usage = usage_of_response(response) or Usage()
                 yield from self._writer.end(_stop_reason(response), usage, response.get("service_tier"))
 
@@ -132,16 +167,20 @@ class ResponseEvents:
 
     def _end_item(self, index: int, item: JsonObject) -> Iterator[Event]:
         """Complete an item with what had no delta."""
+        has_begun = any(begun == index for begun, _ in self._begun)
         match item:
-            case {"type": "function_call", "arguments": str(arguments)} if (index, "arguments") not in self._begun:
-                yield from self._writer.tool_input(arguments or "{}")
+            case {"type": "function_call", "arguments": str(arguments)} if has_begun:
+                if item.get("status") != "incomplete":
+                    json.loads(arguments or "{}")
+                if (index, "arguments") not in self._begun:
+                    yield from self._writer.tool_input(arguments or "{}")
             case {"type": "reasoning", "id": item_id, "encrypted_content": str(encrypted)} if encrypted:
                 mark = mark_of(item_id, encrypted)
                 if index in self._has_shown:
                     yield from self._writer.reasoning({"signature": mark})
                 else:
                     yield from self._writer.reasoning({"redactedContent": redacted(mark)})
-            case {"type": "message" | "reasoning"} if not any(begun == index for begun, _ in self._begun):
+            case _ if not has_begun:
                 for block in _blocks(item):
                     yield from self._writer.whole(cast(JsonObject, block))
         yield from self._writer.end_block()

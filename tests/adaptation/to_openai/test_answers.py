@@ -171,6 +171,57 @@ def test_items_without_deltas_are_written_when_they_end() -> None:
     }
 
 
+def test_interleaved_calls_keep_their_arguments() -> None:
+    calls = [
+        {"type": "function_call", "id": f"fc_{name}", "call_id": name, "name": "f", "arguments": f'{{"city":"{name}"}}'}
+        for name in ("a", "b", "c")
+    ]
+
+    def event(kind: str, index: int, **members: Any) -> Any:
+        return {"type": f"response.{kind}", "output_index": index, **members}
+
+    rounds: list[Any] = [
+        [event("output_item.added", index, item={**call, "arguments": ""}) for index, call in enumerate(calls)],
+        *(
+            [
+                event("function_call_arguments.delta", index, delta=call["arguments"][part])
+                for index, call in enumerate(calls)
+            ]
+            for part in (slice(6), slice(6, None))
+        ),
+    ]
+    completed = {"type": "response.completed", "response": response(*calls)}
+    # the last call never ends
+    done = [event("output_item.done", index, item=calls[index]) for index in (1, 0)]
+    for ends in (done, done[::-1], []):
+        streams = [*(each for part in rounds for each in part), *ends, completed]
+        assert streamed(streams, ResponseEvents()) == from_response(response(*calls))
+
+
+def test_a_finished_call_whose_arguments_are_no_json_fails_in_a_stream_too() -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": '{"city":'}
+    with pytest.raises(json.JsonError):
+        from_response(response(call))
+    events = ResponseEvents()
+    events.feed({"type": "response.output_item.added", "output_index": 0, "item": {**call, "arguments": ""}})
+    events.feed({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": '{"city":'})
+    done = {"type": "response.output_item.done", "output_index": 0, "item": call}
+    with pytest.raises(json.JsonError):
+        events.feed(done)
+    assert events.feed({**done, "item": {**call, "status": "incomplete"}})
+
+
+def test_items_that_only_the_end_of_a_stream_has_are_written() -> None:
+    message = {"type": "message", "content": [{"type": "output_text", "text": "x"}]}
+    call = {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "f", "arguments": '{"a":1}'}
+    whole = from_response(response(message, call))
+    completed = {"type": "response.completed", "response": response(message, call)}
+    text = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "x"}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": message}
+    for events in ([completed], [text, completed], [text, done, completed], [done, completed]):
+        assert streamed(events, ResponseEvents()) == whole
+
+
 def test_reasoning_tokens_and_the_tier_are_kept() -> None:
     usage = {"input_tokens": 9, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 3}}
     whole = from_response(response(usage=usage, service_tier="flex"))
