@@ -54,7 +54,7 @@ KNOWN_ISSUES = {
         f"{PER_ENDPOINT}::test_throttling_says_when_to_retry",
     ],
     "an output limit of the gateway's reserves quota: claude-code#77, pi#3399": [
-        f"{PER_ENDPOINT}::test_no_output_limit_is_sent_unless_the_caller_sets_one"
+        f"{PER_ENDPOINT}::test_only_claude_gets_an_output_limit_that_the_caller_did_not_set"
     ],
     "reasoning signatures are lost between turns: strands#2704, opencode#3077": [
         f"{HERE}::test_reasoning_is_sent_back_with_its_signature"
@@ -211,8 +211,8 @@ def test_unknown_betas_are_dropped_and_named_in_a_header(
 def test_temperature_and_top_p_are_sent_only_as_the_model_accepts_them(
     client: openai.OpenAI, bedrock: RecordingBedrock, model: str, kept: set[str]
 ) -> None:
-    client.chat.completions.create(model=model, messages=[user("x")], temperature=0.5, top_p=0.9)
-    assert set(bedrock.requests[-1].body.get("inferenceConfig", {})) == kept
+    client.chat.completions.create(model=model, messages=[user("x")], temperature=0.5, top_p=0.9, max_tokens=9)
+    assert set(bedrock.requests[-1].body["inferenceConfig"]) == {"maxTokens", *kept}
 
 
 def test_history_with_tool_calls_gets_a_tool_config(client: openai.OpenAI, bedrock: RecordingBedrock) -> None:

@@ -69,11 +69,12 @@ def test_silence_in_a_stream_is_filled_with_heartbeats(
     assert frames[first:].count(sign) > 3
 
 
-@pytest.mark.parametrize("model", [NOVA, LLAMA, CLAUDE, GPT])
+# Bedrock's own limit for Claude is 4,096 tokens, its reasoning included (litellm#41529)
+@pytest.mark.parametrize(("model", "gets_a_limit"), [(NOVA, False), (LLAMA, False), (CLAUDE, True), (GPT, False)])
 @pytest.mark.parametrize("endpoint", [CHAT, RESPONSES])
 @pytest.mark.parametrize("effort", [None, "low", "high"])
-def test_no_output_limit_is_sent_unless_the_caller_sets_one(
-    endpoint: tuple[str, Body], model: str, effort: str | None
+def test_only_claude_gets_an_output_limit_that_the_caller_did_not_set(
+    endpoint: tuple[str, Body], model: str, gets_a_limit: bool, effort: str | None
 ) -> None:
     path, body = endpoint
     thinking = {"reasoning_effort": effort} if path == CHAT[0] else {"reasoning": {"effort": effort}}
@@ -82,7 +83,10 @@ def test_no_output_limit_is_sent_unless_the_caller_sets_one(
         request = {**body(model), **(thinking if effort else {})}
         assert httpx.post(base + path, json=request, headers=HEADERS, timeout=20).status_code == 200
     sent = recorder.requests[-1].body
-    assert not {"maxTokens", "max_tokens", "max_output_tokens"} & {*sent, *sent.get("inferenceConfig", {})}
+    limits = {"maxTokens", "max_tokens", "max_output_tokens"} & {*sent, *sent.get("inferenceConfig", {})}
+    assert limits == ({"maxTokens"} if gets_a_limit else set())
+    budget = sent.get("additionalModelRequestFields", {}).get("thinking", {}).get("budget_tokens", 0)
+    assert not gets_a_limit or sent["inferenceConfig"]["maxTokens"] > max(budget, 4096)
 
 
 # prices of Claude Sonnet 4.5 by a US profile: USD per million tokens, and the factor for the region

@@ -27,9 +27,13 @@ def flat_name(namespace: str | None, name: str, path: str) -> str:
     """
     if not namespace:
         return name
+    _check_length(namespace, path)
+    return f"{namespace}{_SEPARATOR}{name}"
+
+
+def _check_length(namespace: str, path: str) -> None:
     if len(namespace) > _LONGEST_NAMESPACE:
         raise InvalidRequest(f"a namespace's name has at most {_LONGEST_NAMESPACE} letters", param=path)
-    return f"{namespace}{_SEPARATOR}{name}"
 
 
 class ToolChoiceResolver:
@@ -155,6 +159,7 @@ def _declared(tool: Tool, path: str, ignored: list[str], namespace: str | None =
             raise InvalidRequest("a namespace holds no other", param=path)
         if not tool.name:
             raise InvalidRequest("a namespace needs a name", param=f"{path}.name")
+        _check_length(tool.name, f"{path}.name")
         if tool.description is not None:
             ignored.append(f"{path}.description")
         for index, inner in enumerate(tool.tools or ()):
