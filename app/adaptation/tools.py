@@ -21,11 +21,11 @@ def adapt_tools(adapted: AdaptedRequest) -> None:
         InvalidRequest: there are tools, and the model accepts none.
     """
     names = called_names(adapted)
-    if "toolConfig" not in adapted.body and not names and not _has_results(adapted):
+    if "toolConfig" not in adapted.body and not names:
         return
     _declare(adapted, names)
     if adapted.intent.forbid_tools:
-        _forbid(adapted, is_needed=bool(names) or _has_results(adapted))
+        _forbid(adapted, is_needed=bool(names))
     if "toolConfig" in adapted.body:
         if not adapted.capabilities.tools.accepted:
             raise InvalidRequest("this model takes no tools", param="tools")
@@ -55,17 +55,12 @@ def _without_status(block: ContentBlock) -> ContentBlock:
     return {"toolResult": cast(ToolResultBlock, {name: value for name, value in result.items() if name != "status"})}
 
 
-def _has_results(adapted: AdaptedRequest) -> bool:
-    return any("toolResult" in block and "type" not in block["toolResult"] for block in adapted.blocks())
-
-
 def _declare(adapted: AdaptedRequest, names: list[str]) -> None:
     """Declare the tools that the history calls where the caller declares none any more."""
     if "toolConfig" in adapted.body:
         return
     stubs: list[Tool] = [
-        {"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object", "properties": {}}}}}
-        for name in names or ["unknown_tool"]
+        {"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object", "properties": {}}}}} for name in names
     ]
     adapted.body["toolConfig"] = {"tools": stubs}
     adapted.adjust("tools")

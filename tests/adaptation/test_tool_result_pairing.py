@@ -108,6 +108,18 @@ def test_turns_of_the_system_keep_a_position_that_is_accepted() -> None:
     ]
 
 
+def test_a_result_without_a_call_becomes_texts_and_media_of_the_user() -> None:
+    picture: Any = {"image": {"format": "png", "source": {"bytes": "aGk="}}}
+    lost: Any = {"toolResult": {"toolUseId": "9", "content": [{"text": "a"}, picture, {"json": {"b": 1}}]}}
+    adapted = adapt_call(CLAUDE_46, [user(lost, POINT, "and?")])
+    text = 'Output of the tool call 9:\na\n{"b":1}'
+    assert adapted.body["messages"] == [user(text, picture, POINT, "and?")]
+    assert adapted.adjusted == ["tool_results"]
+    # one result more than calls
+    twice = adapt_call(CLAUDE_46, [HI, assistant(ONE), user(GAVE_ONE, GAVE_ONE)])
+    assert twice.body["messages"][-1] == user(GAVE_ONE, "Output of the tool call 1:\nr")
+
+
 def test_calls_and_results_of_the_wrong_role_are_unchanged() -> None:
     wrong = [HI, assistant(ONE), user("x"), assistant(GAVE_ONE, POINT, TWO), user("y"), assistant("z"), user(GAVE_TWO)]
     kinds = [next(iter(block)) for turn in adapt_call(PLAIN, wrong).body["messages"] for block in turn["content"]]
@@ -145,18 +157,25 @@ def turn_of(name: str) -> Any:
     return kinds.get(name[:4]) or others[name]
 
 
+def _is_called(gave: str, names: list[str]) -> bool:
+    call = f"call{gave[-1]}"
+    return call in names and names.index(call) < names.index(gave)
+
+
 @given(TURNS, st.sampled_from([NOVA_2, CLAUDE_5]))
 def test_any_order_keeps_all_blocks_and_pairs_all_results(names: list[str], capabilities: Capabilities) -> None:
     sent = [HI, *map(turn_of, names), user("end")]
     messages: Any = adapt_call(capabilities, sent).body["messages"]
     said = [block for turn in messages for block in turn["content"]]
-    before = [block for turn in sent for block in turn["content"]]
+    unpaired = [each for each in names if each.startswith("gave") and not _is_called(each, names)]
+    texts = {repr(result(each[-1])): {"text": f"Output of the tool call {each[-1]}:\nr"} for each in unpaired}
+    before = [texts.get(repr(block), block) for turn in sent for block in turn["content"]]
     assert sorted(map(repr, said)) == sorted(map(repr, before))
     roles = [turn["role"] for turn in messages if turn["role"] != "system"]
     assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"] * (len(roles) % 2)
     for number in range(4):
-        call, gave = f"call{number}", f"gave{number}"
-        if call in names and gave in names and names.index(call) < names.index(gave):
+        gave = f"gave{number}"
+        if gave in names and _is_called(gave, names):
             calling = next(index for index, turn in enumerate(messages) if use(str(number)) in turn["content"])
             assert result(str(number)) in messages[calling + 1]["content"]
     for index, turn in enumerate(messages):

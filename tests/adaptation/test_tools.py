@@ -35,8 +35,9 @@ def test_tools_that_the_history_calls_are_declared() -> None:
     assert adapted.adjusted == ["tools"]
 
 
-def test_tool_results_without_calls_get_an_unknown_tool_declared() -> None:
-    assert adapt_call(PLAIN, [user(result("1"))]).body["toolConfig"] == {"tools": [spec("unknown_tool")]}
+def test_no_tool_is_declared_for_results_without_calls() -> None:
+    adapted = adapt_call(PLAIN, [user(result("1"))])
+    assert ("toolConfig" in adapted.body, adapted.adjusted) == (False, ["tool_results"])
 
 
 def test_server_tools_in_the_history_are_not_declared() -> None:
@@ -188,7 +189,8 @@ def test_results_of_two_calls_with_one_id_keep_their_order() -> None:
     messages = [user("a"), assistant(use("x"), use("x")), user(result("x"), result("x"), result("y"))]
     adapted = adapt_call(PLAIN, messages, toolConfig={"tools": [spec("t")]})
     ids = [next(iter(block.values()))["toolUseId"] for block in adapted.blocks() if "text" not in block]  # type: ignore[attr-defined]
-    assert ids == ["x", "x-2", "x", "x-2", "y"]
+    assert ids == ["x", "x-2", "x", "x-2"]
+    assert adapted.body["messages"][-1]["content"][-1] == {"text": "Output of the tool call y:\nr"}
 
 
 def test_alternatives_at_the_top_of_a_schema_are_merged_where_the_model_refuses_them() -> None:

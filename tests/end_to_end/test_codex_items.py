@@ -91,6 +91,37 @@ def test_items_are_calls_with_results_for_converse(url: str, recorder: Recording
 
 
 @pytest.mark.parametrize(
+    "output",
+    [
+        {"type": "local_shell_call_output", "call_id": "c1", "output": "files"},
+        {"type": "shell_call_output", "call_id": "c1", "output": [{"stdout": "files", "stderr": ""}]},
+        {"type": "apply_patch_call_output", "call_id": "c1", "status": "completed", "output": "files"},
+        {"type": "function_call_output", "call_id": "c1", "output": "files"},
+        {"type": "custom_tool_call_output", "call_id": "c1", "output": "files"},
+        {"type": "nobody_knows_yet", "call_id": "c1", "output": "files"},
+    ],
+    ids=lambda output: output["type"],
+)
+def test_an_output_without_its_call_is_a_text_for_converse(url: str, recorder: RecordingBedrock, output: Any) -> None:
+    answer, body = ask(url, recorder, CLAUDE, input=[QUESTION, output])
+    (message,) = body["messages"]
+    assert message["content"][-1] == {"text": "Output of the tool call c1:\nfiles"}
+    assert answer.headers["x-outcrop-adjusted"] == "tool_results"
+
+
+def test_a_result_without_its_call_is_a_text_in_every_format(url: str, recorder: RecordingBedrock) -> None:
+    chat: Any = [{"role": "user", "content": "hi"}, {"role": "tool", "tool_call_id": "c1", "content": "files"}]
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": "files"}
+    for path, messages in (("chat/completions", chat), ("messages", [{"role": "user", "content": [result]}])):
+        recorder.requests.clear()
+        body = {"model": "us.amazon.nova-2-lite-v1:0", "max_tokens": 99, "messages": messages}
+        answer = httpx.post(f"{url}/v1/{path}", json=body, headers=HEADERS)
+        assert (answer.status_code, answer.headers.get("x-outcrop-adjusted")) == (200, "tool_results"), answer.text
+        content = recorder.requests[-1].body["messages"][-1]["content"]
+        assert content[-1] == {"text": "Output of the tool call c1:\nfiles"}
+
+
+@pytest.mark.parametrize(
     ("model", "kept"),
     [
         (
