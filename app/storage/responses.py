@@ -16,8 +16,13 @@ class ResponseStore(Protocol):
     not done later then.
     """
 
-    async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
-        """Store a group. Returns False if it is too large."""
+    async def put(self, owner: str, group: str, entries: Mapping[str, bytes], reserve: int = 0) -> bool:
+        """Store a group, instead of the group of that name. Returns False if it is too large; that group stays then.
+
+        Args:
+            reserve: bytes to hold for the group that is to replace this one. Groups with a
+                reserve are not dropped while there are others.
+        """
 
     async def get(self, owner: str, key: str) -> bytes | None:
         """Return an entry, if there is one."""
@@ -30,13 +35,18 @@ class ResponseStore(Protocol):
 
 
 class _Group(NamedTuple):
+    """size: with its reserve."""
+
     expires_at: float
     size: int
+    reserve: int
     entries: Mapping[str, bytes]
 
 
 class MemoryResponses:
     """Stores groups in the memory of one process. When it is full, the largest owner's oldest group is dropped.
+
+    Groups with a reserve are dropped only if there are no others.
 
     Args:
         lifetime: seconds. max_bytes: of all groups together; one may have an eighth of it. clock: a monotonic clock, in
@@ -53,17 +63,17 @@ class MemoryResponses:
         self._groups: dict[str, OrderedDict[str, _Group]] = {}
         self._entries: dict[tuple[str, str], tuple[str, bytes]] = {}
 
-    async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
-        """Store a group. Returns False if it is too large."""
-        size = sum(map(len, entries.values()))
+    async def put(self, owner: str, group: str, entries: Mapping[str, bytes], reserve: int = 0) -> bool:
+        """Store a group, instead of the group of that name. Returns False if it is too large; that group stays then."""
+        size = sum(map(len, entries.values())) + reserve
         if size > self._max_bytes * _MAX_GROUP_SHARE:
             return False
-        self._drop(owner, group)
         self._drop_expired()
+        self._drop(owner, group)
         while self._bytes.total() + size > self._max_bytes:
-            ((largest, _),) = self._bytes.most_common(1)
-            self._drop(largest, next(iter(self._groups[largest])))
-        self._groups.setdefault(owner, OrderedDict())[group] = _Group(self._clock() + self._lifetime, size, entries)
+            self._drop(*self._oldest_of_largest())
+        until = self._clock() + self._lifetime
+        self._groups.setdefault(owner, OrderedDict())[group] = _Group(until, size, reserve, entries)
         self._bytes[owner] += size
         self._entries.update({(owner, key): (group, entry) for key, entry in entries.items()})
         return True
@@ -88,6 +98,15 @@ class MemoryResponses:
         for owner, groups in self._groups.items():
             while groups and next(iter(groups.values())).expires_at <= now:
                 self._drop(owner, next(iter(groups)))
+
+    def _oldest_of_largest(self) -> tuple[str, str]:
+        """Return the owner and the name of the group to drop next."""
+        owners = [owner for owner, _ in self._bytes.most_common() if self._groups.get(owner)]
+        for owner in owners:
+            for name, group in self._groups[owner].items():
+                if not group.reserve:
+                    return owner, name
+        return owners[0], next(iter(self._groups[owners[0]]))
 
     def _drop(self, owner: str, group: str) -> bool:
         dropped = self._groups.get(owner, OrderedDict()).pop(group, None)

@@ -44,10 +44,16 @@ _LAYOUT = (
     f"pragma user_version = {_VERSION}",
 )
 _EXPIRED = "select owner, grouped from responses where until <= ? order by until limit 1"
-_OLDEST_OF_LARGEST = """
-select owner, grouped from responses where owner = (select owner from held order by bytes desc limit 1)
-order by until limit 1
-"""
+# the key of the entry that holds a group's reserve begins so
+_RESERVE = "reserve/"
+_LARGEST = "select owner from held where bytes > 0 order by bytes desc"
+_OLDEST_OF = "select owner, grouped from responses where owner = ?"
+_WITHOUT_RESERVE = """and not exists (
+    select 1 from responses as held_for where held_for.owner = responses.owner
+    and held_for.key = 'reserve/' || responses.grouped
+)"""
+_FIRST = "order by until limit 1"
+_SIZE = "select sum(length(entry)) from responses where owner = ? and grouped = ?"
 _DROP = "delete from responses where owner = ? and grouped = ?"
 # after an upgrade, several processes may wait for the indexes of a large file
 _LAYOUT_TIMEOUT = 60.0
@@ -55,6 +61,8 @@ _LAYOUT_TIMEOUT = 60.0
 
 class SqliteResponses:
     """Stores groups in a file that only its user may read. A full file drops the largest owner's oldest group.
+
+    Groups with a reserve are dropped only if there are no others.
 
     All operations run in one thread, so that a locked or slow file blocks nothing else. The file does not shrink: free
     pages are used again.
@@ -88,9 +96,18 @@ class SqliteResponses:
         except sqlite3.Error as error:
             raise OSError(f"SQLite: {error}") from None
 
-    async def put(self, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
-        """Store a group. Returns False if it is too large, or if there was no time to make room for it."""
-        return await self._run(lambda connection: self._put(connection, owner, group, entries))
+    async def put(self, owner: str, group: str, entries: Mapping[str, bytes], reserve: int = 0) -> bool:
+        """Store a group, instead of the group of that name. Returns False if it is too large; that group stays then.
+
+        Raises:
+            Overloaded: also if there was no time to make room for it.
+        """
+        held = {**entries, f"{_RESERVE}{group}": bytes(reserve)} if reserve else entries
+        if sum(map(len, held.values())) > self._max_bytes * _MAX_GROUP_SHARE:
+            return False
+        if not await self._run(lambda connection: self._put(connection, owner, group, held)):
+            raise Overloaded("stored responses are not available now", detail="no room was made in time")
+        return True
 
     async def get(self, owner: str, key: str) -> bytes | None:
         """Return an entry, if there is one that has not expired."""
@@ -123,13 +140,12 @@ class SqliteResponses:
             raise Overloaded("stored responses are not available now", detail=type(error).__name__) from None
 
     def _put(self, connection: sqlite3.Connection, owner: str, group: str, entries: Mapping[str, bytes]) -> bool:
-        size = sum(map(len, entries.values()))
-        if size > self._max_bytes * _MAX_GROUP_SHARE:
-            return False
         now = self._clock()
-        connection.execute(_DROP, (owner, group))
-        if not self._make_room(connection, size, now):
+        size = sum(map(len, entries.values()))
+        (replaced,) = connection.execute(_SIZE, (owner, group)).fetchone()
+        if not self._make_room(connection, size - (replaced or 0), now):
             return False
+        connection.execute(_DROP, (owner, group))
         rows = [(owner, key, group, now + self._lifetime, entry) for key, entry in entries.items()]
         connection.executemany("insert into responses values (?, ?, ?, ?, ?)", rows)
         return True
@@ -141,7 +157,7 @@ class SqliteResponses:
             fits = _used(connection) + size <= self._max_bytes
             oldest = connection.execute(_EXPIRED, (now,)).fetchone()
             if oldest is None and not fits:
-                oldest = connection.execute(_OLDEST_OF_LARGEST).fetchone()
+                oldest = _oldest_of_largest(connection)
             if oldest is None or time.monotonic() >= deadline:
                 return fits
             connection.execute(_DROP, oldest)
@@ -169,6 +185,17 @@ class SqliteResponses:
                     for statement in _LAYOUT:
                         connection.execute(statement)
                 yield connection
+
+
+def _oldest_of_largest(connection: sqlite3.Connection) -> tuple[str, str] | None:
+    """Return the owner and the name of the group to drop next, if there is any."""
+    owners = connection.execute(_LARGEST).fetchall()
+    for condition in (_WITHOUT_RESERVE, ""):
+        for owner in owners:
+            found: tuple[str, str] | None = connection.execute(f"{_OLDEST_OF} {condition} {_FIRST}", owner).fetchone()
+            if found is not None:
+                return found
+    return None
 
 
 def _used(connection: sqlite3.Connection) -> int:

@@ -119,6 +119,39 @@ def test_full_memory_drops_the_oldest_group_of_the_largest_owner() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_group_with_a_reserve_stays_until_it_is_replaced(kind: str, tmp_path: Path) -> None:
+    size = 8_000_000 if kind == "memory" else 31_000
+
+    async def run() -> None:
+        clock = Clock()
+        store: ResponseStore = (
+            MemoryResponses(1000, clock=clock)
+            if kind == "memory"
+            else SqliteResponses(tmp_path / "responses.db", 1000, max_bytes=1_000_000, clock=clock)
+        )
+        assert await store.put("a", "runs", {"run": bytes(size)}, reserve=1000 + size) is False
+        assert await store.put("a", "runs", {"run": bytes(size - 1000)}, reserve=1000)
+        for index in range(50):
+            clock.now += 1
+            assert await store.put("a", f"{index}", {f"{index}": bytes(size)})
+        assert (await store.get("a", "run"), await store.get("a", "0")) == (bytes(size - 1000), None)
+        assert await store.put("a", "runs", {"run": bytes(size * 2)}) is False
+        assert await store.get("a", "run") == bytes(size - 1000)
+        assert await store.put("a", "runs", {"run": bytes(size)})
+        for index in range(50):
+            clock.now += 1
+            assert await store.put("a", f"{index}", {f"{index}": bytes(size)})
+        assert await store.get("a", "run") is None
+        # reserves never keep others out
+        for index in range(50):
+            assert await store.put("b", f"{index}", {f"{index}": bytes(size - 1000)}, reserve=1000)
+        assert await store.put("a", "last", {"last": bytes(size)})
+        store.close()
+
+    asyncio.run(run())
+
+
 def test_full_file_drops_the_oldest_group_of_the_largest_owner(tmp_path: Path) -> None:
     path, clock = tmp_path / "responses.db", Clock()
 
@@ -198,6 +231,7 @@ def test_queries_use_indexes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("SEARCH", "responses_by_age (owner=?)"),
         ("SEARCH", "responses_by_end (until<?)"),
         ("SEARCH", "responses_by_group (owner=? AND grouped=? AND until>?)"),
+        ("SEARCH", "responses_by_group (owner=? AND grouped=?)"),
         ("SEARCH", "responses_by_group (owner=? AND grouped=?)"),
         ("SEARCH", "sqlite_autoindex_responses_1 (owner=? AND key=?)"),
     ]

@@ -20,7 +20,7 @@ from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.responses.adapter import ResponsesAdapter
 from app.dialects.openai.responses.request import SIGNED
 from app.dialects.openai.responses.stored import IN_PROGRESS, CallersResponses, entries_of
-from app.errors import InvalidRequest, NotFound, Overloaded
+from app.errors import BodyTooLarge, InvalidRequest, NotFound, Overloaded
 from app.execution.request_context import RequestContext
 from app.process.off_loop import off_loop
 from app.server.request_head import RequestHead
@@ -33,6 +33,13 @@ _log = logging.getLogger(__name__)
 
 _PATH = "/v1/responses"
 _MEMBER = b'"background"'
+# an entry with so many bytes free can become failed, with a reason
+_RESERVE = 4096
+# of the entries of all responses that run in this process; their requests are in memory, too
+_MAX_RUNNING_BYTES = 32_000_000
+# seconds until an answer is stored again that could not be stored
+_PAUSES = (0.5, 1.0, 2.0, 4.0)
+_TOO_LARGE = "the response is too large to be stored"
 # headers of a request that are not of the request that it becomes
 _OF_REQUEST = frozenset({"connection", "content-length", "expect", "transfer-encoding", "x-request-id"})
 
@@ -66,11 +73,14 @@ class BackgroundResponses:
         adapter = await adapter_for(context, request)
         response, items = adapter.begun_response(), listed(adapter.document.get("input"))
         entries = await off_loop(context.caller.name, context.size, partial(entries_of, response, items))
-        if not await self._store.put(context.caller.name, response["id"], entries):
-            raise Overloaded("the response cannot be stored, and so not run in the background", is_final=True)
+        size = sum(map(len, entries.values())) + _RESERVE
+        if sum(run.size for run in self._running.values()) + size > _MAX_RUNNING_BYTES:
+            raise Overloaded("too many responses run in the background")
+        if not await self._store.put(context.caller.name, response["id"], entries, _RESERVE):
+            raise BodyTooLarge("the conversation is too large to be stored, and so not run in the background")
         include = [*listed(request.get("include")), SIGNED]
         body = json.dumps({**request, "store": False, "include": include})
-        run = _Run(_scope(context), body)
+        run = _Run(_scope(context), body, size)
         self._running[response["id"]] = run
         run.task = asyncio.create_task(self._run(run, context.caller.name, response, items))
         return CompleteResponse(200, JSON, json.dumps(response))
@@ -80,15 +90,39 @@ class BackgroundResponses:
         try:
             if self.serve is not None:
                 await self.serve(run.scope, run.receive, run.send)
-            ended = run.result(response)
-            stored = await self._store.get(owner, f"response/{response_id}")
-            # it may have been deleted, or cancelled by another process
-            if stored is not None and json.loads(stored)["response"]["status"] == IN_PROGRESS:
-                await self._store.put(owner, response_id, entries_of(ended, items))
+            await self._keep_patiently(owner, run.result(response), items)
         except Overloaded as error:
             _log.warning("a response in the background was not stored", extra={"fields": {"error": error.detail}})
         finally:
             del self._running[response_id]
+
+    async def _keep_patiently(self, owner: str, ended: JsonObject, items: list[object]) -> None:
+        """Store the end of a response, later if the store cannot be reached. Raises Overloaded."""
+        for pause in _PAUSES:
+            try:
+                await self._keep(owner, ended, items)
+            except Overloaded:
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._keep(owner, ended, items)
+
+    async def _keep(self, owner: str, ended: JsonObject, items: list[object]) -> None:
+        stored = await self._store.get(owner, f"response/{ended['id']}")
+        # it may have been deleted, or cancelled by another process
+        if stored is None or json.loads(stored)["response"]["status"] != IN_PROGRESS:
+            return
+        if await self._store.put(owner, ended["id"], entries_of(ended, items)):
+            return
+        _log.warning("a response in the background was not stored", extra={"fields": {"error": _TOO_LARGE}})
+        begun: JsonObject = json.loads(stored)["response"]
+        failed = {**begun, "status": "failed", "error": {"code": "server_error", "message": _TOO_LARGE}}
+        await self._store.put(owner, ended["id"], entries_of(failed, items))
+
+    def end(self, response_id: str) -> None:
+        """End the call of a response, if this process runs it: it was cancelled or deleted."""
+        if run := self._running.get(response_id):
+            run.cancelled.set()
 
     async def cancel(self, context: RequestContext) -> Answer:
         """Cancel a response. Raises NotFound; InvalidRequest if it does not run in the background."""
@@ -102,9 +136,9 @@ class BackgroundResponses:
             raise InvalidRequest("only a response in the background is cancelled", param="response_id")
         if response["status"] == IN_PROGRESS:
             response = {**response, "status": "cancelled"}
-            await self._store.put(kept.owner, response_id, entries_of(response, stored["items"]))
-            if run := self._running.get(response_id):
-                run.cancelled.set()
+            if not await self._store.put(kept.owner, response_id, entries_of(response, stored["items"])):
+                raise Overloaded("the response cannot be stored as cancelled", is_final=True)
+            self.end(response_id)
         return CompleteResponse(200, JSON, json.dumps(response))
 
     async def close(self) -> None:
@@ -116,10 +150,11 @@ class BackgroundResponses:
 
 
 class _Run:
-    """One request of the gateway to itself. cancelled: ends it, as a caller does who leaves."""
+    """One request of the gateway to itself. size: of its entry. cancelled: ends it, as a caller does who leaves."""
 
-    def __init__(self, scope: Scope, body: bytes) -> None:
+    def __init__(self, scope: Scope, body: bytes, size: int) -> None:
         self.scope = scope
+        self.size = size
         self.cancelled = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self._body = body

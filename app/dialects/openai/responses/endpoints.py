@@ -38,9 +38,10 @@ _ONE = "/v1/responses/{response_id}"
 
 
 class _StoredResponseHandler(Struct, frozen=True):
-    """Handles the requests for stored responses."""
+    """Handles the requests for stored responses. background: runs some of them."""
 
     store: ResponseStore
+    background: BackgroundResponses
 
     async def retrieve(self, context: RequestContext) -> Answer:
         response_id = context.params["response_id"]
@@ -55,6 +56,7 @@ class _StoredResponseHandler(Struct, frozen=True):
         response_id = context.params["response_id"]
         if not await CallersResponses(self.store, context).delete(response_id):
             raise _unknown(response_id)
+        self.background.end(response_id)
         return CompleteResponse(200, JSON, json.dumps({"id": response_id, "object": "response", "deleted": True}))
 
     async def list_items(self, context: RequestContext) -> Answer:
@@ -124,7 +126,7 @@ def response_endpoints(
     )
     compacting = partial(CompactionAdapter.for_request, executor.planner, store, secrets_of)
     compact = _compact_endpoint(count, DialectHandler(executor, compacting, summary_request))
-    return [create, _upgrade_endpoint(create), compact, *_stored_endpoints(create, store), cancel, count]
+    return [create, _upgrade_endpoint(create), compact, *_stored_endpoints(create, store, background), cancel, count]
 
 
 def _open_websocket(executor: Executor, memory: MemoryResponses, adapter_for: AdapterOfMessage) -> WebSocketHandler:
@@ -158,8 +160,10 @@ async def _require_upgrade(_: RequestContext) -> Answer:
     raise UpgradeRequired("GET opens a WebSocket: send an upgrade, or use POST", headers=headers)
 
 
-def _stored_endpoints(create: EndpointSpec, store: ResponseStore) -> Sequence[EndpointSpec]:
-    stored = _StoredResponseHandler(store)
+def _stored_endpoints(
+    create: EndpointSpec, store: ResponseStore, background: BackgroundResponses
+) -> Sequence[EndpointSpec]:
+    stored = _StoredResponseHandler(store, background)
     retrieve = replace(
         create,
         method="GET",
