@@ -47,8 +47,8 @@ def _tools(count: int) -> Any:
 
 @pytest.mark.parametrize("model", ["us.anthropic.claude-opus-5-5", "us.openai.gpt-6.2-sol", "amazon.nova-pro-v1:0"])
 def test_an_agent_gets_plain_text_unless_it_asks_for_a_tool(bedrock: Any, model: str) -> None:
-    def answer(prompt: str, tools: int = 5) -> list[Any]:
-        texts = [{"text": "<note>Use Tool1 often.</note>"}, {"text": prompt}]
+    def answer(prompt: str, tools: int = 5, *notes: str) -> list[Any]:
+        texts = [{"text": text} for text in ("<note>Use Tool1 often.</note>", prompt, *notes)]
         reply = bedrock.converse(modelId=model, messages=[{"role": "user", "content": texts}], toolConfig=_tools(tools))
         content: list[Any] = reply["output"]["message"]["content"]
         return content
@@ -57,6 +57,9 @@ def test_an_agent_gets_plain_text_unless_it_asks_for_a_tool(bedrock: Any, model:
     (_, call) = answer("Use Tool3 to run `ls -l`.")
     # what the schema does not require is left out
     assert (call["toolUse"]["name"], call["toolUse"]["input"]) == ("Tool3", {"command": "ls -l", "lines": 7})
+    # an instruction that joined the turn follows the prompt
+    (_, call) = answer("Use Tool3 to run `ls -l`.", 5, "As a rule, use Tool2 with `cat`.")
+    assert (call["toolUse"]["name"], call["toolUse"]["input"]["command"]) == ("Tool3", "ls -l")
     assert [next(iter(block)) for block in answer("Use Tool9.")] == ["text"]
     # a program with few tools wants them called
     assert answer("Say hello.", tools=1)[-1]["toolUse"]["name"] == "Tool0"

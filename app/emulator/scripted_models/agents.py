@@ -39,10 +39,14 @@ def answer_agent(request: ConverseRequest) -> Script:
 
 
 def _prompt(request: ConverseRequest) -> str:
-    """Return the last text of the last user turn; agents put notes of their own before it."""
+    """Return the text of the last user turn that begins with a request for a tool, else its last text.
+
+    Agents put notes of their own around it. Those that follow are instructions in the middle of a conversation, which
+    join the user's turn where the model accepts no such message.
+    """
     turns = (message["content"] for message in reversed(request["messages"]) if message["role"] == "user")
-    texts = (block["text"] for block in reversed(next(turns, [])) if "text" in block)
-    return next(texts, "").strip()
+    texts = [block["text"].strip() for block in reversed(next(turns, [])) if "text" in block]
+    return next((text for text in texts if _ASKED.match(text)), texts[0] if texts else "")
 
 
 def _arguments(tool: ToolSpecification, prompt: str) -> JsonObject:
