@@ -86,7 +86,7 @@ def adapt_document(call: ModelCall, api: API, capabilities: Capabilities, *, is_
     Raises:
         InvalidRequest: the API cannot carry what the call contains, with the path of the field.
     """
-    refuse_uncarried(call.converse)
+    refuse_uncarried(call.converse, call.names)
     # these APIs have members for it, so nothing has to be done in its stead
     translation = TRANSLATIONS[api]
     single_tool_call = call.intent.single_tool_call and not translation.is_openai

@@ -1,6 +1,6 @@
 """The content of Converse that APIs other than Converse can carry, and how OpenAI's do."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn, cast
 
 from app.converse.content import CitationsContentBlock, DocumentBlock, ImageBlock, SearchResultBlock
@@ -37,12 +37,14 @@ _OBJECT = "must be an object"
 _NOT_HERE = "cannot be sent to this model, which Converse does not serve"
 
 
-def refuse_uncarried(body: ConverseRequest) -> None:
-    """Refuse what these APIs cannot carry.
+def refuse_uncarried(body: ConverseRequest, names: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse what these APIs cannot carry. names: as in `ModelCall`.
 
     Raises:
         InvalidRequest: with the path of the field.
     """
+    if "video" in names:
+        _refuse(names["video"][0])
     for member in body:
         if member not in _MEMBERS and member not in _WITHOUT_EFFECT:
             _refuse(member)

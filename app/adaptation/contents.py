@@ -18,6 +18,7 @@ class Contents(IntFlag):
     BLANK_TEXT = auto()  # white space as a text, or an empty turn, system prompt or tool result
     CACHE_POINTS = auto()
     DOCUMENTS = auto()  # and search results
+    VIDEOS = auto()
     REASONING = auto()  # of earlier turns
     TOOLS = auto()
     TOOL_CALLS = auto()
@@ -36,6 +37,7 @@ _BLOCKS = {
     "cachePoint": _CACHE_POINTS,
     "document": Contents.DOCUMENTS.value,
     "searchResult": Contents.DOCUMENTS.value,
+    "video": Contents.VIDEOS.value,
     "reasoningContent": Contents.REASONING.value,
     "toolUse": Contents.TOOL_CALLS.value,
     "toolResult": Contents.TOOL_RESULTS.value,

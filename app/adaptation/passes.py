@@ -22,6 +22,7 @@ from app.adaptation.tools import adapt_tools
 from app.adaptation.turn_alternation import alternate_turns
 from app.adaptation.turn_ends import adapt_ends
 from app.adaptation.turn_splitting import split_turns
+from app.adaptation.videos import refuse_videos
 from app.converse.call import ModelCall
 from app.models.capabilities import Capabilities
 
@@ -45,6 +46,7 @@ _EMPTIED = Contents.BLANK_TEXT | Contents.CACHE_POINTS | Contents.REASONING
 _TURNS = _EMPTIED | _TOOL_BLOCKS | Contents.ADJACENT_TURNS | Contents.SYSTEM_TURNS
 
 PASSES = (
+    Pass(refuse_videos, Contents.VIDEOS),
     Pass(
         adapt_length,
         Contents.MAX_TOKENS,

@@ -10,6 +10,17 @@ IMAGE_FORMATS = {
     "image/webp": "webp",
 }
 
+VIDEO_FORMATS = {
+    "video/mp4": "mp4",
+    "video/quicktime": "mov",
+    "video/x-matroska": "mkv",
+    "video/webm": "webm",
+    "video/x-flv": "flv",
+    "video/mpeg": "mpeg",
+    "video/x-ms-wmv": "wmv",
+    "video/3gpp": "three_gp",
+}
+
 DOCUMENT_FORMATS = {
     "application/pdf": "pdf",
     "text/csv": "csv",

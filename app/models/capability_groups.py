@@ -71,6 +71,8 @@ class TurnCapabilities(Struct, frozen=True):
     """Kinds of content that it does not accept in one turn with tool results."""
     media_in_results: frozenset[str] = frozenset({"image", "document", "video"})
     """Kinds of media that it accepts in a tool result."""
+    videos: bool = True
+    """Accepts videos."""
     result_status: bool = True
     """Accepts `status` in a tool result."""
     citations: bool = True

@@ -42,6 +42,7 @@ class _TurnValues(TypedDict, total=False):
     tools_apart: bool
     apart_from_results: frozenset[str]
     media_in_results: frozenset[str]
+    videos: bool
     result_status: bool
     citations: bool
 

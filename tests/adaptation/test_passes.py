@@ -20,12 +20,13 @@ CAPABILITIES = [
 ]
 POINT: Any = {"cachePoint": {"type": "default"}}
 DOCUMENT: Any = {"document": {"format": "pdf", "name": "a!", "source": {"bytes": "QQ=="}}}
-PIECES = st.sampled_from([{"text": "a"}, {"text": " "}, {"json": {}}, DOCUMENT, {"image": {"format": "png"}}])
+VIDEO: Any = {"video": {"format": "mp4", "source": {"bytes": "QQ=="}}}
+PIECES = st.sampled_from([{"text": "a"}, {"text": " "}, {"json": {}}, DOCUMENT, {"image": {"format": "png"}}, VIDEO])
 IDS = st.sampled_from(["1", "2", "?"])
 TEXTS: Any = st.sampled_from([{"text": "a"}, {"text": ""}, {"text": "b \n"}, POINT])
 BLOCKS: Any = (
     TEXTS
-    | st.sampled_from([DOCUMENT, {"cachePoint": {"type": "default", "ttl": "1h"}}])
+    | st.sampled_from([DOCUMENT, VIDEO, {"cachePoint": {"type": "default", "ttl": "1h"}}])
     | st.sampled_from(["", "s"]).map(lambda it: {"reasoningContent": {"reasoningText": {"text": "r", "signature": it}}})
     | st.tuples(IDS, st.sampled_from(["t", "t.u"])).map(
         lambda it: {"toolUse": {"toolUseId": it[0], "name": it[1], "input": {}}}

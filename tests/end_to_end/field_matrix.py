@@ -90,6 +90,11 @@ def _chat() -> Dialect:
             remark="On models that accept audio.",
         ),
         Row(
+            "… `video_url` with a `data:` URL",
+            parts({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AA=="}}),
+            remark="On models that accept videos, such as Nova; mp4, mov, mkv, webm, flv, mpeg, wmv, 3gp.",
+        ),
+        Row(
             "… `file` with `file_data`",
             parts({"type": "file", "file": {"filename": "a.pdf", "file_data": "AA=="}}),
             remark="A data URL or base64; pdf, csv, doc, docx, xls, xlsx, html, txt, md; recognized by media type or file name.",

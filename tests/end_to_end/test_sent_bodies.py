@@ -166,6 +166,46 @@ def test_an_image_is_no_text(bedrock: Bedrock) -> None:
     assert bedrock.send("/v1/embeddings", **sized)[0].status_code == 200
 
 
+def with_video(url: str) -> list[Any]:
+    video = {"type": "video_url", "video_url": {"url": url}}
+    return [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "a"}, video]}]
+
+
+@pytest.mark.parametrize(("media_type", "kind"), [("video/mp4", "mp4"), ("video/3gpp", "three_gp")])
+def test_a_video_reaches_a_model_that_accepts_it(bedrock: Bedrock, media_type: str, kind: str) -> None:
+    """litellm#40681. On 965aba3 a `video_url` was a 400."""
+    sent = bedrock.chat(NOVA, messages=with_video(f"data:{media_type};base64,AAAA"))
+    assert sent["messages"][0]["content"][1] == {"video": {"format": kind, "source": {"bytes": "AAAA"}}}
+
+
+def test_a_video_in_a_result_is_sent_after_it(bedrock: Bedrock) -> None:
+    video = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}
+    called = [*CALLED[:2], {**CALLED[2], "content": [video]}]
+    for model, path in ((NOVA, None), (SONNET_45, "messages[2].content[0].video_url")):
+        answer, sent = bedrock.send("/v1/chat/completions", model=model, messages=called, tools=[TOOL])
+        if path is None:
+            (result,) = sent["messages"][2]["content"]
+            assert result["toolResult"]["content"][0]["video"]["format"] == "mp4"
+        else:
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, path)
+
+
+@pytest.mark.parametrize("model", [SONNET_45, OPUS_55, "openai.gpt-5.5", "us.anthropic.claude-mythos-5"])
+def test_a_video_is_refused_by_its_path(bedrock: Bedrock, model: str) -> None:
+    body = {"model": model, "messages": with_video("data:video/mp4;base64,AAAA")}
+    answer, sent = bedrock.send("/v1/chat/completions", **body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], sent) == (400, "messages[1].content[1].video_url", None)
+    assert "this model" in error["message"]
+
+
+@pytest.mark.parametrize("url", ["data:video/avi;base64,AAAA", "https://example.com/a.mp4", "data:video/mp4,AAAA"])
+def test_a_video_that_converse_cannot_carry_is_refused(bedrock: Bedrock, url: str) -> None:
+    answer, sent = bedrock.send("/v1/chat/completions", model=NOVA, messages=with_video(url))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"], sent) == (400, "messages[1].content[1].video_url.url", None)
+
+
 def test_a_beta_reaches_only_models_that_accept_it(bedrock: Bedrock) -> None:
     """AWS user guide, fallback credit; litellm 1.110.2."""
     body = {"max_tokens": 9, "messages": [USER], "fallback_credit_token": "t"}

@@ -23,8 +23,9 @@ _COMMON: CapabilityValues = {
         # "input_schema does not support oneOf, allOf, or anyOf at the top level" (cua#3303, kilocode#12246)
         "top_level_unions": False,
     },
-    # pydantic-ai#6098, live: a document beside a result hides the result. A PDF passed, but no document says so
-    "turns": {"apart_from_results": frozenset({"document", "video"})},
+    # pydantic-ai#6098, live: a document beside a result hides the result. A PDF passed, but no document says so.
+    # AWS user guide, cards of Claude (2026-11): input of text and images
+    "turns": {"apart_from_results": frozenset({"document"}), "videos": False},
     "sampling": {"top_k": "field"},
     # "messages.0.content.2.type: Field required" (harness-sdk#1966); PDF is accepted (harness-sdk#3677)
     "caching": {"after_text_documents": False},

@@ -3,14 +3,19 @@
 Source: docs/reference/contracts/mapping.md#messages-and-content
 """
 
-from app.converse.content import AudioBlock, DocumentBlock, ImageBlock
-from app.dialects.openai.chat.schema_in import AudioPart, FilePart, ImagePart
+from app.converse.content import AudioBlock, DocumentBlock, ImageBlock, VideoBlock
+from app.dialects.openai.chat.schema_in import AudioPart, FilePart, ImagePart, VideoPart
 from app.dialects.openai.common import media as openai_media
 
 
 def image_of(part: ImagePart, path: str) -> ImageBlock:
     """Return an image block. Raises InvalidRequest as `openai_media.image_of` does."""
     return openai_media.image_of(part.image_url.url, f"{path}.image_url.url")
+
+
+def video_of(part: VideoPart, path: str) -> VideoBlock:
+    """Return a video block. Raises InvalidRequest as `openai_media.video_of` does."""
+    return openai_media.video_of(part.video_url.url, f"{path}.video_url.url")
 
 
 def document_of(part: FilePart, path: str) -> DocumentBlock:

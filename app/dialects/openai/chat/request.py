@@ -31,6 +31,7 @@ from app.dialects.openai.chat.schema_in import (
     ThinkingBlock,
     ToolMessage,
     UserMessage,
+    VideoPart,
 )
 from app.dialects.openai.common.cache import CacheControl, cache_point, cache_points_last, controlled
 from app.dialects.openai.common.service_tiers import TIERS, UNAVAILABLE_TIERS, unavailable_tier
@@ -53,11 +54,12 @@ def to_call(request: ChatRequest) -> ModelCall:
     """
     _refuse(request)
     body: ConverseRequest = {"messages": []}
+    names: dict[str, tuple[str, ...]] = {}
     ignored = [path for path, value in unknown_fields(request) if value not in _HARMLESS.get(path, (None,))]
     if isinstance(request.response_format, JsonSchemaFormat) and request.response_format.json_schema.strict is False:
         # a schema is always enforced
         ignored.append("response_format.json_schema.strict")
-    _add_messages(request, body, ignored)
+    _add_messages(request, body, ignored, names)
     if inference := _inference(request):
         body["inferenceConfig"] = inference
     if (request.tools or request.tool_choice) and (config := tools.tool_config(request)):
@@ -79,7 +81,7 @@ def to_call(request: ChatRequest) -> ModelCall:
         if labels:
             body["requestMetadata"] = labels
         ignored += [f"metadata.{name}" for name in unfit]
-    return ModelCall(request.model, body, intent, ignored)
+    return ModelCall(request.model, body, intent, ignored, names)
 
 
 def _refuse(request: ChatRequest) -> None:
@@ -118,7 +120,9 @@ def _json_schema(schema: JsonSchema) -> Any:
     return {**definition, "description": schema.description} if schema.description else definition
 
 
-def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str]) -> None:
+def _add_messages(
+    request: ChatRequest, body: ConverseRequest, ignored: list[str], names: dict[str, tuple[str, ...]]
+) -> None:
     system: list[SystemContentBlock] = []
     messages = body["messages"]
     results: list[ContentBlock] | None = None
@@ -128,7 +132,7 @@ def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str
             if results is None:
                 results = []
                 messages.append({"role": "user", "content": results})
-            results += _tool_result(message, path)
+            results += _tool_result(message, path, names)
             continue
         results = None
         match message:
@@ -142,7 +146,9 @@ def _add_messages(request: ChatRequest, body: ConverseRequest, ignored: list[str
                     }
                 )
             case UserMessage():
-                messages.append({"role": "user", "content": _blocks(message.content, path, message.cache_control)})
+                messages.append(
+                    {"role": "user", "content": _blocks(message.content, path, message.cache_control, names)}
+                )
             case _:
                 messages.append(_assistant(message, path, ignored))
     if system:
@@ -189,29 +195,37 @@ def _text_only(blocks: list[ContentBlock], path: str) -> list[ContentBlock]:
     return blocks
 
 
-def _tool_result(message: ToolMessage, path: str) -> list[ContentBlock]:
+def _tool_result(message: ToolMessage, path: str, names: dict[str, tuple[str, ...]]) -> list[ContentBlock]:
     """Return the result, and after it the cache point of its parts. A result cannot hold one."""
-    content, points = cache_points_last(_blocks(message.content, path, message.cache_control))
+    content, points = cache_points_last(_blocks(message.content, path, message.cache_control, names))
     for index, block in enumerate(content):
         if "audio" in block:
             raise InvalidRequest("a tool's result holds no audio", param=f"{path}.content[{index}]")
     return [{"toolResult": {"toolUseId": message.tool_call_id, "content": content}}, *points]
 
 
-def _blocks(content: Content, path: str, control: CacheControl | None = None) -> list[ContentBlock]:
-    """Return the blocks of a message's content, and the cache point of the message after them."""
+def _blocks(
+    content: Content,
+    path: str,
+    control: CacheControl | None = None,
+    names: dict[str, tuple[str, ...]] | None = None,
+) -> list[ContentBlock]:
+    """Return the blocks of a message's content, and the cache point of the message after them.
+
+    names: gets the path of the first video, which not every model accepts.
+    """
     blocks: list[ContentBlock] = []
     if isinstance(content, str):
         if content:
             blocks.append({"text": content})
     elif content is not None:
-        _add_parts(content, path, blocks)
+        _add_parts(content, path, blocks, {} if names is None else names)
     if control is not None:
         blocks.append(controlled(control))
     return blocks
 
 
-def _add_parts(content: list[Part], path: str, blocks: list[ContentBlock]) -> None:
+def _add_parts(content: list[Part], path: str, blocks: list[ContentBlock], names: dict[str, tuple[str, ...]]) -> None:
     for index, part in enumerate(content):
         here = f"{path}.content[{index}]"
         match part:
@@ -219,6 +233,9 @@ def _add_parts(content: list[Part], path: str, blocks: list[ContentBlock]) -> No
                 blocks += [{"text": part.text}] if part.text else []
             case ImagePart():
                 blocks.append({"image": media.image_of(part, here)})
+            case VideoPart():
+                blocks.append({"video": media.video_of(part, here)})
+                names.setdefault("video", (f"{here}.video_url",))
             case FilePart():
                 blocks.append({"document": media.document_of(part, here)})
             case AudioPart():

@@ -35,6 +35,20 @@ class ImagePart(Markable):
     prompt_cache_breakpoint: CacheBreakpoint | None = None
 
 
+class VideoUrl(InputSchema):
+    """A video as a data: URL."""
+
+    url: str
+
+
+class VideoPart(Markable):
+    """A video, as vLLM and OpenRouter accept it; OpenAI has no such part."""
+
+    type: Literal["video_url"]
+    video_url: VideoUrl
+    prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
 class FileData(InputSchema):
     """A document as a data: URL, or as base64 with a file name whose extension is the format."""
 
@@ -73,7 +87,7 @@ class RefusalPart(InputSchema):
     refusal: str
 
 
-Part = Annotated[TextPart | ImagePart | FilePart | AudioPart | RefusalPart, Field(discriminator="type")]
+Part = Annotated[TextPart | ImagePart | VideoPart | FilePart | AudioPart | RefusalPart, Field(discriminator="type")]
 Content = str | InputList[Part] | None
 
 

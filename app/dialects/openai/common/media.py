@@ -3,8 +3,8 @@
 Source: docs/reference/contracts/mapping.md#messages-and-content
 """
 
-from app.converse.content import DocumentBlock, ImageBlock
-from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS, image_format
+from app.converse.content import DocumentBlock, ImageBlock, VideoBlock
+from app.converse.media import DOCUMENT_EXTENSIONS, DOCUMENT_FORMATS, IMAGE_FORMATS, VIDEO_FORMATS, image_format
 from app.errors import InvalidRequest
 
 _LONGEST_LINE = 80
@@ -21,6 +21,18 @@ def image_of(url: str, path: str) -> ImageBlock:
     if found is None:
         raise InvalidRequest(f"an image must be one of {', '.join(IMAGE_FORMATS)}", param=path)
     return {"format": found, "source": {"bytes": data}}  # type: ignore[typeddict-item]
+
+
+def video_of(url: str, path: str) -> VideoBlock:
+    """Return a video block. `path` is the field that holds the URL.
+
+    Raises:
+        InvalidRequest: the URL is not a data: URL of base64, or of a type that Converse does not accept.
+    """
+    media_type, data = _split_data_url(url, path)
+    if media_type not in VIDEO_FORMATS:
+        raise InvalidRequest(f"a video must be one of {', '.join(VIDEO_FORMATS)}", param=path)
+    return {"format": VIDEO_FORMATS[media_type], "source": {"bytes": data}}
 
 
 def document_of(file_data: str | None, filename: str | None, file_id: str | None, path: str) -> DocumentBlock:
