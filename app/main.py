@@ -36,6 +36,7 @@ from app.dialects.shared_paths.unknown_routes import answer_unknown_route
 from app.observability.logs import LogObserver, configure_logging
 from app.observability.metrics import CONTENT_TYPE
 from app.observability.observer import Observer
+from app.server.asgi_extensions import TASKS
 from app.server.worker_context import WorkerContext
 
 # the second is bedrock-access-gateway's, for its callers
@@ -56,10 +57,10 @@ def create_app(
     background = BackgroundResponses(gateway.responses)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         await gateway.start()
         try:
-            yield
+            yield {TASKS: background.tasks}
         finally:
             await background.close()
             await gateway.close()
@@ -105,7 +106,7 @@ def _add_greetings(application: FastAPI) -> None:
         return Response(status_code=204)
 
 
-def _new_application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+def _new_application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]) -> FastAPI:
     return FastAPI(
         title="Outcrop",
         version=__version__,

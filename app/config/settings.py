@@ -217,7 +217,10 @@ class Settings(DatabaseSettings):
         description="Seconds that a caller's idle connection stays open. Must exceed a load balancer's idle timeout.",
     )
     shutdown_grace: float = Field(
-        30, ge=0, le=3600, description="Seconds that open requests may continue after SIGTERM."
+        30,
+        ge=0,
+        le=3600,
+        description="Seconds that open requests, and responses in the background, may continue after SIGTERM.",
     )
 
     @field_validator("config_file")

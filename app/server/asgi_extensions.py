@@ -1,4 +1,7 @@
-"""Names of the extensions that this server adds to the ASGI scope. Each is absent under another server."""
+"""Names of what this server adds to the ASGI scope. Each is absent under another server.
+
+`TASKS` is the application's, in the state of its lifespan.
+"""
 
 # closes the connection at once, without sending what is buffered: `() -> None`
 ABORT = "outcrop.abort"
@@ -15,3 +18,5 @@ FLOW = "outcrop.flow"
 UPGRADE = "outcrop.upgrade"
 # writes a piece of a response body, and returns whether more may be written at once: `(bytes) -> bool`
 WRITE = "outcrop.write"
+# the tasks of the application that are no requests; on shutdown they get the same grace: `set[asyncio.Task]`
+TASKS = "outcrop.tasks"

@@ -9,6 +9,7 @@ from types import FrameType
 
 import uvicorn
 
+from app.server.asgi_extensions import TASKS
 from app.server.connection_registry import ConnectionRegistry
 from app.server.listening import accept_pending, refuse_new_connections
 
@@ -82,6 +83,12 @@ class Server(uvicorn.Server):
                 while self._connections.entering:  # noqa: ASYNC110 -- a failed handshake notifies nobody
                     await asyncio.sleep(_POLL_SECONDS)
         await super().shutdown(sockets)
+
+    async def _wait_tasks_to_complete(self) -> None:
+        await super()._wait_tasks_to_complete()
+        tasks = self.lifespan.state.get(TASKS)
+        while tasks and not self.force_exit:  # noqa: ASYNC110 -- a second signal notifies nobody
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _accept_and_close(self, listeners: list[socket.socket]) -> None:
         are_refusing = self._refuse_new_connections(listeners)

@@ -1,14 +1,19 @@
 """Responses in the background: what is stored of them, and when they end."""
 
+import signal
 import time
+from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
 from tests.end_to_end.conftest import Records
-from tests.servers import KEY, gateway
+from tests.programs import aws, running
+from tests.servers import KEY, free_port, gateway
 
+HEADERS = {"authorization": f"Bearer {KEY}"}
 ECHO = "scripted.echo-v1:0"
 
 
@@ -54,3 +59,54 @@ def test_deleting_a_running_response_ends_its_call(client: openai.OpenAI, record
         time.sleep(0.01)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(begun.id)
+
+
+@pytest.mark.parametrize(("changes", "param"), [({"temperature": 99}, "temperature"), ({"tools": 5}, "tools")])
+def test_fault_of_the_caller_is_refused_at_once(client: openai.OpenAI, changes: Any, param: str) -> None:
+    body = {"model": ECHO, "input": "x", "background": True, **changes}
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.post("/responses", cast_to=object, body=body)
+    assert caught.value.param == param
+
+
+def test_ignored_fields_are_named_at_once(gateway_url: str) -> None:
+    body = {"model": ECHO, "input": "x", "tools": [{"type": "x"}], "top_k": 3}
+    foreground, background = (
+        httpx.post(f"{gateway_url}/v1/responses", json={**body, "background": value}, headers=HEADERS)
+        for value in (False, True)
+    )
+    assert background.json()["status"] == "in_progress"
+    assert background.headers["x-outcrop-ignored"] == foreground.headers["x-outcrop-ignored"] != ""
+
+
+def test_stored_response_above_the_limit_of_bodies_is_read(emulator_url: str) -> None:
+    with gateway(emulator_url, max_body_bytes=100_000) as url, openai.OpenAI(base_url=f"{url}/v1", api_key=KEY) as one:
+        stored = one.responses.create(model=ECHO, input="z" * 99_850)
+        assert one.responses.retrieve(stored.id).output_text == "z" * 99_850
+        assert len(one.responses.input_items.list(stored.id).data) == 1
+        with pytest.raises(openai.BadRequestError) as caught:
+            one.responses.cancel(stored.id)
+        assert caught.value.status_code == 400
+        with pytest.raises(openai.APIStatusError) as too_large:
+            one.responses.create(model=ECHO, input="more", previous_response_id=stored.id)
+        assert too_large.value.status_code == 413
+
+
+@pytest.mark.parametrize(("kind", "grace", "status"), [("slow-1500", "20", "completed"), ("never", "1", "failed")])
+def test_running_response_has_the_grace_of_the_shutdown(
+    emulator_url: str, tmp_path: Path, kind: str, grace: str, status: str
+) -> None:
+    port, store = free_port(), f"sqlite:///{tmp_path / 'responses.db'}"
+    key, base = "secret-of-a-developer", f"http://127.0.0.1:{port}"
+    settings = {**aws(emulator_url), "PORT": str(port), "SHUTDOWN_GRACE": grace, "RESPONSES_STORE": store}
+    with running("app", url=f"{base}/health", **settings) as process:
+        with openai.OpenAI(base_url=f"{base}/v1", api_key=key) as client:
+            begun = client.responses.create(model=f"{ECHO}.{kind}", input="x", background=True)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+        assert process.returncode == 0
+    with (
+        gateway(emulator_url, responses_store=store, api_keys=f"dev={key}") as url,
+        openai.OpenAI(base_url=f"{url}/v1", api_key=key) as other,
+    ):
+        assert other.responses.retrieve(begun.id).status == status

@@ -16,6 +16,8 @@ from app.dialects.http.request_body import read_object
 from app.dialects.http.response_sender import translate_batch
 from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, StreamingResponse
 from app.dialects.http.token_counting import CountNotSupported, count_tokens
+from app.errors import InvalidRequest
+from app.execution.attempt import Call, fold_ignored
 from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
 from app.execution.operations.count_tokens import CountTokensOperation
@@ -72,6 +74,26 @@ class DialectHandler(Struct, frozen=True):
         tokens, estimated = await count_tokens(self.executor, context, adapter.model, operation_for, adapter.document)
         body = json.dumps({**self.count_members, "input_tokens": tokens})
         return CompleteResponse(200, (*JSON, *adapter.headers, *estimated), body)
+
+    async def check(self, context: RequestContext, adapter: DialectAdapter) -> None:
+        """Make the call of a request without sending it, and note the fields that it ignores.
+
+        Raises:
+            InvalidRequest: no target can carry the call.
+        """
+        targets = await self.executor.plan(adapter.model, context.caller.name)
+        call = Call(context, targets, partial(_complete_operation, adapter))
+        refusal: InvalidRequest | None = None
+        for target in targets:
+            try:
+                operation = await call.operation(target)
+            except InvalidRequest as error:
+                refusal = refusal or error
+            else:
+                fold_ignored(context.record, operation.ignored)
+                return
+        if refusal is not None:
+            raise refusal
 
     async def open(self, context: RequestContext) -> DialectAdapter:
         """Read a request. Raises GatewayError."""

@@ -15,6 +15,7 @@ from functools import partial
 from starlette.types import ASGIApp, Message, Scope
 
 from app.dialects.http.handler import DialectHandler
+from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.request_body import read_object
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.responses.adapter import ResponsesAdapter
@@ -49,10 +50,11 @@ AdapterFor = Callable[[RequestContext, JsonObject], Awaitable[ResponsesAdapter]]
 class BackgroundResponses:
     """The responses that this process runs in the background.
 
-    serve: the application, which is set once it is made.
+    serve: the application, which is set once it is made. tasks: those that run.
     """
 
     def __init__(self, store: ResponseStore) -> None:
+        self.tasks: set[asyncio.Task[None]] = set()
         self.serve: ASGIApp | None = None
         self._store = store
         self._running: dict[str, _Run] = {}
@@ -63,14 +65,19 @@ class BackgroundResponses:
             body = context.body
             document = await read_object(context)
             if document.get("background") is True and self.serve is not None:
-                return await self._start(adapter_for, context, document)
+                return await self._start(dialect, adapter_for, context, document)
             context.body = body
         return await dialect.handle(context)
 
-    async def _start(self, adapter_for: AdapterFor, context: RequestContext, document: JsonObject) -> Answer:
+    async def _start(
+        self, dialect: DialectHandler, adapter_for: AdapterFor, context: RequestContext, document: JsonObject
+    ) -> Answer:
         _check(document, context.head)
         request = {name: value for name, value in document.items() if name != "background"}
+        if dialect.executor.media is not None:
+            await fetch_media(dialect.executor.media, request, context)
         adapter = await adapter_for(context, request)
+        await dialect.check(context, adapter)
         response, items = adapter.begun_response(), listed(adapter.document.get("input"))
         entries = await off_loop(context.caller.name, context.size, partial(entries_of, response, items))
         size = sum(map(len, entries.values())) + _RESERVE
@@ -82,7 +89,9 @@ class BackgroundResponses:
         body = json.dumps({**request, "store": False, "include": include})
         run = _Run(_scope(context), body, size)
         self._running[response["id"]] = run
-        run.task = asyncio.create_task(self._run(run, context.caller.name, response, items))
+        task = asyncio.create_task(self._run(run, context.caller.name, response, items))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         return CompleteResponse(200, JSON, json.dumps(response))
 
     async def _run(self, run: _Run, owner: str, response: JsonObject, items: list[object]) -> None:
@@ -143,7 +152,7 @@ class BackgroundResponses:
 
     async def close(self) -> None:
         """End the responses that run, as failed."""
-        tasks = [run.task for run in self._running.values() if run.task is not None]
+        tasks = [*self.tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,7 +165,6 @@ class _Run:
         self.scope = scope
         self.size = size
         self.cancelled = asyncio.Event()
-        self.task: asyncio.Task[None] | None = None
         self._body = body
         self._is_read = False
         self._status = 0
@@ -185,7 +193,8 @@ class _Run:
         if not self._received:
             return {**begun, "status": "cancelled"}
         error = json.loads(self._received)["error"]
-        detail = {"code": error["code"] or "server_error", "message": error["message"]}
+        code = error["code"] or ("invalid_prompt" if self._status == 400 else "server_error")
+        detail = {"code": code, "message": error["message"]}
         return {**begun, "status": "failed", "error": detail}
 
 

@@ -18,7 +18,7 @@ IN_PROGRESS = "in_progress"
 
 
 class CallersResponses(Struct, frozen=True):
-    """The stored responses of one caller. What is read counts as part of the request's body.
+    """The stored responses of one caller. A conversation or an item counts as part of the request's body.
 
     Reading and deleting raise `Overloaded` if the store cannot be reached.
 
@@ -49,7 +49,7 @@ class CallersResponses(Struct, frozen=True):
         Raises:
             InvalidRequest: it still runs in the background.
         """
-        stored = await self._get(f"response/{response_id}")
+        stored = await self._get(f"response/{response_id}", is_of_body=True)
         if stored is not None and stored["response"]["status"] == IN_PROGRESS:
             raise InvalidRequest(f"the response {response_id!r} is still in progress", param="previous_response_id")
         return None if stored is None else stored["items"]
@@ -64,7 +64,7 @@ class CallersResponses(Struct, frozen=True):
 
     async def item(self, item_id: str) -> Any:
         """Return an item of a response, or None."""
-        return await self._get(f"item/{item_id}")
+        return await self._get(f"item/{item_id}", is_of_body=True)
 
     async def keep(self, response: JsonObject, items: list[object]) -> JsonObject:
         """Store a response with its input items. Returns it, with `store` set to False if that failed."""
@@ -90,7 +90,7 @@ class CallersResponses(Struct, frozen=True):
         """Delete a response and its items. Returns False if it was not stored."""
         return await self.store.delete(self.owner, response_id)
 
-    async def _get(self, key: str) -> Any:
+    async def _get(self, key: str, *, is_of_body: bool = False) -> Any:
         stored = None
         if self.connection is not None:
             stored = await self.connection.get(self.owner, key)
@@ -98,7 +98,10 @@ class CallersResponses(Struct, frozen=True):
             stored = await self.store.get(self.owner, key)
         if stored is None:
             return None
-        self.context.recall(len(stored))
+        if is_of_body:
+            self.context.recall(len(stored))
+        else:
+            self.context.grow(len(stored))
         return await off_loop(self.context.caller.name, len(stored), partial(json.loads, stored))
 
 
