@@ -27,6 +27,7 @@ def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capa
         _leave_out_tools(adapted, tools, call.tool_paths, accepts)
     _adapt_values(adapted, accepts)
     _adapt_effort(adapted)
+    _adapt_sampling(adapted)
     length = adapted.body.get("max_output_tokens")
     if isinstance(length, int) and 0 < length < capabilities.output.min_length:
         adapted.body["max_output_tokens"] = capabilities.output.min_length
@@ -107,6 +108,13 @@ def _adapt_effort(adapted: AdaptedBody) -> None:
         adapted.adjust("reasoning_effort")
 
 
+def _adapt_sampling(adapted: AdaptedBody) -> None:
+    """Leave out the parameters of sampling that the model has refused."""
+    for name in () if adapted.capabilities.native.sampling else ("temperature", "top_p"):
+        if adapted.body.pop(name, None) is not None:
+            adapted.adjust(name)
+
+
 def adapt_chat(call: NativeCall, _: NativeSurface, capabilities: Capabilities) -> AdaptedBody:
     """Return the body that a surface accepts for a chat completion. The call's document is not changed.
 
@@ -116,4 +124,10 @@ def adapt_chat(call: NativeCall, _: NativeSurface, capabilities: Capabilities) -
     if body.get("stream"):
         options = body.get("stream_options")
         body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return AdaptedBody(body, capabilities, ignored=["store"] if call.document.get("store") else [])
+    adapted = AdaptedBody(body, capabilities, ignored=["store"] if call.document.get("store") else [])
+    effort, accepted = text_in(body, "reasoning_effort"), capabilities.reasoning.efforts
+    if effort and accepted and (known := nearest_effort(effort, accepted)) != effort:
+        body["reasoning_effort"] = known
+        adapted.adjust("reasoning_effort")
+    _adapt_sampling(adapted)
+    return adapted

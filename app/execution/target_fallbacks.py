@@ -27,8 +27,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _MAX_OVERRIDES = 3
-# the surfaces on which a refusal is learned; OpenAI's own surfaces refuse in words of their own
-_ADAPTED = frozenset({Surface.CONVERSE, Surface.INVOKE, Surface.COUNT_TOKENS})
+# the surfaces whose native bodies are adapted to few capabilities
+_SELDOM_ADAPTED = frozenset({Surface.OPENAI, Surface.MANTLE})
 _MAX_PROFILE_SECONDS = 3.0
 _MALFORMED = "failed to satisfy constraint"
 
@@ -60,7 +60,7 @@ class CapabilityFallback(Struct, frozen=True):
     async def _adapted(self, call: Call[T], candidate: Candidate[T], error: ModelDiffers) -> Candidate[T] | None:
         """Return the candidate with the capabilities that its model reported; None if it cannot carry the call so."""
         refused = candidate.operation
-        if refused.mode is Mode.PASSTHROUGH or refused.surface not in _ADAPTED:
+        if refused.mode is Mode.PASSTHROUGH:
             return None
         target = candidate.target.with_override(error)
         if target is None:
@@ -70,6 +70,8 @@ class CapabilityFallback(Struct, frozen=True):
         except InvalidRequest:
             return None
         if ignored_tools(operation.ignored) - ignored_tools(refused.ignored):
+            return None
+        if refused.surface in _SELDOM_ADAPTED and operation.build(candidate.model) == refused.build(candidate.model):
             return None
         return replace(candidate, target=target, operation=operation)
 

@@ -148,6 +148,8 @@ class NativeCapabilities(Struct, frozen=True):
     """Surface for OpenAI's Chat Completions; empty where there is none."""
     translated_to: TranslatedTo = "converse"
     """Format into which all other calls are translated; not Converse where that does not serve the model."""
+    sampling: bool = True
+    """Accepts temperature and top_p in bodies of OpenAI's formats."""
     counts_on_mantle: bool = False
     """Its tokens are counted by Messages on mantle, and not by CountTokens."""
     newest_anthropic_version: bool = False

@@ -82,6 +82,7 @@ class _NativeValues(TypedDict, total=False):
     openai_responses: NativeSurface
     openai_chat: NativeSurface
     translated_to: TranslatedTo
+    sampling: bool
     counts_on_mantle: bool
     newest_anthropic_version: bool
     mantle_path: str

@@ -24,7 +24,7 @@ class CapabilityOverride(Struct, frozen=True):
 
 _WITHOUT_GRAMMAR: CapabilityValues = {"schemas": {"strict_tools": False, "structured_output": "tool"}}
 
-# a number in a pattern is `max_output`
+# a number in a pattern is `max_output`, a list of quoted words `efforts`
 _LASTING: tuple[tuple[str, CapabilityValues], ...] = (
     # vercel/ai#2772, bedrock-access-gateway#41
     (r"The maximum tokens you requested exceeds? the model limit of ([0-9]{1,9})\b", {}),
@@ -61,6 +61,12 @@ _LASTING: tuple[tuple[str, CapabilityValues], ...] = (
     # llm-gateway#1928
     (r"adaptive thinking is not supported on this model", {"reasoning": {"request": "budget"}}),
     (r"This model does not support effort level 'xhigh'", {"reasoning": {"extra_high_effort": False}}),
+    # OpenAI's words, in both of its APIs (livekit/agents#3966, Kilo-Org/cloud#3807)
+    (
+        r"Unsupported value: '(?:reasoning_effort|reasoning\.effort)' does not support (?:null|'[a-z]{1,9}') "
+        r"with this model\. Supported values are: ('[a-z]{1,9}'(?:(?:, and |, | and )'[a-z]{1,9}'){0,9})\.?\Z",
+        {},
+    ),
     # CLIProxyAPI#4070; Opus 4.8, Sonnet 5 and Fable 5 accept both (langchain-aws#1141)
     (r"Thinking may not be enabled when tool_choice forces tool use", {"reasoning": {"with_forced_tool": False}}),
     # experiential#804
@@ -91,8 +97,16 @@ _LASTING: tuple[tuple[str, CapabilityValues], ...] = (
     (r"User messages cannot contain reasoning content", {"reasoning": {"history": "none"}}),
     (r"This model doesn't support the reasoningContent\.reasoningText\.", {"reasoning": {"history": "none"}}),
 )
-# schemas that the compiler refuses, or refuses together in one call (pydantic-ai#5579, inbox-zero#2323, genkit#5230)
 _OF_ONE_CALL: tuple[tuple[str, CapabilityValues], ...] = (
+    # OpenAI's words (OpenHands/software-agent-sdk#1837, litellm#36970 of Gemma 4 on mantle). It does not hold for the
+    # model: some accept sampling while they do not reason (litellm#31625)
+    (
+        r"Unsupported (?:parameter: '(?:temperature|top_p)' is not supported with this model\b"
+        r"|value: '(?:temperature|top_p)' does not support )",
+        {"sampling": {"accepted": False}, "native": {"sampling": False}},
+    ),
+    # schemas that the compiler refuses, or refuses together in one call (pydantic-ai#5579, inbox-zero#2323,
+    # genkit#5230)
     (
         r"(?:tools\.[0-9]+\.custom: |output_(?:config\.)?format(?:\.schema)?: )?"
         r"(?:Too many strict tools|Schemas contains too many|The compiled grammar is too large|Schema is too complex)",
@@ -110,6 +124,7 @@ _OF_ONE_CALL: tuple[tuple[str, CapabilityValues], ...] = (
         {"schemas": {"strict_tools": False}},
     ),
 )
+_QUOTED = re.compile(r"'([a-z]+)'")
 _REFUSALS = [
     (re.compile(pattern), CapabilityOverride(values, is_lasting))
     for table, is_lasting in ((_LASTING, True), (_OF_ONE_CALL, False))
@@ -122,5 +137,12 @@ def override_from_message(message: str) -> CapabilityOverride | None:
     _, words = words_of_model(message)
     for pattern, override in _REFUSALS:
         if match := pattern.match(words):
-            return CapabilityOverride({"max_output": int(match[1])}) if pattern.groups else override
+            return CapabilityOverride(_listed_values(match[1])) if pattern.groups else override
     return None
+
+
+def _listed_values(words: str) -> CapabilityValues:
+    """Return the values for the number, or for the quoted efforts, that a message lists."""
+    if words.isdigit():
+        return {"max_output": int(words)}
+    return {"reasoning": {"efforts": tuple(_QUOTED.findall(words))}}

@@ -16,6 +16,27 @@ TOLD: list[tuple[str, dict[str, Any], bool]] = [
         True,
     ),
     ("`temperature` is deprecated for this model.", {"sampling": {"accepted": False}}, True),
+    (
+        "Unsupported parameter: 'temperature' is not supported with this model.",
+        {"sampling": {"accepted": False}, "native": {"sampling": False}},
+        False,
+    ),
+    (
+        "Unsupported value: 'top_p' does not support 0.5 with this model. Only the default (1) value is supported.",
+        {"sampling": {"accepted": False}, "native": {"sampling": False}},
+        False,
+    ),
+    (
+        "Unsupported value: 'reasoning.effort' does not support 'xhigh' with this model. "
+        "Supported values are: 'low', 'medium', and 'high'.",
+        {"reasoning": {"efforts": ("low", "medium", "high")}},
+        True,
+    ),
+    (
+        "Unsupported value: 'reasoning_effort' does not support null with this model. Supported values are: 'high'.",
+        {"reasoning": {"efforts": ("high",)}},
+        True,
+    ),
     ("`top_k` is deprecated for this model.", {"sampling": {"accepted": False}}, True),
     (
         "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
@@ -146,6 +167,10 @@ def test_a_known_refusal_in_json_reveals_capabilities() -> None:
         "tools.0.custom.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
         "tools.0.custom.input_schema: JSON schema is invalid",
         "This model does not support assistant message prefill.",
+        # it names no field: the verbosity has such values too (opencode#4451)
+        "Unsupported value: 'minimal' is not supported with the 'gpt-5.1' model. Supported values are: 'none', 'low'.",
+        "Unsupported value: 'reasoning.effort' does not support 'a b' with this model. Supported values are: 'low'.",
+        "Unsupported value: 'reasoning.effort' does not support 'x' with this model. Supported values are: 'low'. Try",
         "",
     ],
 )
