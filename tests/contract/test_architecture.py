@@ -68,17 +68,15 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-@pytest.mark.parametrize("package", IMPORTERS)
-def test_each_dependency_has_one_importer(package: str) -> None:
-    users = {name_of(path) for path in FILES if is_gateway(path) and package in imports(path)}
-    assert users == IMPORTERS[package]
-
-
-@pytest.mark.parametrize("package", PACKAGES)
-def test_sql_stays_in_the_packages_that_store(package: str) -> None:
-    users = {name_of(path) for path in FILES if package in imports(path)}
-    assert users
-    assert {name for name in users if not name.startswith(PACKAGES[package])} == set()
+def test_each_dependency_has_its_importers() -> None:
+    imported = {path: set(imports(path)) for path in FILES}
+    for package, importers in IMPORTERS.items():
+        users = {name_of(path) for path in FILES if is_gateway(path) and package in imported[path]}
+        assert users == importers, package
+    for package, folders in PACKAGES.items():
+        users = {name_of(path) for path in FILES if package in imported[path]}
+        assert users, package
+        assert {name for name in users if not name.startswith(folders)} == set(), package
 
 
 def compared_strings(tree: ast.AST) -> Iterator[tuple[int, str]]:
