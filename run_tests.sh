@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs linters, type checker and tests. Needs Python 3.11 to 3.14 and a package index; installs everything else.
 #
-#   ./run_tests.sh          lint and coverage: everything that a change must pass, under 5 minutes on two cores
+#   ./run_tests.sh          lint, coverage and slow: everything that a change must pass
 #   ./run_tests.sh lint     linters of every language, type checker, import contracts, documents
-#   ./run_tests.sh coverage all tests with branch coverage, and CPU per request
+#   ./run_tests.sh coverage quick tests with branch coverage
+#   ./run_tests.sh slow     tests of server processes, of durations and of the language model, and CPU per request
 #   ./run_tests.sh fast     linters and quick tests: about a minute, without server processes and the language model
 #   ./run_tests.sh tests    the quick tests that can differ between Pythons (OUTCROP_PYTHON=python3.12 chooses one)
 #   ./run_tests.sh soak     random faults for minutes, a thousand streams, generated requests, known vulnerabilities
@@ -16,9 +17,9 @@ source scripts/lint.sh
 
 mode=${1:-all}
 case $mode in
-all | lint | coverage | fast | tests | soak | clients | deploy) ;;
--h | --help) sed -n '2,11s/^# \{0,1\}//p' run_tests.sh && exit ;;
-*) stop "unknown argument $mode: use one of lint, coverage, fast, tests, soak, clients, deploy, or none" ;;
+all | lint | coverage | slow | fast | tests | soak | clients | deploy) ;;
+-h | --help) sed -n '2,12s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: use one of lint, coverage, slow, fast, tests, soak, clients, deploy, or none" ;;
 esac
 
 # step NAME COMMAND...: prints the seconds since the start and the name, then runs the command.
@@ -74,11 +75,21 @@ test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed}"; }
 
 test_slow() { marked slow | xargs pytest -q -n 4 --dist loadgroup -m "slow and not timed and not npm and not soak"; }
 
-# test_everything: all tests but those of soak, clients and deploy; fails if the coverage is too low.
-test_everything() {
+# test_coverage: the quick tests; fails if the coverage is too low.
+test_coverage() {
   local name translation
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
+  step "coverage" coverage report --skip-covered --fail-under=90
+  translation="app/adaptation/*,app/converse/*"
+  for name in request response response_context stream tools media citations native; do
+    translation+=",app/dialects/*/$name.py,app/dialects/openai/*/$name.py"
+  done
+  step "coverage of the translation files" coverage report --fail-under=100 --include="$translation"
+}
+
+# test_processes: the tests that are not quick, but those of soak, clients and deploy.
+test_processes() {
   step "timed tests" test_timed
   step "slow tests" test_slow
   if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then
@@ -86,12 +97,6 @@ test_everything() {
   else
     say "CPU per request is not measured: it needs taskset and two cores"
   fi
-  step "coverage" coverage report --skip-covered --fail-under=90
-  translation="app/adaptation/*,app/converse/*"
-  for name in request response response_context stream tools media citations native; do
-    translation+=",app/dialects/*/$name.py,app/dialects/openai/*/$name.py"
-  done
-  step "coverage of the translation files" coverage report --fail-under=100 --include="$translation"
 }
 
 # With it set, each of the hundreds of processes that the tests start would compile every module that it imports.
@@ -112,15 +117,20 @@ fast)
   ;;
 lint) lint_everything ;;
 coverage)
+  prepare_programs
+  test_coverage
+  ;;
+slow)
   prepare_llm || true
   prepare_programs
-  test_everything
+  test_processes
   ;;
 all)
   prepare_llm || true
   # installing waits for the disk, and linting for the processors
   in_parallel lint_everything prepare_programs
-  test_everything
+  test_coverage
+  test_processes
   ;;
 soak)
   prepare_apart schemathesis
