@@ -188,6 +188,14 @@ class Planner(Struct, frozen=True):
         targets = [self._target(choice) for choice in choices]
         return targets if plain == name else [_with_long_context(target) for target in targets]
 
+    def needs_beta(self, name: str) -> bool:
+        """True if a name requests the long context, and a model gets that only by a beta in the body."""
+        return (
+            name.endswith(LONG_CONTEXT)
+            and self.knows(name)
+            and any(target.capabilities.context.is_extended for target in self.as_named(name))
+        )
+
     def is_ours(self, name: str) -> bool:
         """True if this deployment gives the name."""
         return bool(name) and bool(self.model_behind(name))

@@ -65,6 +65,21 @@ def test_an_alias_of_the_same_name_wins() -> None:
         assert records.by_id(answer.headers["x-request-id"]).target == "scripted.echo-v1:0"
 
 
+@pytest.mark.parametrize("operation", ["converse", "converse-stream", "invoke", "invoke-with-response-stream"])
+def test_the_long_context_that_a_body_must_request_is_named_on_the_bedrock_paths(
+    gateway_url: str, operation: str
+) -> None:
+    hello = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
+    claudes = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [hello]}
+    body = claudes if operation.startswith("invoke") else {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+    named = {}
+    for name in ("claude-sonnet-4-5%5B1m%5D", "claude-opus-4-8%5B1m%5D", "claude-sonnet-4-5"):
+        answer = httpx.post(f"{gateway_url}/model/{name}/{operation}", json=body, headers=HEADERS)
+        assert answer.status_code == 200, answer.text
+        named[name] = answer.headers.get("x-outcrop-ignored")
+    assert list(named.values()) == ["[1m]", None, None]
+
+
 class StrictModelInfo(anthropic.types.ModelInfo):
     model_config = ConfigDict(extra="forbid")
 

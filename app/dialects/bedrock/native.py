@@ -21,6 +21,7 @@ from app.execution.operations.passthrough import ForwardedBody, PassthroughOpera
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.models.ids import is_model_name
+from app.models.short_names import LONG_CONTEXT
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
 from app.wire.sigv4 import spelt_as_signed
@@ -75,6 +76,7 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
         if context.size <= MAX_LOOP_BYTES
         else await off_loop(context.caller.name, context.size, tier),
         usage_in=operation.usage_in,
+        ignored=[LONG_CONTEXT] if operation.surface and executor.planner.needs_beta(name) else [],
     )
     if not operation.is_streamed:
         forwarded = await executor.forward(context, name, passthrough)

@@ -87,6 +87,7 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
             request=self.request,
             is_renamed=self.is_renamed,
             requested_tier=self.requested_tier,
+            ignored=self.ignored,
         )
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedResponse | ForwardedBody:
