@@ -107,6 +107,21 @@ def test_short_names_are_listed_before_ids_with_what_the_newest_types_require(ga
             client.models.retrieve("claude-sonet-4-6")
 
 
+@pytest.mark.parametrize("version", [{}, {"anthropic-version": "2023-06-01"}])
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [("google.gemma-4-31b", "google"), ("openai.gpt-5.5", "openai"), ("zai.glm-4.6", "zai"), ("gpt-5.5", "openai")],
+)
+def test_a_model_that_only_mantle_serves_is_described(
+    gateway_url: str, version: dict[str, str], name: str, owner: str
+) -> None:
+    body = {"model": name, "messages": HELLO}
+    assert httpx.post(f"{gateway_url}/v1/chat/completions", json=body, headers=HEADERS).status_code == 200
+    answer = httpx.get(f"{gateway_url}/v1/models/{name}", headers={**HEADERS, **version})
+    assert (answer.status_code, answer.json()["id"]) == (200, name)
+    assert version or answer.json()["owned_by"] == owner
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 @pytest.mark.parametrize(
     ("name", "similar"), [("claude-sonet-4-6", "claude-sonnet-4-6"), ("gpt-oss-12b", "gpt-oss-120b")]

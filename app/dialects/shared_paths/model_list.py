@@ -49,7 +49,7 @@ class _ModelHandler(Struct, frozen=True):
         to_body = _anthropic_model if _is_anthropic(context.head) else _openai_model
         entries = await self._entries()
         found = next((entry for entry in entries if entry.id == name), None)
-        found = found or _called(name, self._model_of(name), entries)
+        found = found or _called(name, self._model_of(name), entries) or self._only_on_mantle(name)
         if found is None:
             raise ModelNotFound(f"the model {name!r} does not exist, or this account cannot call it", param="model")
         return CompleteResponse(200, _headers(context), json.dumps(to_body(found)))
@@ -76,6 +76,15 @@ class _ModelHandler(Struct, frozen=True):
             return self.planner.as_named(name)[0].model.raw
         except InvalidRequest:
             return name
+
+    def _only_on_mantle(self, name: str) -> CatalogEntry | None:
+        """Return the entry of a model that only mantle serves: the lists of the region do not have it."""
+        try:
+            target = self.planner.as_named(name)[0]
+        except InvalidRequest:
+            return None
+        owner = target.known.base.partition(".")[0]
+        return None if target.translated_to == "converse" else CatalogEntry(name, owner)
 
 
 def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "/v1") -> Sequence[EndpointSpec]:
