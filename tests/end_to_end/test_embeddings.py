@@ -1,6 +1,7 @@
 """Embeddings with OpenAI's SDK for every model family, and one failure among many upstream calls."""
 
 import asyncio
+import base64
 from typing import Any
 
 import httpx
@@ -69,12 +70,43 @@ def test_a_text_and_an_image_become_one_vector(gateway_url: str, model: str, giv
         ({"content": []}, "input"),
         ("data:application/pdf;base64,aGk=", "input"),
         ("data:image/png;base64,", "input"),
+        (f" {PICTURE}", "input"),
+        (f"\n{PNG}", "input"),
+        (f"{PNG[:40]}\r\n{PNG[40:]}", "input"),
+        ({"text": PICTURE}, "input"),
+        ({"text": f"\t{PNG}"}, "input"),
+        ({"content": [{"type": "text", "text": PICTURE}]}, "input"),
     ],
 )
 def test_media_for_a_model_of_texts_are_refused(gateway_url: str, given: Any, param: str) -> None:
     body = {"model": "amazon.titan-embed-text-v2:0", "input": given}
     answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("model", ["amazon.titan-embed-text-v2:0", "amazon.titan-embed-image-v1"])
+@pytest.mark.parametrize(
+    ("beginning", "kind"),
+    [
+        (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0", "a BMP"),
+        (b"II*\0\x08\0\0\0", "a TIFF"),
+        (b"MM\0*\0\0\0\x08", "a TIFF"),
+        (b"%PDF-1.7\n", "a PDF"),
+    ],
+)
+def test_base64_of_what_no_model_embeds_is_refused(gateway_url: str, model: str, beginning: bytes, kind: str) -> None:
+    data = base64.b64encode(beginning + bytes(64)).decode()
+    for given, param in ((data, "input"), ({"text": data}, "input.text")):
+        body = {"model": model, "input": given}
+        answer = httpx.post(f"{gateway_url}/v1/embeddings", json=body, headers={"x-api-key": KEY})
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["param"] == param
+        assert kind in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("text", ["Qk1234567890 " * 9, "x" * 200, "JVBERiX" * 20, "SUkq " * 30])
+def test_a_text_that_only_looks_like_base64_is_embedded(client: openai.OpenAI, text: str) -> None:
+    assert len(client.embeddings.create(model="amazon.titan-embed-text-v2:0", input=text).data) == 1
 
 
 @pytest.mark.parametrize(("model", "size"), MODELS)

@@ -15,8 +15,11 @@ from app.errors import InvalidRequest
 _MAX_INPUTS = 2048  # OpenAI's own limit
 _KINDS: tuple[MediaKind, ...] = get_args(MediaKind)
 _DATA_URL = re.compile(r"data:([a-z]+)/([a-z0-9.+-]+)[^,]*;base64,", re.IGNORECASE)
-# an image without a data: URL around it: no text has so many letters without a space
+# base64 without a data: URL around it; lines of it may be short
 _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/]{64}")
+# the first bytes of files that no model embeds, in base64
+_REFUSED = {"JVBERi0": "a PDF", "SUkqA": "a TIFF", "TU0AK": "a TIFF"}
+_BMP = re.compile(r"Qk[0-3].{5}AAAA")  # four zeros at byte 6
 _FORMATS = {"jpg": "jpeg", "mpeg": "mp3", "x-wav": "wav", "quicktime": "mov", "x-matroska": "mkv"}
 
 
@@ -50,14 +53,15 @@ def _input(given: Any, path: str) -> Input:
 
 
 def _mixed(given: MixedItem, path: str) -> Input:
-    texts = [given.text] if given.text else []
+    written = [(given.text, f"{path}.text")]
     media = [(given.image, f"{path}.image")] if given.image else []
     for index, part in enumerate(given.content or ()):
-        if part.text:
-            texts.append(part.text)
+        written.append((part.text, f"{path}.content[{index}].text"))
         url = part.image_url if isinstance(part.image_url, str) else (part.image_url or {}).get("url")
         if url is not None:
             media.append((url, f"{path}.content[{index}].image_url"))
+    texts = [text for text, where in written if text and _media_in(text, where) is None]
+    media += [(text, where) for text, where in written if text and _media_in(text, where) is not None]
     text = "\n".join(texts)
     if not media:
         if not text:
@@ -72,13 +76,13 @@ def _mixed(given: MixedItem, path: str) -> Input:
 
 
 def _media_in(text: str, path: str) -> EmbeddedMedia | None:
-    """Return the media that a text is; None if it is a text."""
+    """Return the media that a text is; None if it is a text. Raises InvalidRequest: they are of an unknown kind."""
+    text = text.lstrip()
     match = _DATA_URL.match(text)
     if match is None:
         if text[:5].lower() == "data:" and ";base64," in text[:200]:
             raise InvalidRequest("must be a data: URL of an image, a sound or a film", param=path)
-        found = image_format("", text) if _BARE_BASE64.match(text) else None
-        return None if found is None else EmbeddedMedia("image", f"image/{found}", found, text)
+        return _bare_media(text, path)
     kind, subtype = match[1].lower(), match[2].lower()
     data = "".join(text[match.end() :].split())
     known = next((each for each in _KINDS if each == kind), None)
@@ -86,3 +90,15 @@ def _media_in(text: str, path: str) -> EmbeddedMedia | None:
         raise InvalidRequest("must be a data: URL of an image, a sound or a film", param=path)
     named = (image_format(f"image/{subtype}", data) if known == "image" else None) or _FORMATS.get(subtype, subtype)
     return EmbeddedMedia(known, f"{known}/{named}", named, data)
+
+
+def _bare_media(text: str, path: str) -> EmbeddedMedia | None:
+    """Return the image that a text is in base64 alone; None if it is a text. Raises InvalidRequest as `_media_in`."""
+    head = "".join(text[:256].split())
+    if not _BARE_BASE64.match(head):
+        return None
+    refused = "a BMP" if _BMP.match(head) else next((kind for at, kind in _REFUSED.items() if head.startswith(at)), "")
+    if refused:
+        raise InvalidRequest(f"must be text, or a PNG, JPEG, GIF or WebP: this is {refused}", param=path)
+    found = image_format("", head)
+    return None if found is None else EmbeddedMedia("image", f"image/{found}", found, "".join(text.split()))
