@@ -5,7 +5,7 @@ Reasoning without its signature is refused (strands#2704).
 
 from app.adaptation.adapted_request import AdaptedRequest, Role
 from app.converse.content import ContentBlock
-from app.converse.encrypted_reasoning import is_encrypted
+from app.converse.encrypted_reasoning import is_encrypted, item_of
 from app.converse.request import Message
 
 
@@ -26,7 +26,9 @@ def _is_accepted(block: ContentBlock, role: Role, adapted: AdaptedRequest) -> bo
     reasoning = block.get("reasoningContent")
     if reasoning is None:
         return True
+    if role != "assistant":
+        return False  # "User messages cannot contain reasoning content"
+    if adapted.capabilities.reasoning.history == "encrypted":
+        return item_of(reasoning) is not None
     is_complete = "redactedContent" in reasoning or bool(reasoning.get("reasoningText", {}).get("signature"))
-    history = "encrypted" if is_encrypted(reasoning) else "signed"
-    # "User messages cannot contain reasoning content"
-    return role == "assistant" and adapted.capabilities.reasoning.history == history and is_complete
+    return adapted.capabilities.reasoning.history == "signed" and is_complete and not is_encrypted(reasoning)

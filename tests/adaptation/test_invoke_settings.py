@@ -6,6 +6,7 @@ import pytest
 
 from app.adaptation.invoke import AdaptedInvokeBody, adapt_invoke
 from app.converse.call import NativeCall
+from app.converse.encrypted_reasoning import mark_of, redacted
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 
@@ -252,6 +253,20 @@ def test_reasoning_is_not_sent_to_a_model_without_reasoning() -> None:
     adapted = fit("3-haiku-20240307-v1:0", messages=turns)
     assert (adapted.body["messages"][1]["content"], adapted.adjusted) == ([call("a")], ["reasoning"])
     assert fit("opus-4-8", messages=turns).body["messages"] == turns
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "redacted_thinking", "data": redacted(mark_of("rs_1", "secret"))},
+        {"type": "thinking", "thinking": "t", "signature": mark_of("rs_1", "secret")},
+    ],
+)
+def test_reasoning_that_openai_encrypted_is_not_sent_to_claude(block: Any) -> None:
+    turns = [HELLO, {"role": "assistant", "content": [block, {"type": "text", "text": "b"}]}, HELLO]
+    adapted = fit("opus-4-8", messages=turns)
+    assert adapted.body["messages"][1]["content"] == [{"type": "text", "text": "b"}]
+    assert adapted.adjusted == ["reasoning"]
 
 
 def test_a_turn_of_reasoning_alone_is_dropped_where_the_model_refuses_a_prefill() -> None:

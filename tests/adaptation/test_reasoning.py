@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.converse.call import Intent
+from app.converse.encrypted_reasoning import EncryptedReasoning, block_of
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
 from tests.adaptation.calls import (
@@ -36,6 +37,16 @@ def test_unsigned_reasoning_is_not_sent_to_a_model_that_signs() -> None:
     assert adapted.adjusted == ["reasoning"]
     assert adapt_call(NOVA_2, messages).body["messages"][1] == assistant("b")
     assert adapt_call(PLAIN, messages).body["messages"][1] == assistant(signed, redacted, "b")
+
+
+def test_encrypted_reasoning_that_cannot_be_read_is_dropped_and_named() -> None:
+    gpt = capabilities_of(parse_model_id("openai.gpt-5.5"))
+    whole: Any = {"reasoningContent": block_of(EncryptedReasoning("rs_1", "secret"))}
+    broken: Any = {"reasoningContent": {"redactedContent": "b2FpMS5XeUp5"}}
+    adapted = adapt_call(gpt, [user("a"), assistant(whole, broken, "b"), user("c")])
+    assert adapted.body["messages"][1] == assistant(whole, "b")
+    assert adapted.adjusted == ["reasoning"]
+    assert adapt_call(gpt, [user("a"), assistant(whole, "b"), user("c")]).adjusted == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from app.adaptation.adapted_request import PLACEHOLDER, AdaptedBody
 from app.adaptation.call_ids import CLAUDES_OWN, CallIds
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
 from app.adaptation.invoke.cache_control import with_known_cache_control
+from app.converse.encrypted_reasoning import is_encrypted
 from app.converse.media import image_format
 from app.errors import InvalidRequest
 from app.wire.documents import text_in
@@ -117,13 +118,18 @@ def _without_images(blocks: list[object], path: str, adapted: AdaptedBody) -> li
 def _is_accepted(block: object, role: str, adapted: AdaptedBody) -> bool:
     """Tell whether a block is no reasoning, or reasoning that the model accepts.
 
-    "User messages cannot contain reasoning content". Reasoning of models that sign none has an empty signature here.
+    "User messages cannot contain reasoning content". Reasoning of models that sign none has an empty signature here, and
+    that of models behind OpenAI's APIs a mark that no Claude signed.
     """
     kind = text_in(block, "type")
     if not isinstance(block, dict) or kind not in REASONING:
         return True
     is_complete = kind != "thinking" or bool(block.get("signature"))
-    return role == "assistant" and adapted.capabilities.reasoning.request != "none" and is_complete
+    if role != "assistant" or adapted.capabilities.reasoning.request == "none" or not is_complete:
+        return False
+    if kind == "thinking":
+        return not is_encrypted({"reasoningText": {"text": "", "signature": text_in(block, "signature")}})
+    return not is_encrypted({"redactedContent": text_in(block, "data")})
 
 
 def without_blanks(blocks: list[object], adapted: AdaptedBody) -> list[object]:
