@@ -202,7 +202,8 @@ class Planner(Struct, frozen=True):
 
     def renames(self, name: str) -> bool:
         """True if the model has another name for Bedrock than the one that a caller used."""
-        return self.is_ours(name) or name.endswith(LONG_CONTEXT) or is_short(without_prefix(name))
+        plain = without_prefix(name)
+        return plain != name or self.is_ours(name) or name.endswith(LONG_CONTEXT) or is_short(name)
 
     def knows(self, name: str) -> bool:
         """True if there is a plan for the name, which must not be empty."""

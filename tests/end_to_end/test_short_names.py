@@ -80,6 +80,15 @@ def test_the_long_context_that_a_body_must_request_is_named_on_the_bedrock_paths
     assert list(named.values()) == ["[1m]", None, None]
 
 
+@pytest.mark.parametrize("model", ["us.anthropic.claude-sonnet-4-6", "claude-sonnet-4-6"])
+@pytest.mark.parametrize("prefix", ["bedrock%2F", "bedrock/", "bedrock/converse/", "bedrock%2Fconverse%2F"])
+def test_the_prefix_of_litellm_works_on_the_bedrock_paths(gateway_url: str, prefix: str, model: str) -> None:
+    body = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+    answer = httpx.post(f"{gateway_url}/model/{prefix}{model}/converse", json=body, headers=HEADERS)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["output"]["message"]["content"] == [{"text": "hi"}]
+
+
 class StrictModelInfo(anthropic.types.ModelInfo):
     model_config = ConfigDict(extra="forbid")
 

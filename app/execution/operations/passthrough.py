@@ -61,9 +61,9 @@ class Passthrough(Operation[T], frozen=True, kw_only=True):
         if not self.is_renamed:
             return self.request
         called = parse_model_id(model.base) if self.counts_tokens else model
-        # a name is one segment of the path
-        _, root, _, *rest = self.request.path.split("/")
-        return replace(self.request, path="/".join(("", root, called.quoted, *rest)))
+        # a name is one segment of the path that is sent, and may have been several
+        _, root, *_, action = self.request.path.split("/")
+        return replace(self.request, path=f"/{root}/{called.quoted}/{action}")
 
 
 class ForwardedBody(Struct, frozen=True):
