@@ -116,7 +116,8 @@ class LocalModel:
         yield {"messageStart": {"role": "assistant"}}
         use: ToolUseBlockStart = {"toolUseId": f"tooluse_{secrets.token_hex(11)}", "name": named["name"]}
         yield {"contentBlockStart": {"contentBlockIndex": 0, "start": {"toolUse": use}}}
-        yield {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": arguments}}}}
+        if not is_cut or _is_json(arguments):
+            yield {"contentBlockDelta": {"contentBlockIndex": 0, "delta": {"toolUse": {"input": arguments}}}}
         yield {"contentBlockStop": {"contentBlockIndex": 0}}
         yield {"messageStop": {"stopReason": end.stop_reason if is_cut else "tool_use"}}
         yield _metadata(ends)
@@ -194,6 +195,14 @@ class LocalModel:
             on_chunk({"error": {"message": str(error)}})
         finally:
             on_chunk(None)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except json.JsonError:
+        return False
+    return True
 
 
 def _metadata(ends: list[GenerationEnd]) -> Event:

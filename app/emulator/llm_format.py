@@ -11,6 +11,7 @@ from app.wire.json import JsonObject
 # without a system prompt it repeats itself to the limit
 _SYSTEM = "You are a helpful AI assistant named SmolLM. Be brief."
 _MAX_TOKENS, _MAX_TOKENS_OF_SCHEMA = 128, 512
+_SCHEMA_ERROR = "JSON schema error at "
 _STOP_REASONS = {"limit": "max_tokens", "word": "stop_sequence", "eos": "end_turn"}
 
 
@@ -100,7 +101,10 @@ def parse_chunk(chunk: JsonObject) -> list[str | GenerationEnd]:
         error = chunk["error"]
         if error.get("type") == "exceed_context_size_error":
             raise model_refused("Input is too long for requested model.")
-        raise ServiceError("ModelErrorException", str(error.get("message", "generation failed")))
+        message = str(error.get("message", "generation failed"))
+        if _SCHEMA_ERROR in message:
+            raise invalid(f"The schema is invalid: {message.partition(_SCHEMA_ERROR)[2]}")
+        raise ServiceError("ModelErrorException", message)
     items: list[str | GenerationEnd] = []
     for choice in chunk.get("choices", ()):
         if text := choice["delta"].get("content"):

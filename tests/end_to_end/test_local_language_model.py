@@ -135,6 +135,31 @@ def test_a_required_tool_is_called_with_arguments_of_its_schema(client: openai.O
     assert client.chat.completions.create(**request).choices[0].message.content
 
 
+def required(schema: Any) -> Any:
+    tool = {"toolSpec": {"name": "save", "inputSchema": {"json": schema}}}
+    return {"tools": [tool], "toolChoice": {"any": {}}}
+
+
+@pytest.mark.parametrize("limit", [4, 12])
+def test_a_required_call_that_is_cut_off_has_no_arguments(base: str, limit: int) -> None:
+    with boto_client(base) as client:
+        reply = client.converse(
+            modelId=MODEL,
+            messages=CONVERSE,
+            toolConfig=required(Person.model_json_schema()),
+            inferenceConfig={"maxTokens": limit},
+        )
+    assert reply["stopReason"] == "max_tokens"
+    assert [block["toolUse"]["input"] for block in reply["output"]["message"]["content"]] == [{}]
+
+
+@pytest.mark.parametrize("member", [{"$ref": "#/nope"}, {"type": "banana"}])
+def test_a_schema_that_no_grammar_follows_from_is_the_caller_s_error(base: str, member: Any) -> None:
+    schema = {"type": "object", "properties": {"city": member}, "required": ["city"]}
+    with boto_client(base) as client, pytest.raises(ClientError, match="The schema is invalid: #/properties/city"):
+        client.converse(modelId=MODEL, messages=CONVERSE, toolConfig=required(schema))
+
+
 @pytest.mark.timed
 def test_generation_stops_when_the_client_disconnects(client: openai.OpenAI) -> None:
     for _ in range(3):
