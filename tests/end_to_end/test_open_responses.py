@@ -210,3 +210,31 @@ def test_compacted_conversation_begins_a_new_chain(gateway_url: str, model: str)
 def test_compaction_needs_a_model(gateway_url: str) -> None:
     answer = post(gateway_url, "/compact", input=INPUTS["basic"])
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"input": {"role": "user", "content": "s"}}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": True}, "input"),
+        ({"max_output_tokens": 1}, "max_output_tokens"),
+        ({"stream": 5}, "stream"),
+        ({"store": "x"}, "store"),
+        ({"tool_choice": 5}, "tool_choice"),
+    ],
+)
+@pytest.mark.parametrize("model", MODELS)
+def test_compaction_refuses_what_it_cannot_read(
+    gateway_url: str, model: str, changes: dict[str, Any], param: str
+) -> None:
+    answer = post(gateway_url, "/compact", **{"model": model, "input": "I like blue.", **changes})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_compaction_names_members_without_effect(gateway_url: str, model: str) -> None:
+    dropped = {"stream": True, "text": {"format": {"type": "text"}}, "store": True}
+    answer = post(gateway_url, "/compact", model=model, input="I like blue.", include=[], tool_choice="none", **dropped)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-outcrop-ignored"].split(", ") == ["stream", "text", "store"]

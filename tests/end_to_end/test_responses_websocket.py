@@ -156,9 +156,11 @@ def closed_with(caller: Caller) -> int:
 def test_too_large_message_is_refused_and_closes_the_connection(emulator_url: str) -> None:
     with gateway(emulator_url, max_body_bytes=100_000) as url, calling(url) as caller:
         assert caller.ask(model=ECHO, input="x" * 90_000)["type"] == "response.completed"
-        error = caller.ask(model=ECHO, input="x" * 1_000_000)
-        assert (error["status"], error["error"]["code"]) == (413, "request_too_large")
-        assert closed_with(caller) == 1009
+    for size in (100_000, 190_000, 1_000_000):
+        with gateway(emulator_url, max_body_bytes=100_000) as url, calling(url) as caller:
+            error = caller.ask(model=ECHO, input="x" * size)
+            assert (error["status"], error["error"]["code"]) == (413, "request_too_large")
+            assert closed_with(caller) == 1009
 
 
 def test_message_that_stops_is_refused_in_time(emulator_url: str) -> None:
@@ -275,6 +277,14 @@ def test_prepared_response_is_continued(gateway_url: str) -> None:
         assert (prepared["output"], prepared["usage"]["total_tokens"]) == ([], 0)
         more = caller.ask(model=ECHO, input="And?", store=False, previous_response_id=prepared["id"])
         assert more["response"]["usage"]["input_tokens"] > len("And?") / 4
+
+
+@pytest.mark.parametrize("value", [0, "no", []])
+def test_generate_must_be_true_or_false(gateway_url: str, value: object) -> None:
+    with calling(gateway_url) as caller:
+        error = caller.ask(model=ECHO, input="x", generate=value)
+        assert (error["status"], error["error"]["param"]) == (400, "generate")
+        assert caller.ask(model=ECHO, input="x", generate=None)["type"] == "response.completed"
 
 
 def test_stored_response_is_continued_on_any_connection(gateway_url: str) -> None:

@@ -143,6 +143,7 @@ class _MessageTransport:
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
         self._is_stream = False
+        self._size = 0
         self._body = b""
         self._has_begun = False
 
@@ -153,6 +154,7 @@ class _MessageTransport:
             return {"type": "http.disconnect"}
         self._has_begun = True
         data, is_last = piece
+        self._size += len(data)
         return {"type": "http.request", "body": data, "more_body": not is_last}
 
     async def send(self, message: Message) -> None:
@@ -176,17 +178,15 @@ class _MessageTransport:
             self._socket.ping()  # a comment, for a stream that is silent
 
     async def skip_rest(self, limit: int, timeout_seconds: float) -> bool:
-        """Read what the request did not read of its message. Returns False if that is too much, or too slow."""
-        if self._has_begun and not self._socket.is_in_message:
-            return True
-        size, is_last = 0, False
+        """Read what the request did not read of its message. Returns False if the message is too large, or too slow."""
+        is_last = self._has_begun and not self._socket.is_in_message
         try:
             async with asyncio.timeout(timeout_seconds):
-                while not is_last and size <= limit:
+                while not is_last and self._size <= limit:
                     piece = await self._socket.receive_piece()
                     if piece is None:
                         return True
-                    size, is_last = size + len(piece[0]), piece[1]
+                    self._size, is_last = self._size + len(piece[0]), piece[1]
         except TimeoutError:
             return False
-        return is_last
+        return self._size <= limit

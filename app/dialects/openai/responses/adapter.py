@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from app.converse.call import NativeCall
 from app.converse.openai_documents import usage_of_response
@@ -14,7 +14,13 @@ from app.converse.usage import Usage
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
 from app.dialects.http.responses import Headers
-from app.dialects.openai.responses.compaction import SCOPE, compacted, read_summary
+from app.dialects.openai.responses.compaction import (
+    SCOPE,
+    compacted,
+    dropped_members,
+    read_summary,
+    summary_request,
+)
 from app.dialects.openai.responses.connection_responses import ConnectionResponses
 from app.dialects.openai.responses.history import (
     PLAIN_ITEMS,
@@ -98,7 +104,7 @@ class ResponsesAdapter:
         context: RequestContext,
         document: JsonObject,
         connection: ConnectionResponses | None = None,
-    ) -> ResponsesAdapter:
+    ) -> Self:
         """Read what the request refers to from the store.
 
         Args:
@@ -214,7 +220,37 @@ class ResponsesAdapter:
 
 
 class CompactionAdapter(ResponsesAdapter):
-    """A request for the summary of a conversation; see `summary_request`."""
+    """A request for the summary of a conversation; see `summary_request`.
+
+    dropped: the caller's members that have no effect.
+    """
+
+    dropped: Sequence[str] = ()
+
+    @classmethod
+    async def for_request(
+        cls,
+        planner: Planner,
+        store: ResponseStore,
+        secrets_of: Callable[[str], tuple[bytes, ...]],
+        context: RequestContext,
+        document: JsonObject,
+        connection: ConnectionResponses | None = None,
+    ) -> Self:
+        asked = summary_request(document)
+        adapter = await super().for_request(planner, store, secrets_of, context, asked, connection)
+        adapter.dropped = dropped_members(document)
+        return adapter
+
+    def to_call(self, target: Target) -> TranslatedRequest:
+        request = super().to_call(target)
+        request.call.ignored.extend(self.dropped)
+        return request
+
+    def to_native(self, target: Target) -> NativeRequest:
+        request = super().to_native(target)
+        request.call.ignored.extend(self.dropped)
+        return request
 
     async def complete(self, response: JsonObject) -> JsonObject:
         return compacted(response, [*self._earlier, *self._sent][:-1], self._signer_for(SCOPE))

@@ -8,9 +8,11 @@ Source: Open Responses, specification of 2026-04-24
 
 from typing import Any
 
+from app.dialects.http.documents import validate
 from app.dialects.http.identifiers import new_id
 from app.dialects.openai.responses.listing import completed_items
 from app.dialects.openai.responses.reasoning_signer import ReasoningSigner
+from app.dialects.openai.responses.schema_in import ResponseRequest
 from app.errors import InvalidRequest, UpstreamFailed
 from app.wire.documents import text_in
 from app.wire.json import JsonObject
@@ -26,24 +28,34 @@ the goals of the user, all decisions and facts, names of files, commands and the
 what is left to do. Answer with the summary alone, and call no tools."""
 _INTRODUCTION = "Summary of the conversation before this point:\n\n"
 # members of a request that would change the form of the summary
-_DROPPED = frozenset({"include", "stream", "stream_options", "text", "tool_choice"})
+_DROPPED = ("include", "stream", "stream_options", "text", "tool_choice")
+# values of members that change nothing
+_WITHOUT_EFFECT: tuple[object, ...] = (None, False, [], "none")
 
 
 def summary_request(document: JsonObject) -> JsonObject:
     """Return the request for the summary of a conversation.
 
     Raises:
-        InvalidRequest: no model, or no conversation.
+        InvalidRequest: no model, no conversation, or a member that is dropped and has no valid value.
     """
     if not document.get("model"):
         raise InvalidRequest("is needed", param="model")
     sent = document.get("input")
+    if sent is not None and not isinstance(sent, str | list):
+        raise InvalidRequest("must be a text or a list of items", param="input")
     if not sent and not document.get("previous_response_id"):
         raise InvalidRequest("must hold a message", param="input")
     items = sent if isinstance(sent, list) else [_message(sent)] if isinstance(sent, str) else []
+    validate({name: document[name] for name in (*_DROPPED, "store") if name in document}, ResponseRequest)
     kept = {name: value for name, value in document.items() if name not in _DROPPED}
     choice = {"tool_choice": "none"} if document.get("tools") else {}
     return {**kept, **choice, "input": [*items, _message(_PROMPT)], "store": False}
+
+
+def dropped_members(document: JsonObject) -> list[str]:
+    """Return the names of the members that have no effect on the summary."""
+    return [name for name in (*_DROPPED, "store") if document.get(name) not in _WITHOUT_EFFECT]
 
 
 def _message(text: str) -> JsonObject:
@@ -57,8 +69,11 @@ def compacted(response: JsonObject, items: list[object], signer: ReasoningSigner
         response: holds the summary. items: of the conversation, without the request for a summary.
 
     Raises:
-        UpstreamFailed: the summary is empty or incomplete.
+        InvalidRequest: `max_output_tokens` cut the summary off. UpstreamFailed: it is empty or incomplete.
     """
+    details = response.get("incomplete_details") or {}
+    if response.get("max_output_tokens") and details.get("reason") == "max_output_tokens":
+        raise InvalidRequest("is too small for the summary of this conversation", param="max_output_tokens")
     texts = [
         text_in(part, "text")
         for item in response["output"]
@@ -67,7 +82,8 @@ def compacted(response: JsonObject, items: list[object], signer: ReasoningSigner
     ]
     summary = "".join(texts).strip()
     if not summary or response.get("status") != "completed":
-        raise UpstreamFailed("the model did not complete its summary", detail=str(response.get("status")))
+        status = str(response.get("status"))
+        raise UpstreamFailed("the model did not complete its summary", detail=status, is_final=True)
     block: Any = {_SUMMARY: summary}
     made = {"id": new_id("cmp_"), "type": "compaction", "encrypted_content": signer.close(block)}
     messages = [item for item in items if isinstance(item, dict) and _is_users(item)]

@@ -15,7 +15,6 @@ from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.responses.adapter import CompactionAdapter, ResponsesAdapter
 from app.dialects.openai.responses.background import BackgroundResponses
-from app.dialects.openai.responses.compaction import summary_request
 from app.dialects.openai.responses.connection_responses import AdapterOfMessage
 from app.dialects.openai.responses.listing import page_of
 from app.dialects.openai.responses.schema_in import ResponseRequest
@@ -125,7 +124,7 @@ def response_endpoints(
         response=ResponseOut,
     )
     compacting = partial(CompactionAdapter.for_request, executor.planner, store, secrets_of)
-    compact = _compact_endpoint(count, DialectHandler(executor, compacting, summary_request))
+    compact = _compact_endpoint(count, DialectHandler(executor, compacting))
     return [create, _upgrade_endpoint(create), compact, *_stored_endpoints(create, store, background), cancel, count]
 
 

@@ -77,6 +77,8 @@ class ResponsesWebSocket(Struct):
 def _to_request(message: JsonObject) -> JsonObject:
     if message.get("type") != _CREATE:
         raise InvalidRequest(f"must be {_CREATE}", param="type")
+    if not isinstance(message.get(_GENERATE), bool | None):
+        raise InvalidRequest("must be true or false", param=_GENERATE)
     return {**{name: value for name, value in message.items() if name not in _OF_MESSAGES}, "stream": True}
 
 
