@@ -67,6 +67,6 @@ def test_errors_are_those_of_the_api(gateway_url: str) -> None:
 
 
 def test_openapi_page_lists_each_operation_once(gateway_url: str) -> None:
-    paths = httpx.get(f"{gateway_url}/openapi.json").json()["paths"]
+    paths = httpx.get(f"{gateway_url}/openapi.json", timeout=20).json()["paths"]
     assert "/v1/messages" in paths
     assert [path for path in paths if path.startswith(("/openai/", "/anthropic/"))] == []

@@ -27,9 +27,9 @@ CHANGING = {"date", "content-length", "x-amzn-requestid"}
 @pytest.mark.parametrize("path", [*OWN_PAGES, *(path for path, item in DOCUMENTED.items() if "get" in item)])
 def test_head_has_status_and_headers_of_get(gateway_url: str, path: str) -> None:
     path = path.format(**PARAMETERS)
-    get = httpx.get(gateway_url + path, headers=HEADERS)
+    get = httpx.get(gateway_url + path, headers=HEADERS, timeout=20)
     parts = urlsplit(gateway_url)
-    with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)) as connection:
         # the second response is read from the same connection: a body after the first would break it
         for _ in range(2):
             connection.request("HEAD", path, headers=HEADERS)

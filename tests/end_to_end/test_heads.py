@@ -367,6 +367,7 @@ def test_a_disconnect_is_noticed_behind_pipelined_data(streaming_port: int, earl
     assert disconnects[0] == "/first"
 
 
+@pytest.mark.timed
 def test_an_unread_response_over_tls_is_aborted(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     authority.context("localhost")

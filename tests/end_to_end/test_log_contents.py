@@ -108,7 +108,7 @@ def test_log_line_describes_the_request(lines: list[str]) -> None:
         headers = {"authorization": f"Bearer {KEY}", "x-request-id": "mine-1"}
         answer = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers)
         assert answer.headers["x-request-id"] == "mine-1"
-    line = json.loads(next(line for line in lines if "mine-1" in line))
+    line = json.loads(next(line for line in lines if '"request_id":"mine-1"' in line))
     assert line["time"].endswith("Z")
     expected = {
         "level": "INFO",

@@ -72,7 +72,7 @@ def test_paths_of_bedrock_access_gateway_work() -> None:
             assert client.chat.completions.create(model="scripted.echo-v1:0", messages=messages).choices
             assert len(client.embeddings.create(model="", input="x").data[0].embedding) == 1024
             assert client.models.retrieve("scripted.echo-v1:0").id
-        assert "/api/v1/models" not in httpx.get(f"{url}/openapi.json").json()["paths"]
+        assert "/api/v1/models" not in httpx.get(f"{url}/openapi.json", timeout=20).json()["paths"]
 
 
 def test_variables_of_bedrock_access_gateway_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -83,6 +83,7 @@ def test_a_worker_s_queue_of_queries_is_limited(channels: list[Channel]) -> None
         assert answer is None
 
 
+@pytest.mark.timed
 async def test_incomplete_answers_are_left_out_and_all_answers_share_one_timeout(channels: list[Channel]) -> None:
     long = b"# HELP a b\n" + b"".join(b'a{n="%d"} 1\n' % number for number in range(100_000))
     stop = WorkerPeers(channels, 1).answer(lambda: long)
