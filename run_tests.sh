@@ -71,7 +71,7 @@ test_quick() {
 }
 
 # test_timed [MARKERS]: tests that measure time, alone on the machine.
-test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed}"; }
+test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed} and not npm and not soak"; }
 
 test_slow() { marked slow | xargs pytest -q -n 4 --dist loadgroup -m "slow and not timed and not npm and not soak"; }
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.adaptation.adapted_request import AdaptedRequest
 from app.adaptation.response_mapping import NO_MAPPING
 from app.converse.call import Intent
 from app.errors import InvalidRequest
@@ -417,3 +418,9 @@ def test_palmyra_gets_results_alone_and_without_a_status() -> None:
         user("and?"),
     ]
     assert "tool_results" in adapted.adjusted
+
+
+def test_no_text_is_added_to_a_turn_of_the_assistant() -> None:
+    adapted = AdaptedRequest({"messages": [assistant("It is")]}, Intent(), PLAIN)
+    adapted.add_to_last_turn("Call the tool t now.")
+    assert adapted.body["messages"] == [assistant("It is")]

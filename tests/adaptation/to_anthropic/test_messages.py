@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.adaptation.adapted_document import adapt_document
+from app.adaptation.to_anthropic.blocks import message_blocks
 from app.adaptation.to_anthropic.messages_reply import MessageEvents, MessageUsage, from_message
+from app.adaptation.to_anthropic.messages_request import message_request
 from app.converse.call import Intent, ModelCall
 from app.converse.events import Event
 from app.converse.fold import unfold
@@ -19,7 +21,7 @@ from app.emulator.anthropic_messages.stream import to_anthropic
 from app.errors import InvalidRequest, UpstreamFailed
 from app.models.capabilities import capabilities_of
 from app.models.ids import parse_model_id
-from tests.adaptation.calls import assistant, spec, use, user
+from tests.adaptation.calls import CLAUDE_46, adapt_call, assistant, spec, use, user
 from tests.adaptation.to_openai.test_answers import REASONING, TEXT, TOOL, reply, streamed
 
 MYTHOS = capabilities_of(parse_model_id("anthropic.claude-mythos-5"))
@@ -175,3 +177,49 @@ def test_usage_adds_up_over_the_events() -> None:
     assert from_message(refused)["stopReason"] == "content_filtered"
     with pytest.raises(UpstreamFailed):
         from_message({})
+
+
+def test_parts_without_content_are_left_out() -> None:
+    blocks = message_blocks([{"cachePoint": {"type": "default"}}, {"text": ""}, {"text": "hi"}])
+    assert blocks == [{"type": "text", "text": "hi"}]
+    adapted = adapt_call(CLAUDE_46, toolConfig={"tools": [{"cachePoint": {"type": "default"}}, spec("t")]})
+    body = message_request(adapted, forbid_tools=False, is_streamed=False)
+    assert [tool["name"] for tool in body["tools"]] == ["t"]
+    assert "cache_control" not in body["tools"][0]
+
+
+def test_an_effort_is_sent_and_the_tier_and_labels_are_named() -> None:
+    more: Any = {"outputConfig": {"effort": "low"}, "serviceTier": {"type": "flex"}, "requestMetadata": {"a": "b"}}
+    adapted = adapt_call(CLAUDE_46)
+    adapted.body |= more
+    body = message_request(adapted, forbid_tools=False, is_streamed=False)
+    assert body["output_config"] == {"effort": "low"}
+    assert {"service_tier", "metadata"} <= set(adapted.ignored)
+
+
+MESSAGE: Any = {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
+
+
+def test_blocks_of_an_answer() -> None:
+    blocks = [
+        {"type": "text", "text": ""},
+        {"type": "redacted_thinking", "data": "eA=="},
+        {"type": "novel"},
+        {"type": "text", "text": "hi"},
+    ]
+    content = from_message({**MESSAGE, "type": "message", "content": blocks})["output"]["message"]["content"]
+    assert content == [{"reasoningContent": {"redactedContent": "eA=="}}, {"text": "hi"}]
+
+
+def test_events_of_an_answer() -> None:
+    events = MessageEvents()
+    assert events.feed({"type": "message_start", "message": {"usage": {"input_tokens": 1, "output_tokens": 1}}})
+    hidden = {"type": "redacted_thinking", "data": "eA=="}
+    (made,) = events.feed({"type": "content_block_start", "index": 0, "content_block": hidden})
+    assert made["contentBlockDelta"]["delta"] == {"reasoningContent": {"redactedContent": "eA=="}}
+    events.feed({"type": "content_block_stop", "index": 0})
+    called = {"type": "tool_use", "id": "a", "name": "t", "input": {"b": 1}}
+    _, delta = events.feed({"type": "content_block_start", "index": 1, "content_block": called})
+    assert delta["contentBlockDelta"]["delta"] == {"toolUse": {"input": '{"b":1}'}}
+    for ignored in ({"type": "ping"}, {"type": "content_block_delta", "index": 1, "delta": {"type": "novel"}}):
+        assert events.feed(ignored) == []

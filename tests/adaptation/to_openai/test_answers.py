@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.adaptation.answers import BlockWriter
 from app.adaptation.to_openai.chat_reply import ChunkEvents, from_completion
 from app.adaptation.to_openai.responses_reply import ResponseEvents, from_response
 from app.converse.events import Event
@@ -258,3 +259,20 @@ def test_a_cut_off_call_of_a_completion_is_left_out() -> None:
     choice["finish_reason"] = "tool_calls"
     with pytest.raises(json.JsonError):
         from_completion(completion)
+
+
+def test_items_and_parts_without_content_are_left_out() -> None:
+    parts = [{"type": "novel"}, {"type": "output_text", "text": ""}, {"type": "output_text", "text": "hi"}]
+    items = [{"type": "reasoning", "id": "r", "summary": []}, {"type": "novel"}, {"type": "message", "content": parts}]
+    assert from_response(response(*items))["output"]["message"]["content"] == [{"text": "hi"}]
+
+
+def test_blocks_without_deltas_are_written_as_a_whole() -> None:
+    call: Any = {"toolUse": {"toolUseId": "a", "name": "t", "input": {"b": 1}}}
+    start, delta = [event for event in BlockWriter().whole(call) if "messageStart" not in event]
+    assert start["contentBlockStart"]["start"] == {"toolUse": {"toolUseId": "a", "name": "t"}}
+    assert delta["contentBlockDelta"]["delta"] == {"toolUse": {"input": '{"b":1}'}}
+    shown: Any = {"reasoningContent": {"reasoningText": {"text": "hm"}}}
+    *_, event = BlockWriter().whole(shown)
+    assert event == {"contentBlockDelta": {"delta": {"reasoningContent": {"text": "hm"}}, "contentBlockIndex": 0}}
+    assert list(BlockWriter().whole({"novel": 1})) == []

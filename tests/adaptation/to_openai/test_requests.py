@@ -1,15 +1,20 @@
 """Converse requests as requests of OpenAI's APIs: every member and block is carried, or is refused by its path."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
 from app.adaptation.adapted_document import API, AdaptedDocument, adapt_document
+from app.adaptation.carried_contents import refuse_uncarried
+from app.adaptation.to_openai.chat_request import chat_request
+from app.adaptation.to_openai.responses_request import response_request
 from app.converse.call import Intent, ModelCall
 from app.converse.encrypted_reasoning import EncryptedReasoning, block_of, item_of
 from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import parse_model_id
+from app.wire import json
 from tests.adaptation.calls import CLAUDE_46, adapt_call, assistant, spec, text_format, use, user
 
 GPT = capabilities_of(parse_model_id("openai.gpt-5.5"))
@@ -307,3 +312,68 @@ def test_what_cannot_be_carried_is_refused_by_its_path(body: Any, path: str) -> 
     with pytest.raises(InvalidRequest) as caught:
         adapt_document(ModelCall("m", body), "openai_responses", GPT, is_streamed=False)
     assert caught.value.param == path
+
+
+CACHE_POINT: Any = {"cachePoint": {"type": "default"}}
+TOOLS: Any = {"tools": [spec("t")]}
+CITED: Any = {"citationsContent": {"content": [{"text": "a "}, {"text": "b"}]}}
+
+
+@pytest.mark.parametrize(("request_of", "member"), [(response_request, "input"), (chat_request, "messages")])
+def test_cited_texts_are_texts_and_cache_points_are_left_out(request_of: Any, member: str) -> None:
+    adapted = adapt_call(CLAUDE_46, [user("hi", CACHE_POINT), assistant(CITED), user("go on")])
+    assert request_of(adapted, forbid_tools=False, is_streamed=False)[member] == [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "a b"},
+        {"role": "user", "content": "go on"},
+    ]
+
+
+def test_a_named_tool_of_chat_completions() -> None:
+    chosen = {"tools": [spec("t")], "toolChoice": {"tool": {"name": "t"}}}
+    made = document(GLM, [user("hi")], api="openai_chat", toolConfig=chosen)
+    assert made.body["tool_choice"] == {"type": "function", "function": {"name": "t"}}
+
+
+def test_an_image_in_a_result_of_chat_completions_is_refused() -> None:
+    adapted = adapt_call(CLAUDE_46, [user("hi"), assistant(use("a")), user(result("a", IMAGE))], toolConfig=TOOLS)
+    with pytest.raises(InvalidRequest, match="only text in a tool's result"):
+        chat_request(adapted, forbid_tools=False, is_streamed=False)
+
+
+def test_an_image_in_a_result_of_responses_is_a_part() -> None:
+    adapted = adapt_call(CLAUDE_46, [user("hi"), assistant(use("a")), user(result("a", IMAGE))], toolConfig=TOOLS)
+    sent = response_request(adapted, forbid_tools=False, is_streamed=False)["input"]
+    assert sent[-1]["output"] == [{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}]
+
+
+@pytest.mark.parametrize("content", [[1, "x"], ["x", 1], "x", 5])
+def test_marks_that_hold_no_item_are_none(content: object) -> None:
+    mark = "oai1." + b64encode(json.dumps(content)).decode()
+    assert item_of({"reasoningText": {"text": "hm", "signature": mark}}) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "names", "path"),
+    [
+        (
+            {"toolConfig": {"tools": [{"toolSpec": {"name": "t", "inputSchema": {}}}]}},
+            {},
+            "toolConfig.tools[0].toolSpec.inputSchema.json",
+        ),
+        ({"additionalModelRequestFields": [1]}, {}, "additionalModelRequestFields"),
+        (
+            {"outputConfig": {"textFormat": {"structure": {}}}},
+            {},
+            "outputConfig.textFormat.structure.jsonSchema.schema",
+        ),
+        ({}, {"video": ("messages[0].content[1]",)}, "messages[0].content[1]"),
+        ({"novel": 1}, {}, "novel"),
+        ({"toolConfig": {"tools": [{"toolSpec": {}, "novel": {}}]}}, {}, "toolConfig.tools[0]"),
+        ({"toolConfig": {"tools": [{"systemTool": {"name": "nova_grounding"}}]}}, {}, "toolConfig.tools[0].systemTool"),
+    ],
+)
+def test_members_that_cannot_be_carried_are_refused_by_their_paths(more: Any, names: Any, path: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        refuse_uncarried({"messages": [], **more}, names)
+    assert raised.value.param == path
