@@ -151,7 +151,7 @@ class Settings(DatabaseSettings):
         "and many values by their number. Unverified requests have half as many besides.",
     )
     max_unsent_bytes: int = Field(
-        201_326_592,
+        134_217_728,
         ge=1_000_000,
         le=100_000_000_000,
         description="Bytes of complete responses above 16 KB that are read or unsent, and of streams whose callers do "

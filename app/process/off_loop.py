@@ -42,10 +42,21 @@ class FairPool:
     def submit(self, caller: str, work: Callable[[], T]) -> Future[T]:
         """Run `work` when it is the caller's turn."""
         future: Future[T] = Future()
+        future.add_done_callback(partial(self._drop_cancelled, caller))
         with self._lock:
             self._queues.setdefault(caller, deque()).append((future, work))
         self._executor.submit(self._run_all)
         return future
+
+    def _drop_cancelled(self, caller: str, future: Future[Any]) -> None:
+        """Forget work that was cancelled before its turn: it may hold a large body."""
+        if not future.cancelled():
+            return
+        with self._lock:
+            if left := deque(each for each in self._queues.get(caller, ()) if each[0] is not future):
+                self._queues[caller] = left
+            else:
+                self._queues.pop(caller, None)
 
     def _run_all(self) -> None:
         """Run one piece of work after the other, until none is left of a caller that no other thread works for."""

@@ -109,7 +109,7 @@ def received(caller: socket.socket) -> bytes:
     ("path", "body", "count", "held"),
     [
         ("/model/a.b/invoke", b"{}", 40, 40),
-        ("/v1/chat/completions", b'{"model":"a.b","messages":[{"role":"user","content":"large"}]}', 40, 9),
+        ("/v1/chat/completions", b'{"model":"a.b","messages":[{"role":"user","content":"large"}]}', 40, 6),
         ("/v1/embeddings", json.dumps({"model": "cohere.embed-v4:0", "input": ["a"] * 2048}).encode(), 16, 1),
     ],
 )

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -106,3 +107,19 @@ def test_threads_leave_the_interpreter_to_the_event_loop_within_a_millisecond() 
         assert sys.getswitchinterval() <= 0.001
     finally:
         sys.setswitchinterval(before)
+
+
+def test_cancelled_work_is_forgotten_before_its_turn() -> None:
+    pool, begun, may_end = FairPool(1), threading.Event(), threading.Event()
+    running = pool.submit("a", lambda: (begun.set(), may_end.wait(10)))
+    assert begun.wait(10)
+    body = Body()
+    kept = weakref.ref(body)
+    cancelled = pool.submit("a", partial(id, body))
+    last = pool.submit("a", lambda: "done")
+    del body
+    assert cancelled.cancel()
+    assert kept() is None
+    may_end.set()
+    assert running.result(10)
+    assert last.result(10) == "done"

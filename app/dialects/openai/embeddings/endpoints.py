@@ -79,12 +79,13 @@ async def _embed(executor: Executor, default_model: str, context: RequestContext
     return CompleteResponse(200, JSON, body)
 
 
-def _encode(vectors: Sequence[Vector], encode: Callable[[Vector], str | list[float]], end: bytes) -> bytes:
-    """Encode a response vector by vector: all of them as lists would take more memory. end: what follows them."""
+def _encode(vectors: list[Vector], encode: Callable[[Vector], str | list[float]], end: bytes) -> bytes:
+    """Encode a response vector by vector, and remove each from the list: all are held once. end: what follows them."""
     body = BytesIO()
     body.write(b'{"object":"list","data":[')
-    for index, vector in enumerate(vectors):
-        item = {"object": "embedding", "index": index, "embedding": encode(vector)}
+    vectors.reverse()
+    for index in range(len(vectors)):
+        item = {"object": "embedding", "index": index, "embedding": encode(vectors.pop())}
         body.write(b"," + json.dumps(item) if index else json.dumps(item))
     body.write(b"]," + end)
     return body.getvalue()
