@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 from msgspec import Struct
 
 from app.converse.usage import Usage
-from app.models.prices import Price
+from app.models.prices import Price, cost_of
 
 _PICO_PER_NANO = 1000
 
@@ -38,8 +38,8 @@ class ExactPrice(Struct, frozen=True):
 
     def cost_nano(self, usage: Usage) -> int | None:
         """Return what tokens cost, rounded up to a nano-dollar; None where the price of some of them is not known."""
-        pico = self._cost_pico(usage)
-        return None if pico is None else -(-pico // _PICO_PER_NANO)
+        pico = cost_of(self, usage)
+        return None if pico is None else -(-int(pico) // _PICO_PER_NANO)
 
     def worst_nano(self, input_tokens: int, output_tokens: int) -> int:
         """Return the most that a call with at most so many tokens costs.
@@ -52,23 +52,6 @@ class ExactPrice(Struct, frozen=True):
         dearest = max(max(each.input, each.cache_write or 0, each.cache_write_1h or 0) for each in steps)
         pico = dearest * input_tokens + max(each.output for each in steps) * output_tokens
         return -(-pico // _PICO_PER_NANO)
-
-    def _cost_pico(self, usage: Usage) -> int | None:
-        if usage.rounds:
-            costs = [cost for each in usage.rounds if (cost := self._cost_pico(each)) is not None]
-            return sum(costs) if len(costs) == len(usage.rounds) else None
-        if self.beyond is not None and usage.prompt > self.beyond_tokens:
-            return self.beyond._cost_pico(usage)
-        parts = (
-            (usage.input, self.input),
-            (usage.output, self.output),
-            (usage.cache_read, self.cache_read),
-            (usage.cache_write - usage.cache_write_1h, self.cache_write),
-            (usage.cache_write_1h, self.cache_write_1h),
-        )
-        if any(price is None for tokens, price in parts if tokens):
-            return None
-        return sum(tokens * (price or 0) for tokens, price in parts)
 
 
 def _pico(per_million: float, factor: float) -> int:

@@ -7,10 +7,13 @@ what multiplies its figures there. An unknown price is left out, never 0. A depl
 file's. `python -m scripts.prices` compares the file with a public price list.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -28,6 +31,25 @@ _MAX_REPORTED = 1000
 _log = logging.getLogger(__name__)
 
 
+class Figures(Protocol):
+    """The prices of one model per token, or per million tokens. Members as those of `Price`."""
+
+    @property
+    def input(self) -> float: ...
+    @property
+    def output(self) -> float: ...
+    @property
+    def cache_read(self) -> float | None: ...
+    @property
+    def cache_write(self) -> float | None: ...
+    @property
+    def cache_write_1h(self) -> float | None: ...
+    @property
+    def beyond_tokens(self) -> int: ...
+    @property
+    def beyond(self) -> Figures | None: ...
+
+
 class Price(Struct, frozen=True):
     """USD per million tokens; None where that is not known. Members as in the file."""
 
@@ -38,11 +60,11 @@ class Price(Struct, frozen=True):
     cache_write_1h: float | None = None
     regional: float = 1.0
     beyond_tokens: int = 0
-    beyond: "Price | None" = None
+    beyond: Price | None = None
     tiers: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, row: JsonObject) -> "Price":
+    def of(cls, row: JsonObject) -> Price:
         """Read a row of the file."""
         figures = {name: row.get(name) for name in ("cache_read", "cache_write", "cache_write_1h")}
         beyond = row.get("beyond")
@@ -57,25 +79,31 @@ class Price(Struct, frozen=True):
         )
 
     def of_tokens(self, usage: Usage) -> float | None:
-        """Return USD for tokens at a global profile, or None where the price of some of them is not known.
+        """Return USD for tokens at a global profile, or None where the price of some of them is not known."""
+        total = cost_of(self, usage)
+        return None if total is None else total / _MILLION
 
-        Each round has its own price, since `beyond` applies to one run of the model.
-        """
-        if usage.rounds:
-            costs = [cost for each in usage.rounds if (cost := self.of_tokens(each)) is not None]
-            return sum(costs) if len(costs) == len(usage.rounds) else None
-        if self.beyond is not None and usage.prompt > self.beyond_tokens:
-            return self.beyond.of_tokens(usage)
-        parts = (
-            (usage.input, self.input),
-            (usage.output, self.output),
-            (usage.cache_read, self.cache_read),
-            (usage.cache_write - usage.cache_write_1h, self.cache_write),
-            (usage.cache_write_1h, self.cache_write_1h),
-        )
-        if None in [price for tokens, price in parts if tokens]:
-            return None
-        return sum([tokens * (price or 0.0) for tokens, price in parts]) / _MILLION
+
+def cost_of(figures: Figures, usage: Usage) -> float | None:
+    """Return the sum of tokens times figures, or None where a figure is not known. Of integers it is an integer.
+
+    Each round has its own price, since `beyond` applies to one run of the model.
+    """
+    if usage.rounds:
+        costs = [cost for each in usage.rounds if (cost := cost_of(figures, each)) is not None]
+        return sum(costs) if len(costs) == len(usage.rounds) else None
+    if figures.beyond is not None and usage.prompt > figures.beyond_tokens:
+        return cost_of(figures.beyond, usage)
+    parts = (
+        (usage.input, figures.input),
+        (usage.output, figures.output),
+        (usage.cache_read, figures.cache_read),
+        (usage.cache_write - usage.cache_write_1h, figures.cache_write),
+        (usage.cache_write_1h, figures.cache_write_1h),
+    )
+    if None in [price for tokens, price in parts if tokens]:
+        return None
+    return sum([tokens * (price or 0) for tokens, price in parts])
 
 
 class Prices:
