@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs linters, type checker and tests. Needs Python 3.11 to 3.14 and a package index; installs everything else.
 #
-#   ./run_tests.sh          lint, coverage and slow: everything that a change must pass
+#   ./run_tests.sh          lint, coverage, database and slow: everything that a change must pass
 #   ./run_tests.sh lint     linters of every language, type checker, import contracts, documents
-#   ./run_tests.sh coverage quick tests with branch coverage
+#   ./run_tests.sh coverage quick tests with branch coverage, but those of the next group
+#   ./run_tests.sh database quick tests of keys, limits, budgets and the console, on SQLite and a real PostgreSQL
 #   ./run_tests.sh slow     tests of server processes, of durations and of the language model, and CPU per request
 #   ./run_tests.sh fast     linters and quick tests: about a minute, without server processes and the language model
 #   ./run_tests.sh tests    the quick tests that can differ between Pythons (OUTCROP_PYTHON=python3.12 chooses one)
@@ -17,9 +18,9 @@ source scripts/lint.sh
 
 mode=${1:-all}
 case $mode in
-all | lint | coverage | slow | fast | tests | soak | clients | deploy) ;;
--h | --help) sed -n '2,12s/^# \{0,1\}//p' run_tests.sh && exit ;;
-*) stop "unknown argument $mode: use one of lint, coverage, slow, fast, tests, soak, clients, deploy, or none" ;;
+all | lint | coverage | database | slow | fast | tests | soak | clients | deploy) ;;
+-h | --help) sed -n '2,13s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: use one of lint, coverage, database, slow, fast, tests, soak, clients, deploy, or none" ;;
 esac
 
 # step NAME COMMAND...: prints the seconds since the start and the name, then runs the command.
@@ -54,14 +55,20 @@ marked() { grep -rl --include='*.py' "mark\.$1" tests; }
 version_independent=(tests/contract tests/deploy tests/docker tests/infra tests/bedrock/test_endpoints.py)
 fuzz_tests=(tests/end_to_end/test_fuzz.py tests/bedrock/http1/test_any_bytes.py)
 
+# Tests of what a deployment with a database has, and the code that they cover.
+database_folders=(tests/governance tests/storage tests/admin)
+mapfile -t database_tests < <(printf '%s\n' "${database_folders[@]}" && marked database)
+governed="app/storage/*,app/admin/api/*,app/console/*"
+for name in holds identity leases ledger quotas; do governed+=",app/governance/$name/*"; done
+
 # test_quick [OPTION...]: runs two groups at the same time, each in processes of its own: the tests that compute, two at
 # once and with OPTIONs, in the background; and those that wait, six at once, in the foreground, because a process that a
 # shell puts into the background ignores SIGINT and some of them send it.
 test_quick() {
   local foreground failed=0 options=(-q --dist worksteal -m "not slow and not timed and not soak")
-  mapfile -t foreground < <(marked waits)
+  mapfile -t foreground < <(marked waits | grep -v "${database_tests[@]/#/-e^}")
   foreground+=("${version_independent[@]}" "${fuzz_tests[@]}")
-  pytest "${options[@]}" -n 2 "${foreground[@]/#/--ignore=}" "$@" &
+  pytest "${options[@]}" -n 2 "${foreground[@]/#/--ignore=}" "${database_tests[@]/#/--ignore=}" "$@" &
   background=$!
   trap 'kill "$background" 2>/dev/null' EXIT
   pytest "${options[@]}" -n 6 "${foreground[@]}" || failed=$?
@@ -73,6 +80,10 @@ test_quick() {
 # test_timed [MARKERS]: tests that measure time, alone on the machine.
 test_timed() { marked timed | xargs pytest -q -n 0 -m "${1:-timed} and not npm and not soak"; }
 
+test_database() {
+  pytest -q --dist worksteal -n 3 -m "not slow and not timed and not soak and not npm" "${database_tests[@]}" "$@"
+}
+
 test_slow() { marked slow | xargs pytest -q -n 4 --dist loadgroup -m "slow and not timed and not npm and not soak"; }
 
 # test_coverage: the quick tests; fails if the coverage is too low.
@@ -80,12 +91,19 @@ test_coverage() {
   local name translation
   rm -f .coverage .coverage.*
   step "tests" test_quick --cov --cov-report=
-  step "coverage" coverage report --skip-covered --fail-under=90
+  step "coverage" coverage report --skip-covered --fail-under=90 --omit="$governed"
   translation="app/adaptation/*,app/converse/*"
   for name in request response response_context stream tools media citations native; do
     translation+=",app/dialects/*/$name.py,app/dialects/openai/*/$name.py"
   done
   step "coverage of the translation files" coverage report --fail-under=100 --include="$translation"
+}
+
+# test_database_coverage: the quick tests with a database; fails if they cover too little of what needs one.
+test_database_coverage() {
+  rm -f .coverage .coverage.*
+  step "tests with a database" test_database --cov --cov-report=
+  step "coverage of what needs a database" coverage report --skip-covered --fail-under=90 --include="$governed"
 }
 
 # test_processes: the tests that are not quick, but those of soak, clients and deploy.
@@ -109,10 +127,12 @@ tests)
   excluded=("${version_independent[@]}" "${fuzz_tests[@]}" tests/emulator)
   version_independent=() fuzz_tests=()
   step "tests" test_quick "${excluded[@]/#/--ignore=}" --hypothesis-profile=brief
+  step "tests with a database" test_database --hypothesis-profile=brief
   ;;
 fast)
   lint
   step "tests" test_quick
+  step "tests with a database" test_database
   step "timed tests" test_timed "timed and not slow"
   ;;
 lint) lint_everything ;;
@@ -120,6 +140,7 @@ coverage)
   prepare_programs
   test_coverage
   ;;
+database) test_database_coverage ;;
 slow)
   prepare_llm || true
   prepare_programs
@@ -130,6 +151,7 @@ all)
   # installing waits for the disk, and linting for the processors
   in_parallel lint_everything prepare_programs
   test_coverage
+  test_database_coverage
   test_processes
   ;;
 soak)
