@@ -118,13 +118,14 @@ def test_claude_code_with_a_wrong_key_stops_within_five_seconds_with_the_reason(
     assert reason in ended.stdout + ended.stderr
 
 
-def test_codex_with_a_wrong_key_ends_with_the_reason(url: str, home: Path) -> None:
-    """It tries five times more, whatever the answer says."""
+def test_codex_with_a_wrong_key_stops_within_five_seconds_with_the_reason(url: str, home: Path) -> None:
     (home / ".codex").mkdir()
     (home / ".codex" / "config.toml").write_text(f'openai_base_url = "{url}/v1"\n')
-    ended = run(home, "sh", "env CODEX_API_KEY=wrong codex exec --skip-git-repo-check hi")
+    _, usual = timed(home, f"env CODEX_API_KEY={KEY} codex exec --skip-git-repo-check hi")
+    ended, seconds = timed(home, "env CODEX_API_KEY=wrong codex exec --skip-git-repo-check hi")
+    assert seconds < max(5, 1.5 * usual)
     assert ended.returncode != 0
-    assert "401 Unauthorized: incorrect API key" in ended.stdout + ended.stderr
+    assert "incorrect API key" in ended.stdout + ended.stderr
 
 
 def test_claude_code_discovers_models_by_their_short_names(url: str, home: Path) -> None:

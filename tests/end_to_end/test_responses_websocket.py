@@ -38,8 +38,9 @@ def refused(url: str, path: str = "/v1/responses", **headers: str) -> Any:
 
 
 def test_upgrade_needs_a_key_a_path_and_no_foreign_origin(gateway_url: str) -> None:
-    status, _ = refused(gateway_url)
-    assert status == 401
+    # clients of OpenAI's give up at once after a 400 only
+    status, message = refused(gateway_url)
+    assert (status, message[:10]) == (400, "no API key")
     wrong = "this path takes no WebSocket: GET /v1/responses does"
     for path in ("/v1/models", "/v1/realtime", "/health", "/v1/chat/completions"):
         assert refused(gateway_url, path, **HEADERS) == (404, wrong)
@@ -47,7 +48,7 @@ def test_upgrade_needs_a_key_a_path_and_no_foreign_origin(gateway_url: str) -> N
     status, message = refused(gateway_url, origin="https://example.com", **HEADERS)
     assert (status, message) == (403, "scripts of this origin may not connect")
     signed = "AWS4-HMAC-SHA256 Credential=tests/20260101/us-east-1/bedrock/aws4_request"
-    assert refused(gateway_url, authorization=signed)[0] == 401
+    assert refused(gateway_url, authorization=signed)[0] == 400
 
 
 def test_scripts_of_an_allowed_origin_may_connect(emulator_url: str) -> None:

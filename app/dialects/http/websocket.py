@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.dialects.http.endpoint import ENDPOINT, Endpoint
-from app.dialects.http.responses import Answer, CompleteResponse
-from app.errors import InvalidRequest, NotFound, PermissionRefused, UpgradeRequired
+from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer
+from app.errors import AuthenticationFailed, GatewayError, InvalidRequest, NotFound, PermissionRefused, UpgradeRequired
 from app.execution.request_context import RequestContext
 from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, UPGRADE
 from app.wire import sse
@@ -61,7 +61,8 @@ class WebSocketServer(Struct, frozen=True):
             await self._serve(replace(other, spec=spec, route=""), scope, receive, send)
             return
         opening = _Opening(scope, send, self.origins)
-        spec = replace(endpoint.spec, method=scope["method"], handler=opening.handle)
+        render_error = partial(_render_refusal, endpoint.spec.render_error)
+        spec = replace(endpoint.spec, method=scope["method"], handler=opening.handle, render_error=render_error)
         await self._serve(replace(endpoint, spec=spec), scope, receive, opening.send)
         if opening.socket is None or endpoint.spec.websocket is None:
             return
@@ -98,6 +99,12 @@ class WebSocketServer(Struct, frozen=True):
 
 async def _refuse(_: RequestContext) -> Answer:
     raise NotFound("this path takes no WebSocket: GET /v1/responses does")
+
+
+def _render_refusal(render_error: ErrorRenderer, error: GatewayError, request_id: str) -> CompleteResponse:
+    """Render the refusal of an upgrade: a wrong key as a 400, since Codex 0.171 repeats for 13 seconds after a 401."""
+    response = render_error(error, request_id)
+    return replace(response, status=400) if isinstance(error, AuthenticationFailed) else response
 
 
 class _Opening:
