@@ -59,7 +59,7 @@ fuzz_tests=(tests/end_to_end/test_fuzz.py tests/bedrock/http1/test_any_bytes.py)
 database_folders=(tests/governance tests/storage tests/admin)
 mapfile -t database_tests < <(printf '%s\n' "${database_folders[@]}" && marked database)
 governed="app/storage/*,app/admin/api/*,app/console/*"
-for name in holds identity leases ledger quotas; do governed+=",app/governance/$name/*"; done
+for name in holds identity leases ledger maintenance quotas webhooks; do governed+=",app/governance/$name/*"; done
 
 # test_quick [OPTION...]: runs two groups at the same time, each in processes of its own: the tests that compute, two at
 # once and with OPTIONs, in the background; and those that wait, six at once, in the foreground, because a process that a

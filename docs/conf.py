@@ -73,6 +73,8 @@ NAVIGATION = {
         "docs/operate/runbook",
         "docs/operate/logs",
         "docs/operate/metrics",
+        "docs/operate/ledger",
+        "docs/operate/webhooks",
         "docs/operate/sizing",
         "docs/operate/upgrading",
     ],

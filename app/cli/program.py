@@ -12,6 +12,7 @@ from app.cli.options import address_options, config_option, write_settings
 _COMMANDS = {
     "serve": "Serve HTTP until SIGTERM or Ctrl-C. The default.",
     "check": "Try each step of a call to Bedrock, for each name of the configuration.",
+    "ledger": "Export the ledger, verify what is derived from it, delete old entries.",
     "migrate": "Set up the database of DATABASE_URL, or bring its schema up to date.",
     "models": "List the names that callers can use.",
     "probe": "Ask the gateway on this machine whether it is alive.",

@@ -20,6 +20,7 @@ from app.bedrock.transport import Transport
 from app.composition.database import open_database, prepare_database
 from app.composition.deployment import planner_of, prices_of
 from app.composition.ingress import build_ingress_limits
+from app.composition.upkeep import build_upkeep
 from app.config.settings import Settings, SettingsError
 from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
@@ -40,6 +41,7 @@ from app.server.worker_context import WorkerContext
 from app.storage.responses import MemoryResponses, ResponseStore
 
 if TYPE_CHECKING:
+    from app.governance.maintenance.upkeep import Upkeep
     from app.storage.database import Database
 
 _log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class Gateway(Struct):
     """All parts of a running gateway.
 
     clients: those of Bedrock, by location. database: with DATABASE_URL; its schema is migrated at the start if
-    `migrates`.
+    `migrates`. upkeep: what runs beside the requests then.
     """
 
     clients: Mapping[UpstreamLocation, BedrockClient]
@@ -70,6 +72,7 @@ class Gateway(Struct):
     worker_context: WorkerContext
     database: "Database | None" = None
     migrates: bool = False
+    upkeep: "Upkeep | None" = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _leave: Callable[[], None] = field(default=lambda: None)
 
@@ -86,6 +89,8 @@ class Gateway(Struct):
         """
         if self.database is not None:
             await prepare_database(self.database, migrate=self.migrates)
+        if self.upkeep is not None:
+            self.upkeep.start()
         self._leave = self.worker_context.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
@@ -108,6 +113,8 @@ class Gateway(Struct):
         if self.executor.media is not None:
             await self.executor.media.close()
         await self.tracer.close(_LAST_SPANS_SECONDS)
+        if self.upkeep is not None:
+            await self.upkeep.close()
         if self.database is not None:
             await self.database.close()
 
@@ -244,6 +251,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     )
     clients = _clients(settings, locations, transport, retry)
     directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
+    database = open_database(settings)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
@@ -274,8 +282,9 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         load=load,
         load_interval=settings.load_log_interval,
         worker_context=worker_context,
-        database=open_database(settings),
+        database=database,
         migrates=settings.migrate_at_start,
+        upkeep=build_upkeep(settings, database),
     )
     metrics.watch_breakers(gateway.breakers)
     return gateway

@@ -27,6 +27,8 @@ _SECRET_FIELDS = frozenset(
         "aws_bearer_token_bedrock",
         "database_url",
         "key_pepper",
+        "webhook_secret",
+        "webhook_url",
     }
 )
 # names of bedrock-access-gateway

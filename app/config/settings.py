@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from app.config.config_file import ConfigFile, load_config, parse_config, read_config
-from app.config.database_settings import DatabaseSettings
 from app.config.entries import is_secret, parse_aliases, parse_api_keys, parse_origins
+from app.config.operation_settings import OperationSettings
 from app.config.pem import refuse_password, try_pem
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -29,7 +29,7 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-class Settings(DatabaseSettings):
+class Settings(OperationSettings):
     """All settings. The environment variable of a field is its name in upper case."""
 
     bedrock_model_id: str = Field(

@@ -1,30 +1,14 @@
 """A start with a database, and `outcrop migrate`."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.cli.outcrop_process import outcrop
+
 pytestmark = pytest.mark.slow
-
-
-def outcrop(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    given = {
-        "PATH": os.environ["PATH"],
-        "AWS_REGION": "us-east-1",
-        "BEDROCK_MODEL_ID": "m",
-        "API_KEYS": "team=s3cret-of-team-0001",
-        "KEY_PEPPER": "pepper-of-thirty-two-characters-",
-        "DATABASE_URL": f"sqlite:///{tmp_path}/outcrop.db",
-        "PORT": "0",
-        **environment,
-    }
-    command = [sys.executable, "-m", "app", *arguments]
-    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=50, check=False)
 
 
 def set_revision(tmp_path: Path, revision: str) -> None:

@@ -235,12 +235,17 @@ class LeaseStore:
 
 
 async def hold_replica(connection: AsyncConnection, replica: str) -> tuple[int, str]:
-    """Lock the row of a replica. Returns the time of the database, in microseconds, and the replica's state."""
+    """Lock the row of a replica. Returns the time of the database, in microseconds, and the replica's state.
+
+    One whose row was deleted is `closed`.
+    """
     now = _clock(connection)
     is_it = replicas.c.id == replica
     statement = update(replicas).where(is_it).values(state=replicas.c.state).returning(now, replicas.c.state)
-    moment, state = (await connection.execute(statement)).one()
-    return int(moment), state
+    found = (await connection.execute(statement)).one_or_none()
+    if found is None:
+        return int((await connection.execute(select(now))).scalar_one()), "closed"
+    return int(found[0]), found[1]
 
 
 async def end(

@@ -1,9 +1,10 @@
 """The windows of budgets, in UTC. The name of a window is part of the key of its balance."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 Period = Literal["day", "week", "month", "total"]
+PERIODS: tuple[Period, ...] = get_args(Period)
 
 
 def window_of(period: Period, moment: datetime) -> tuple[str, datetime | None]:

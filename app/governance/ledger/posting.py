@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from msgspec import structs
@@ -12,10 +11,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.leases.store import BalanceRef, LockedRows, end, hold_replica, lock, write
-from app.governance.ledger.entry import COUNTS, Entry
+from app.governance.ledger.entry import Entry
+from app.governance.ledger.usage_sums import add_to_usage, sums_of
 from app.storage.database import Database
-from app.storage.tables import leases, ledger, usage
-from app.wire import json
+from app.storage.tables import leases, ledger
 
 
 class MissingBalances(Exception):
@@ -26,9 +25,7 @@ class MissingBalances(Exception):
         self.refs = [BalanceRef(key, "budget", key.split("/")[1]) for key in keys]
 
 
-_SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
 _IDENTITY = ("attempt_id", "phase", "number")
-_GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
 _MAX_BATCH = 200
 
 
@@ -59,7 +56,7 @@ async def post(connection: AsyncConnection, rows: LockedRows, entries: Sequence[
         posted += [each for each in corrections if each.identity in new]
     for key, amount in charges_of(posted).items():
         rows.leases[key].post(rows.balances[key], amount, rows.now_ns)
-    await _add_usage(connection, [each for each in posted if each.phase != "hold"])
+    await add_to_usage(connection, sums_of(posted))
 
 
 async def lock_charged(connection: AsyncConnection, replica: str, now_us: int, entries: Sequence[Entry]) -> LockedRows:
@@ -145,33 +142,6 @@ async def _corrections(connection: AsyncConnection, entries: Sequence[Entry]) ->
     is_estimate = ledger.c.attempt_id.in_(by_attempt) & (ledger.c.phase == "settle") & ledger.c.is_estimated
     found = await connection.execute(select(ledger).where(is_estimate))
     return [by_attempt[row.attempt_id].correction_of(Entry(**row._mapping)) for row in found]
-
-
-async def _add_usage(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
-    sums: dict[tuple[Any, ...], dict[str, int]] = {}
-    for entry in entries:
-        for interval, start in (("hour", _hour(entry.at)), ("day", _hour(entry.at).replace(hour=0))):
-            labels = json.dumps(dict(sorted(entry.labels.items()))).decode()
-            group = (interval, start, entry.team_id, entry.key_id, entry.user, entry.model_served, labels)
-            row = sums.setdefault(group, dict.fromkeys(_SUMS, 0))
-            for name in COUNTS:
-                row[name] += getattr(entry, name)
-            is_settlement = entry.phase == "settle"
-            row["requests"] += is_settlement
-            row["cost_nano"] += entry.cost_nano or 0
-            row["estimated_nano"] += (entry.cost_nano or 0) if entry.is_estimated else 0
-            row["unpriced_requests"] += is_settlement and entry.cost_nano is None
-    if not sums:
-        return
-    insert = _dialect(connection).insert(usage)
-    added = {name: usage.c[name] + insert.excluded[name] for name in _SUMS}
-    statement = insert.on_conflict_do_update(index_elements=_GROUP, set_=added)
-    rows = [dict(zip(_GROUP, group, strict=True)) | sums[group] for group in sorted(sums)]
-    await connection.execute(statement, rows)
-
-
-def _hour(moment: datetime) -> datetime:
-    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _dialect(connection: AsyncConnection) -> Any:

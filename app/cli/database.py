@@ -1,0 +1,43 @@
+"""The database of DATABASE_URL, for commands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from app.composition.database import open_database, prepare_database
+from app.config.environment import load_settings
+from app.config.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from app.storage.database import Database
+
+
+def settings_with_database() -> Settings:
+    """Read the settings. Raises SettingsError: they are invalid, or DATABASE_URL is not set."""
+    settings = load_settings()
+    if settings.database_url is None:
+        raise SettingsError(["DATABASE_URL is not set: there is no database"])
+    return settings
+
+
+@asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database, whose schema must be of this version.
+
+    Raises:
+        SettingsError: the database cannot be used.
+    """
+    from app.storage.database import DatabaseDown
+
+    database = open_database(settings)
+    if database is None:
+        raise SettingsError(["DATABASE_URL is not set: there is no database"])
+    try:
+        await prepare_database(database, migrate=False)
+        yield database
+    except DatabaseDown as error:
+        raise SettingsError([f"DATABASE_URL: {error}"]) from None
+    finally:
+        await database.close()

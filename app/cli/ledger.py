@@ -1,0 +1,127 @@
+"""`outcrop ledger`: exports the ledger, verifies what is derived from it, and deletes old entries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from app.cli.database import opened_database, settings_with_database
+from app.cli.export_file import open_output
+from app.cli.moments import Moment
+from app.cli.options import config_option
+from app.config.environment import faults_end_the_start
+from app.config.settings import Settings
+
+
+@click.group("ledger")
+def command() -> None:
+    """Export the ledger, verify what is derived from it, and delete old entries."""
+
+
+@command.command("export")
+@config_option
+@click.option("--from", "since", type=Moment(), help="The first day, or time.")
+@click.option("--to", "until", type=Moment(), help="The end, which is not included.")
+@click.option("--team", "team_id", default="", metavar="ID", help="Only entries of a team.")
+@click.option("--key", "key_id", default="", metavar="ID", help="Only entries of a key.")
+@click.option("--format", "kind", type=click.Choice(["csv", "jsonl"]), help="By default that of the output's name.")
+@click.option(
+    "--output", default="-", help="A file, a folder that ends in /, s3://BUCKET/KEY, or - for standard output."
+)
+def export(
+    since: datetime | None, until: datetime | None, team_id: str, key_id: str, kind: str | None, output: str
+) -> None:
+    """Write entries of the ledger as CSV or as JSON lines, compressed if the name ends in .gz."""
+    form = kind or ("csv" if output.removesuffix(".gz").endswith(".csv") else "jsonl")
+    first, last = (f"{moment:%Y-%m-%d}" if moment else "" for moment in (since, until))
+    name = f"ledger{f'-from-{first}' if first else ''}{f'-to-{last}' if last else ''}.{form}"
+    with faults_end_the_start():
+        settings = settings_with_database()
+        count = asyncio.run(_export(settings, (since, until), (team_id, key_id), form, (output, name)))
+    if output != "-":
+        click.echo(f"{count} entries were exported.", err=True)
+
+
+async def _export(
+    settings: Settings,
+    times: tuple[datetime | None, datetime | None],
+    ids: tuple[str, str],
+    kind: str,
+    target: tuple[str, str],
+) -> int:
+    from app.governance.ledger.export import LedgerFilter, as_document, read_entries, writer
+
+    head, line_of = writer("csv" if kind == "csv" else "jsonl")
+    count = 0
+    async with opened_database(settings) as database:
+        with open_output(*target) as out:
+            out.write(head)
+            async for entry in read_entries(database, LedgerFilter(*times, *ids)):
+                out.write(line_of(as_document(entry)))
+                count += 1
+    return count
+
+
+@command.command("verify")
+@config_option
+@click.option("--from", "since", type=Moment(), help="The first day. By default 35 days ago.")
+@click.option("--rebuild", is_flag=True, help="Correct the sums of usage of the days that differ.")
+def verify(since: datetime | None, rebuild: bool) -> None:
+    """Compare the ledger with the sums of usage, and with the budgets of windows that began since then.
+
+    Exit code 1 if something differs.
+    """
+    first = since or datetime.now(UTC) - timedelta(days=35)
+    with faults_end_the_start():
+        differs = asyncio.run(_verify(settings_with_database(), first, rebuilds=rebuild))
+    raise SystemExit(1 if differs else 0)
+
+
+async def _verify(settings: Settings, since: datetime, *, rebuilds: bool) -> bool:
+    from app.governance.ledger import verification
+
+    async with opened_database(settings) as database:
+        found = await verification.verify(database, since)
+        if rebuilds and found.usage:
+            days = sorted({each.group["start"].replace(hour=0) for each in found.usage})
+            for day in days:
+                count = await verification.rebuild_usage(database, day)
+                click.echo(f"{day:%Y-%m-%d}: {count} sums were corrected.")
+            found = await verification.verify(database, since)
+    if found.since is None:
+        click.echo("The ledger has no entries.")
+        return False
+    for each in found.usage:
+        group = " ".join(f"{name}={value}" for name, value in each.group.items())
+        click.echo(f"usage {group}: the ledger has {_more(each.missing)}")
+    for balance in found.balances:
+        click.echo(f"balance {balance.key}: settled {balance.settled} nano-dollars, the ledger has {balance.charged}")
+    differences = len(found.usage) + len(found.balances)
+    click.echo(f"{found.entries} entries of {found.days} days since {found.since:%Y-%m-%d}: {differences} differences.")
+    return found.differs
+
+
+def _more(missing: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:+} {name}" for name, count in missing.items())
+
+
+@command.command("prune")
+@config_option
+def prune() -> None:
+    """Delete old rows now. A gateway does so once an hour by itself."""
+    with faults_end_the_start():
+        deleted = asyncio.run(_prune(settings_with_database()))
+    for name, count in deleted.items():
+        click.echo(f"{name}: {count} rows were deleted.")
+    if not deleted:
+        click.echo("Nothing is old.")
+
+
+async def _prune(settings: Settings) -> dict[str, int]:
+    from app.governance.maintenance.retention import delete_old_rows
+
+    async with opened_database(settings) as database:
+        return await delete_old_rows(database, settings.ledger_retention_days)

@@ -1,0 +1,30 @@
+"""Builds what runs beside the requests of a gateway with a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.config.settings import Settings
+
+if TYPE_CHECKING:
+    from app.governance.maintenance.upkeep import Upkeep
+    from app.storage.database import Database
+
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 10.0
+
+
+def build_upkeep(settings: Settings, database: Database | None) -> Upkeep | None:
+    """Return the tasks that keep the database in order and send webhooks; None without a database."""
+    if database is None:
+        return None
+    # only deployments with a database load it
+    from app.bedrock.http1.transport import Http1Transport
+    from app.governance.maintenance.upkeep import Upkeep
+    from app.governance.webhooks.sender import Receiver
+    from app.governance.webhooks.watch import WebhookWatch
+
+    watch = None
+    if (webhook := settings.webhook()) is not None:
+        transport = Http1Transport(_CONNECT_SECONDS, _ANSWER_SECONDS, settings.aws_ca_bundle, keeps_idle=False)
+        watch = WebhookWatch(database, Receiver(*webhook, transport))
+    return Upkeep(database, settings.ledger_retention_days, watch)

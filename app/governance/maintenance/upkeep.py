@@ -1,0 +1,61 @@
+"""The tasks of a process that keep the database in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from app.governance.maintenance.retention import delete_old_rows
+from app.governance.webhooks.watch import WebhookWatch
+from app.storage.database import Database, DatabaseDown
+
+_log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 3600.0
+_FIRST_SECONDS = 60.0
+
+
+class Upkeep:
+    """Deletes old rows about once an hour, and sends webhooks. Processes do so at random times, so that few meet.
+
+    Args:
+        ledger_days: for which entries of the ledger are kept. webhooks: None if none are sent.
+        first: seconds until old rows are deleted for the first time, on average.
+    """
+
+    def __init__(
+        self, database: Database, ledger_days: int, webhooks: WebhookWatch | None = None, first: float = _FIRST_SECONDS
+    ) -> None:
+        self._database = database
+        self._ledger_days = ledger_days
+        self._webhooks = webhooks
+        self._first = first
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin the tasks."""
+        self._tasks = [asyncio.create_task(self._delete_old_rows(), name="retention")]
+        if self._webhooks is not None:
+            self._webhooks.start()
+
+    async def close(self) -> None:
+        """End the tasks."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._webhooks is not None:
+            await self._webhooks.close()
+
+    async def _delete_old_rows(self) -> None:
+        await asyncio.sleep(self._first * random.uniform(0.5, 1.5))  # noqa: S311  # nosec B311
+        while True:
+            try:
+                deleted = await delete_old_rows(self._database, self._ledger_days)
+                if deleted:
+                    _log.info("old rows were deleted", extra={"fields": {"deleted": deleted}})
+            except DatabaseDown:
+                pass
+            except Exception:  # noqa: BLE001 -- it is tried again
+                _log.exception("old rows could not be deleted")
+            await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  # nosec B311
