@@ -66,7 +66,7 @@ def test_operation_is_described(path: str, method: str, operation: Any) -> None:
         assert operation["requestBody"]["content"]["application/json"]["schema"]
     if "Operations" not in operation["tags"]:
         assert [next(iter(scheme)) for scheme in operation["security"]] == ["bearer", "x-api-key", "sigv4"]
-        assert {"400", "403", "413", "429", "500", "502", "504"} <= set(operation["responses"])
+        assert {"400", "401", "403", "413", "429", "500", "502", "504"} <= set(operation["responses"])
         assert {"503", "529"} & set(operation["responses"])
     for name in [part.strip("{}") for part in path.split("/") if part.startswith("{")]:
         assert any(parameter["name"] == name for parameter in operation["parameters"])

@@ -25,7 +25,8 @@ _ERRORS = error_responses(
     AwsError,
     {
         400: "ValidationException, ServiceQuotaExceededException",
-        403: "AccessDeniedException, UnrecognizedClientException, InvalidSignatureException",
+        401: "UnrecognizedClientException, InvalidSignatureException",
+        403: "AccessDeniedException",
         404: "ResourceNotFoundException",
         405: "UnknownOperationException",
         408: "ModelTimeoutException: Bedrock did not respond within the limits; or RequestTimeoutException: "
