@@ -68,8 +68,6 @@ keys = Table(
     *_scope_columns(),
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
-    # replicas read the keys that changed since their last look
-    Index("ix_keys_updated_at", "updated_at"),
 )
 
 # live secrets of a key: one, or two while it is rotated
@@ -85,6 +83,16 @@ key_secrets = Table(
     Column("created_at", Instant, nullable=False),
     # the end of the time of grace of a rotated secret
     Column("expires_at", Instant),
+)
+
+# when what applies to the calls of a key or of a team last changed: replicas read what is new
+key_changes = Table(
+    "key_changes",
+    metadata,
+    # `key/ID` or `team/ID`, which may be deleted
+    Column("name", Text, primary_key=True),
+    # by the clock of the database
+    Column("changed_at_us", BigInteger, nullable=False, index=True),
 )
 
 # a rate or a number of parallel requests. scope: `team` or `key`, and its id

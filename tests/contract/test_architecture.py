@@ -44,7 +44,11 @@ IMPORTERS = {
     "xllamacpp": set(),
 }
 # importers of these are in one package
-PACKAGES = {"alembic": "storage/", "sqlalchemy": ("storage/", "governance/leases/", "governance/ledger/")}
+PACKAGES = {
+    "alembic": "storage/",
+    "cryptography": "governance/identity/",
+    "sqlalchemy": ("storage/", "governance/leases/", "governance/ledger/"),
+}
 VENDORS = re.compile(
     r"claude|anthropic|nova|titan|llama|mistral|cohere|qwen|deepseek|gpt|gemma|minimax|glm|kimi|smollm", re.IGNORECASE
 )
@@ -148,7 +152,7 @@ assert "botocore.session" not in sys.modules, "botocore has been loaded"
 assert "app.cli.check" not in sys.modules, "another command has been loaded"
 assert "wsproto" not in sys.modules, "nobody has opened a WebSocket"
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
-databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
+databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables", "cryptography"}
 assert not databases & sys.modules.keys(), "what only a database needs has been loaded"
 assert ChatRequest.__pydantic_complete__, "a request would wait for it"
 assert not OpenAPI.__pydantic_complete__, "what only the page needs has been built"

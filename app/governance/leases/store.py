@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, structs
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
     Row,
     and_,
     bindparam,
-    cast,
     delete,
-    extract,
     func,
-    literal,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.leases.balance import Balance, Kind, Lease, LeaseReply, LeaseRequest, apply_request
 from app.storage.database import Database
+from app.storage.statements import clock_us, insert_into
 from app.storage.tables import balances, budgets, leases, limits, replicas
 
 RECALL = "outcrop_recall"
@@ -64,7 +58,7 @@ class LockedRows(Struct):
 
 async def register(connection: AsyncConnection, replica: str, host: str, version: str) -> None:
     """Add a replica."""
-    now = _clock(connection)
+    now = clock_us(connection)
     row = {"id": replica, "host": host, "version": version, "state": "live", "sequence": 0}
     times = {"started_at_us": now, "expires_at_us": now + _us(LEASE_SECONDS)}
     await connection.execute(replicas.insert().values({**row, **times}))
@@ -76,7 +70,7 @@ async def renew(connection: AsyncConnection, replica: str, sequence: int) -> int
     Raises:
         NotLive: it was marked lost.
     """
-    now = _clock(connection)
+    now = clock_us(connection)
     is_it = (replicas.c.id == replica) & (replicas.c.state == "live")
     values = {"sequence": sequence, "expires_at_us": now + _us(LEASE_SECONDS)}
     returned = await connection.execute(update(replicas).where(is_it).values(values).returning(now))
@@ -144,7 +138,7 @@ async def write(connection: AsyncConnection, rows: LockedRows) -> None:
         await connection.execute(statement.values(**values, refilled_at_ns=bindparam("b_refilled")), changed)
     moved = {key: each for key, each in rows.leases.items() if each != rows.before[key][1]}
     if kept := {key: each for key, each in moved.items() if each.amount}:
-        insert = _insert(connection, leases)
+        insert = insert_into(connection, leases)
         updated = {"amount": insert.excluded.amount, "is_charged": insert.excluded.is_charged}
         statement = insert.on_conflict_do_update(index_elements=["replica_id", "balance_key"], set_=updated)
         added = [
@@ -196,7 +190,7 @@ class LeaseStore:
         zeros = {"settled": 0, "leased": 0, "refilled_at_ns": 0, "recalled_at_us": 0}
         rows = [{"key": ref.key, "kind": ref.kind, "source_id": ref.source_id, **zeros} for ref in refs]
         async with self.database.begin() as connection:
-            await connection.execute(_insert(connection, balances).on_conflict_do_nothing(), rows)
+            await connection.execute(insert_into(connection, balances).on_conflict_do_nothing(), rows)
 
     async def amounts(self, replica: str) -> tuple[int, dict[str, int]]:
         """Return the number of a replica's last transaction, and its leases. Raises NotLive."""
@@ -229,7 +223,7 @@ class LeaseStore:
     async def expired(self) -> Sequence[str]:
         """Return the replicas that did not renew their leases in time."""
         async with self.database.begin(reads=True) as connection:
-            late = replicas.c.expires_at_us < _clock(connection) - _us(_MARGIN_SECONDS)
+            late = replicas.c.expires_at_us < clock_us(connection) - _us(_MARGIN_SECONDS)
             query = select(replicas.c.id).where(replicas.c.state == "live", late)
             return (await connection.execute(query)).scalars().all()
 
@@ -239,7 +233,7 @@ async def hold_replica(connection: AsyncConnection, replica: str) -> tuple[int, 
 
     One whose row was deleted is `closed`.
     """
-    now = _clock(connection)
+    now = clock_us(connection)
     is_it = replicas.c.id == replica
     statement = update(replicas).where(is_it).values(state=replicas.c.state).returning(now, replicas.c.state)
     found = (await connection.execute(statement)).one_or_none()
@@ -256,7 +250,7 @@ async def end(
     Args:
         keys: of more balances to lock. only_expired: only if its leases have ended.
     """
-    now = _clock(connection)
+    now = clock_us(connection)
     is_it = (replicas.c.id == replica) & (replicas.c.state.in_(("live",) if state == "lost" else ("live", "lost")))
     if only_expired:
         is_it &= replicas.c.expires_at_us < now - _us(_MARGIN_SECONDS)
@@ -266,18 +260,6 @@ async def end(
         return None
     held = await connection.execute(select(leases.c.balance_key).where(leases.c.replica_id == replica))
     return await lock(connection, replica, int(moment), {*held.scalars(), *keys})
-
-
-def _insert(connection: AsyncConnection, table: Any) -> Any:
-    """Return an INSERT that knows ON CONFLICT, which both databases have with the same words."""
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-
-
-def _clock(connection: AsyncConnection) -> ColumnElement[int]:
-    """Return the time in microseconds: of the server, or of this machine, which all processes of SQLite share."""
-    if connection.dialect.name == "sqlite":
-        return literal(time.time_ns() // 1000, BigInteger)
-    return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
 
 
 def _us(seconds: float) -> int:

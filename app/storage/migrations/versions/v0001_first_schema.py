@@ -25,6 +25,7 @@ def upgrade() -> None:
     _create_usage()
     _create_webhooks()
     _create_keys()
+    _create_key_changes()
     _create_leases()
     _create_key_secrets()
 
@@ -253,7 +254,16 @@ def _create_keys() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys")),
     )
     op.create_index(op.f("ix_keys_team_id"), "keys", ["team_id"])
-    op.create_index("ix_keys_updated_at", "keys", ["updated_at"])
+
+
+def _create_key_changes() -> None:
+    op.create_table(
+        "key_changes",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("changed_at_us", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_key_changes")),
+    )
+    op.create_index(op.f("ix_key_changes_changed_at_us"), "key_changes", ["changed_at_us"])
 
 
 def _create_leases() -> None:

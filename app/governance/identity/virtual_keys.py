@@ -1,0 +1,210 @@
+"""Finds the callers that hold virtual keys: in memory, or once in the database."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from app.errors import AuthenticationFailed
+from app.governance.identity.caller import Caller, Policy
+from app.governance.identity.key_secrets import SigningCipher, hash_of, is_genuine, is_key_id, key_id_of
+from app.governance.identity.key_watch import KeyWatch
+from app.governance.identity.known_keys import Absent, Known, KnownKey, KnownTeam
+from app.governance.identity.row_reader import RowReader
+from app.storage.database import Database
+from app.storage.key_rows import KeyRows, TeamRows, read_keys, read_teams
+from app.storage.records import KeySecret
+
+INCORRECT = "incorrect API key"
+_NO_TEAM = "the team of this caller does not exist"
+_MAX_KEYS = 10_000
+_MAX_TEAMS = 10_000
+# what is in use is read again after this time, in case a change was not heard of
+_REFRESH_SECONDS = 60.0
+
+
+class Signer(Struct, frozen=True):
+    """What checks the signatures of a key.
+
+    refusal: why its caller is refused, which only the holder of the secret may know; empty if it is not.
+    """
+
+    secrets: tuple[str, ...]
+    caller: Caller
+    refusal: str = ""
+
+
+class KeyDirectory:
+    """The virtual keys and teams. Changes in the database are noticed within two seconds.
+
+    While the database cannot be reached, keys that are known go on, and others cannot be checked.
+
+    Args:
+        wall: seconds since the epoch, for the ends of keys and secrets. clock: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        pepper: bytes,
+        *,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pepper = pepper
+        self._cipher = SigningCipher(pepper)
+        self._wall = wall
+        self._clock = clock
+        self._keys: Known[KnownKey] = Known(_MAX_KEYS, clock)
+        self._teams: Known[KnownTeam] = Known(_MAX_TEAMS, clock)
+        # hashes of secrets that are genuine, and not valid any more
+        self._wrong = Absent(clock)
+        self._key_reader = RowReader(database, read_keys, self._keep_key, lambda row: (row.key.id, row.key.team_id))
+        self._team_reader = RowReader(database, read_teams, self._keep_team, lambda row: (row.team.id,))
+        self._watch = KeyWatch(database, self.note_change)
+
+    def start(self) -> None:
+        """Begin to watch for changes. The schema must be prepared."""
+        self._watch.start()
+
+    async def close(self) -> None:
+        """Stop watching and reading."""
+        await self._watch.close()
+        await self._key_reader.close()
+        await self._team_reader.close()
+
+    def find(self, text: str) -> Caller | None:
+        """Return the caller with a secret. Returns None: only the database knows; see `load`.
+
+        Raises:
+            AuthenticationFailed: the secret is wrong, or its key is revoked, blocked or expired.
+        """
+        key_id, digest = key_id_of(text), hash_of(text, self._pepper)
+        known = self._keys.use(key_id)
+        caller = None if known is None else self._match(key_id, known, digest)
+        if caller is None and (
+            key_id in self._keys.absent or digest in self._wrong or not is_genuine(text, self._pepper)
+        ):
+            raise AuthenticationFailed(INCORRECT)
+        return caller
+
+    async def load(self, text: str) -> Caller:
+        """Read the key of a secret, and return its caller.
+
+        Raises:
+            AuthenticationFailed: as `find` does. Overloaded: the database does not answer.
+        """
+        key_id, digest = key_id_of(text), hash_of(text, self._pepper)
+        # the first read may have begun before the secret was stored
+        for _ in range(2):
+            await self._key_reader.read(key_id)
+            known = self._keys.use(key_id)
+            caller = None if known is None else self._match(key_id, known, digest)
+            if caller is not None:
+                return caller
+            if key_id in self._keys.absent:
+                break
+        self._wrong.add(digest)
+        raise AuthenticationFailed(INCORRECT)
+
+    def find_signer(self, key_id: str) -> Signer | None:
+        """Return what checks the signatures of a key. Returns None: only the database knows; see `load_signer`.
+
+        Raises:
+            AuthenticationFailed: there is no such key.
+        """
+        known = self._keys.use(key_id)
+        if known is None:
+            if key_id in self._keys.absent or not is_key_id(key_id):
+                raise AuthenticationFailed(INCORRECT)
+            return None
+        now = self._wall()
+        opened = [
+            self._cipher.decrypt(key_id, secret.signing)
+            for secret in known.secrets
+            if secret.signing is not None and _is_live(secret, now)
+        ]
+        try:
+            caller = self._checked(key_id, known)
+        except AuthenticationFailed as error:
+            return Signer(tuple(filter(None, opened)), known.caller, error.message)
+        return Signer(tuple(filter(None, opened)), caller)
+
+    async def load_signer(self, key_id: str) -> Signer:
+        """Read a key, and return what checks its signatures. Raises as `find_signer` and `load` do."""
+        await self._key_reader.read(key_id)
+        signer = self.find_signer(key_id)
+        if signer is None:
+            raise AuthenticationFailed(INCORRECT)
+        return signer
+
+    def policy_of_team(self, team_id: str, person: str = "", labels: Mapping[str, str] = {}) -> Policy | None:
+        """Return what a team allows to a caller without a key. Returns None: see `load_policy_of_team`.
+
+        Raises:
+            AuthenticationFailed: there is no such team, or it is blocked.
+        """
+        known = self._teams.use(team_id)
+        if known is None:
+            if team_id in self._teams.absent:
+                raise AuthenticationFailed(_NO_TEAM)
+            return None
+        if known.refusal:
+            raise AuthenticationFailed(known.refusal)
+        if self._clock() - known.read_at > _REFRESH_SECONDS:
+            known.read_at = self._clock()
+            self._team_reader.request(team_id)
+        return known.policy(person, labels)
+
+    async def load_policy_of_team(self, team_id: str, person: str = "", labels: Mapping[str, str] = {}) -> Policy:
+        """Read a team, and return what it allows. Raises as `policy_of_team` and `load` do."""
+        await self._team_reader.read(team_id)
+        policy = self.policy_of_team(team_id, person, labels)
+        if policy is None:
+            raise AuthenticationFailed(_NO_TEAM)
+        return policy
+
+    def note_change(self, name: str) -> None:
+        """Forget a key or a team that has changed, `key/ID` or `team/ID`; the next request reads it."""
+        kind, _, identifier = name.partition("/")
+        self._key_reader.note_change(identifier)
+        self._team_reader.note_change(identifier)
+        if kind == "key":
+            self._keys.forget(identifier)
+            return
+        self._teams.forget(identifier)
+        for key_id in [key_id for key_id, known in self._keys.items() if known.team_id == identifier]:
+            self._keys.forget(key_id)
+
+    def _keep_key(self, key_id: str, rows: KeyRows | None) -> None:
+        self._keys.put(key_id, None if rows is None else KnownKey.of(rows, self._clock()))
+
+    def _keep_team(self, team_id: str, rows: TeamRows | None) -> None:
+        self._teams.put(team_id, None if rows is None else KnownTeam.of(rows, self._clock()))
+
+    def _match(self, key_id: str, known: KnownKey, digest: bytes) -> Caller | None:
+        """Return the caller of a key, if the hash is that of one of its secrets. Raises AuthenticationFailed."""
+        for secret in known.secrets:
+            if hmac.compare_digest(secret.hash, digest):
+                if not _is_live(secret, self._wall()):
+                    raise AuthenticationFailed("this secret of the API key was rotated, and has expired")
+                return self._checked(key_id, known)
+        return None
+
+    def _checked(self, key_id: str, known: KnownKey) -> Caller:
+        """Return the caller of a key. Raises AuthenticationFailed: it is revoked, blocked or expired."""
+        if known.refusal:
+            raise AuthenticationFailed(known.refusal)
+        if known.ends <= self._wall():
+            raise AuthenticationFailed("this API key has expired")
+        if self._clock() - known.read_at > _REFRESH_SECONDS:
+            known.read_at = self._clock()
+            self._key_reader.request(key_id)
+        return known.caller
+
+
+def _is_live(secret: KeySecret, now: float) -> bool:
+    return secret.expires_at is None or secret.expires_at.timestamp() > now

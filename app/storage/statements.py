@@ -1,0 +1,20 @@
+"""Parts of statements that PostgreSQL and SQLite write differently."""
+
+import time
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, cast, extract, func, literal
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+def insert_into(connection: AsyncConnection, table: Any) -> Any:
+    """Return an INSERT that knows ON CONFLICT, which both databases have with the same words."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def clock_us(connection: AsyncConnection) -> ColumnElement[int]:
+    """Return the time in microseconds: of the server, or of this machine, which all processes of SQLite share."""
+    if connection.dialect.name == "sqlite":
+        return literal(time.time_ns() // 1000, BigInteger)
+    return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)

@@ -1,0 +1,367 @@
+"""Virtual keys from the database, PostgreSQL and SQLite: found once, remembered, and forgotten when they change."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec import structs
+from sqlalchemy import event
+
+from app.errors import AuthenticationFailed, Overloaded
+from app.governance.identity.caller import Caller, Policy
+from app.governance.identity.key_secrets import new_secret
+from app.governance.identity.known_keys import Known
+from app.governance.identity.virtual_keys import KeyDirectory
+from app.storage import tables
+from app.storage.database import Database
+from app.storage.key_changes import changes_within, touched
+from app.storage.records import Budget, Limit, new_id, now
+from app.storage.repository import key_secrets, keys, replace_budgets, replace_limits, teams
+from app.storage.schema import prepare_schema
+from tests.databases import PostgresServer, opened, running_postgres
+from tests.keys import PEPPER as PEPPER_TEXT
+from tests.keys import add_key, add_team, change_key, change_team
+
+PEPPER = PEPPER_TEXT.encode()
+# every replica knows of a change after this time
+HEARD_SECONDS = 2.0
+
+
+@contextlib.asynccontextmanager
+async def directory_of(database: Database, **more: Any) -> AsyncIterator[KeyDirectory]:
+    """A directory with connections of its own, as in another process."""
+    async with opened_again(database) as own:
+        directory = KeyDirectory(own, PEPPER, **more)
+        directory.start()
+        await until(lambda: directory._watch.seen is not None)
+        try:
+            yield directory
+        finally:
+            await directory.close()
+
+
+@contextlib.asynccontextmanager
+async def opened_again(database: Database) -> AsyncIterator[Database]:
+    own = Database(database.url)
+    try:
+        yield own
+    finally:
+        await own.close()
+
+
+async def identify(directory: KeyDirectory, text: str) -> Caller:
+    return directory.find(text) or await directory.load(text)
+
+
+async def refused_within(directory: KeyDirectory, text: str, words: str) -> None:
+    """Wait until a secret is refused, for as long as is promised."""
+    deadline = time.monotonic() + HEARD_SECONDS
+    while True:
+        with contextlib.suppress(AuthenticationFailed):
+            await identify(directory, text)
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+            continue
+        with pytest.raises(AuthenticationFailed, match=words):
+            await identify(directory, text)
+        return
+
+
+async def until(condition: Callable[[], object], seconds: float = HEARD_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+@contextlib.contextmanager
+def statements(directory: KeyDirectory) -> Any:
+    """Count the statements that read keys."""
+    counted: list[str] = []
+    engine = directory._key_reader._database._engine.sync_engine
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "FROM keys" in statement:
+            counted.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield counted
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+async def test_a_key_is_read_once_with_all_that_applies_to_it(database: Database) -> None:
+    team = await add_team(
+        database,
+        models=["anthropic.*"],
+        labels={"centre": "42", "stage": "test"},
+        guardrail_id="g",
+        guardrail_version="1",
+    )
+    text, key = await add_key(
+        database,
+        team,
+        person="ada",
+        models=["fast"],
+        labels={"stage": "live"},
+        default_max_tokens=10,
+        largest_max_tokens=9,
+    )
+    rate = Limit(scope="team", scope_id=team.id, kind="requests_per_minute", capacity=10)
+    own = Limit(scope="key", scope_id=key.id, kind="tokens_per_minute", capacity=10)
+    other = Limit(scope="team", scope_id=key.id, kind="tokens_per_minute", capacity=1)
+    money = Budget(scope="key", scope_id=key.id, period="month", amount_nano=1)
+    async with database.begin() as connection:
+        await replace_limits(connection, team, [rate])
+        await replace_limits(connection, key, [own])
+        await replace_limits(connection, structs.replace(team, id=key.id), [other])
+        await replace_budgets(connection, key, [money])
+        await touched(connection, team, key)
+    async with directory_of(database) as directory:
+        assert directory.find(text) is None
+        with statements(directory) as read:
+            found = await asyncio.gather(*[identify(directory, text) for _ in range(20)])
+            assert len(read) == 1
+        policy = Policy(
+            team_id=team.id,
+            key_id=key.id,
+            name="ci",
+            person="ada",
+            labels={"centre": "42", "stage": "live"},
+            models=(("anthropic.*",), ("fast",)),
+            default_max_tokens=10,
+            largest_max_tokens=9,
+            guardrail_id="g",
+            guardrail_version="1",
+            limits=(rate, own),
+            budgets=(money,),
+        )
+        assert found == [Caller(key.id, policy)] * 20
+        assert directory.find(text) is found[0]
+
+
+async def test_unknown_secrets_are_asked_for_once_and_guesses_never(database: Database) -> None:
+    async with directory_of(database) as directory:
+        gone, _ = new_secret(new_id(), PEPPER)
+        guess = gone[:-1] + ("a" if gone[-1] != "a" else "b")
+        with statements(directory) as read:
+            for _ in range(3):
+                for text in (gone, guess, "sk-1234"):
+                    with pytest.raises(AuthenticationFailed, match="incorrect API key"):
+                        await identify(directory, text)
+        assert len(read) == 1
+
+
+async def test_a_secret_that_is_no_longer_stored_is_asked_for_once(database: Database) -> None:
+    team = await add_team(database)
+    text, key = await add_key(database, team)
+    old, _ = new_secret(key.id, PEPPER)
+    async with directory_of(database) as directory:
+        assert (await identify(directory, text)).name == key.id
+        with statements(directory) as read:
+            for _ in range(3):
+                with pytest.raises(AuthenticationFailed, match="incorrect API key"):
+                    await identify(directory, old)
+        assert len(read) == 2
+        assert directory.find(text) is not None
+
+
+async def test_a_change_reaches_every_replica_within_two_seconds(database: Database) -> None:
+    team = await add_team(database)
+    (revoked, revoked_key), (blocked, blocked_key), (deleted, deleted_key), (text, key) = [
+        await add_key(database, team) for _ in range(4)
+    ]
+    async with directory_of(database) as one, directory_of(database) as other:
+        for directory in (one, other):
+            for each in (revoked, blocked, deleted, text):
+                await identify(directory, each)
+        await change_key(database, revoked_key, status="revoked", revoked_at=now())
+        await change_key(database, blocked_key, status="blocked")
+        async with database.begin() as connection:
+            await keys.remove(connection, deleted_key.id)
+            await touched(connection, deleted_key)
+        for directory in (one, other):
+            await refused_within(directory, revoked, "this API key is revoked")
+            await refused_within(directory, blocked, "this API key is blocked")
+            await refused_within(directory, deleted, "incorrect API key")
+        changed = await change_key(database, key, models=["a"])
+        for directory in (one, other):
+            await until(lambda directory=directory: directory.find(text) is None)
+            assert (await identify(directory, text)).policy.models == (("a",),)  # type: ignore[union-attr]
+        await change_team(database, team, status="blocked")
+        for directory in (one, other):
+            await refused_within(directory, text, "the team of this caller is blocked")
+        assert changed.revision == 2
+
+
+async def test_notifications_reach_other_replicas_at_once(postgres: PostgresServer) -> None:
+    async with opened(await postgres.create()) as database:
+        await prepare_schema(database, migrate=False)
+        text, key = await add_key(database, await add_team(database))
+        async with directory_of(database) as directory:
+            await identify(directory, text)
+            await asyncio.sleep(0.3)
+            began = time.monotonic()
+            await change_key(database, key, status="revoked")
+            await refused_within(directory, text, "revoked")
+            assert time.monotonic() - began < 0.5
+
+
+async def test_two_secrets_live_while_one_is_rotated(database: Database) -> None:
+    team = await add_team(database)
+    text, key = await add_key(database, team)
+    async with directory_of(database) as directory:
+        await identify(directory, text)
+        new, stored = new_secret(key.id, PEPPER)
+        (old,) = directory._keys[key.id].secrets
+        async with database.begin() as connection:
+            await key_secrets.add(connection, stored)
+            table = tables.key_secrets
+            ends = now() + timedelta(seconds=1)
+            await connection.execute(table.update().where(table.c.id == old.id).values(expires_at=ends))
+            await touched(connection, key)
+        # the new one is valid everywhere at once
+        assert (await identify(directory, new)).name == key.id
+        assert (await identify(directory, text)).name == key.id
+        await refused_within(directory, text, "was rotated")
+        assert directory.find(new) is not None
+        signer = directory.find_signer(key.id)
+        assert signer is not None
+        assert (signer.secrets, signer.refusal) == ((new,), "")
+
+
+async def test_a_key_expires_without_the_database(database: Database) -> None:
+    at = time.time()
+    text, key = await add_key(database, await add_team(database), expires_at=now() + timedelta(seconds=100))
+    async with directory_of(database, wall=lambda: at) as directory:
+        await identify(directory, text)
+        at += 101
+        with pytest.raises(AuthenticationFailed, match="has expired"):
+            directory.find(text)
+        signer = directory.find_signer(key.id)
+        assert signer is not None
+        assert (signer.secrets, signer.refusal) == ((text,), "this API key has expired")
+
+
+async def test_signers_are_found_by_the_id_of_the_key(database: Database) -> None:
+    text, key = await add_key(database, await add_team(database))
+    async with directory_of(database) as directory:
+        assert directory.find_signer(key.id) is None
+        signer = await directory.load_signer(key.id)
+        assert (signer.secrets, signer.caller.name) == ((text,), key.id)
+        assert directory.find_signer(key.id) == signer
+        nobody = new_id()
+        for _ in range(2):
+            with pytest.raises(AuthenticationFailed, match="incorrect"):
+                directory.find_signer(nobody) or await directory.load_signer(nobody)
+
+
+async def test_teams_are_found_for_callers_without_a_key(database: Database) -> None:
+    team = await add_team(database, models=["a*"], labels={"x": "1"}, largest_max_tokens=5)
+    async with directory_of(database) as directory:
+        assert directory.policy_of_team(team.id, "ada", {"y": "2"}) is None
+        policy = await directory.load_policy_of_team(team.id, "ada", {"y": "2"})
+        assert (policy.team_id, policy.key_id, policy.person) == (team.id, "", "ada")
+        assert (policy.labels, policy.models, policy.largest_max_tokens) == ({"x": "1", "y": "2"}, (("a*",),), 5)
+        assert directory.policy_of_team(team.id, "ada", {"y": "2"}) is policy
+        assert directory.policy_of_team(team.id, "bob") != policy
+        await change_team(database, team, status="blocked")
+        await until(lambda: directory.policy_of_team(team.id) is None)
+        with pytest.raises(AuthenticationFailed, match="team of this caller is blocked"):
+            await directory.load_policy_of_team(team.id)
+        for _ in range(2):
+            with pytest.raises(AuthenticationFailed, match="does not exist"):
+                directory.policy_of_team("nobody") or await directory.load_policy_of_team("nobody")
+        async with database.begin() as connection:
+            await teams.remove(connection, team.id)
+            await touched(connection, team)
+        await until(lambda: team.id not in directory._teams)
+
+
+async def test_without_the_database_known_keys_go_on_and_others_wait_two_seconds_at_most() -> None:
+    with running_postgres() as server:
+        async with opened(await server.create()) as database:
+            await prepare_schema(database, migrate=False)
+            team = await add_team(database)
+            (known, key), (other, _) = [await add_key(database, team) for _ in range(2)]
+            async with directory_of(database) as directory:
+                await identify(directory, known)
+                server.stop()
+                began = time.monotonic()
+                for _ in range(3):
+                    with pytest.raises(Overloaded, match="API keys cannot be checked now"):
+                        await identify(directory, other)
+                assert time.monotonic() - began < 2
+                assert directory.find(known) is not None
+                server.start()
+                await until(lambda: time.monotonic() - began > 1, 5)
+                assert (await identify(directory, other)).policy is not None
+                # the watch has survived
+                await database.close()
+                await change_key(database, key, status="revoked")
+                await refused_within(directory, known, "revoked")
+
+
+async def test_a_change_while_the_database_cannot_be_reached_is_heard_of_afterwards(database: Database) -> None:
+    text, key = await add_key(database, await add_team(database))
+    async with directory_of(database) as directory:
+        await identify(directory, text)
+        watch = directory._watch
+        await watch.close()
+        watch.seen = None
+        await change_key(database, key, status="revoked")
+        assert directory.find(text) is not None
+        watch.start()
+        await refused_within(directory, text, "revoked")
+
+
+async def test_what_changes_while_it_is_read_is_read_again(database: Database) -> None:
+    team = await add_team(database)
+    text, key = await add_key(database, team)
+    async with directory_of(database) as directory:
+        await directory._watch.close()
+        reader, read = directory._key_reader, directory._key_reader._read
+
+        async def read_slowly(*arguments: Any) -> Any:
+            found = await read(*arguments)
+            if not counted:
+                counted.append(1)
+                # committed after the read, and heard of before its end
+                directory.note_change(f"team/{team.id}")
+            return found
+
+        counted: list[int] = []
+        reader._read = read_slowly
+        with statements(directory) as statements_:
+            assert (await identify(directory, text)).name == key.id
+        assert len(statements_) == 2
+
+
+async def test_a_change_is_later_than_the_last_one_whatever_the_clock_says(database: Database) -> None:
+    team = await add_team(database)
+    async with database.begin() as connection:
+        ahead = tables.key_changes.update().values(changed_at_us=tables.key_changes.c.changed_at_us + 10**9)
+        await connection.execute(ahead)
+        (before,) = (await changes_within(connection, 0)).values()
+        await touched(connection, team)
+        assert await changes_within(connection, 0) == {f"team/{team.id}": before + 1}
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    at = 0.0
+    known: Known[int] = Known(3, lambda: at)
+    for number in range(4):
+        known.put(f"{number}", number)
+        known.use("0")
+    assert list(known) == ["2", "3", "0"]
+    for number in range(20_000):
+        known.put(f"no {number}", None)
+    assert len(known.absent._until) == 10_000
+    assert "no 19999" in known.absent
+    at += 31
+    assert "no 19999" not in known.absent
