@@ -1,4 +1,4 @@
-"""`outcrop ledger`, as a process."""
+"""`outcrop ledger`."""
 
 import asyncio
 import contextlib
@@ -19,10 +19,10 @@ from app.governance.leases.store import hold_replica, lock, write
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.posting import post
 from app.storage.schema import prepare_schema
-from tests.cli.outcrop_process import outcrop
+from tests.cli.outcrop_process import invoke
 from tests.databases import opened
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.database, pytest.mark.loopback]
 NOW = datetime.now(UTC)
 
 
@@ -52,27 +52,27 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_entries_are_exported_to_standard_output_and_to_files(folder: Path) -> None:
-    shown = outcrop(folder, "ledger", "export", "--from", "yesterday")
-    assert shown.returncode == 0, shown.stderr
+    shown = invoke(folder, "ledger", "export", "--from", "yesterday")
+    assert shown.exit_code == 0, shown.stderr
     assert [json.loads(line)["attempt_id"] for line in shown.stdout.splitlines()] == ["yesterday", "today"]
     target = folder / "today.csv.gz"
-    ended = outcrop(folder, "ledger", "export", "--from", "today", "--output", str(target))
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "1 entries were exported.\n")
+    ended = invoke(folder, "ledger", "export", "--from", "today", "--output", str(target))
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (0, "", "1 entries were exported.\n")
     heading, row = gzip.decompress(target.read_bytes()).decode().splitlines()
     assert heading.startswith("attempt_id,phase,number,at,")
     assert row.startswith("today,settle,0,")
     assert "1.500000000" in row
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    outcrop(folder, "ledger", "export", "--key", "k-old", "--format", "csv", "--output", f"{folder}/")
+    invoke(folder, "ledger", "export", "--key", "k-old", "--format", "csv", "--output", f"{folder}/")
     assert len((folder / "ledger.csv").read_text().splitlines()) == 2
     assert not [each for each in folder.iterdir() if each.name.startswith(".")]
 
 
 def test_what_cannot_be_written_ends_with_1(folder: Path) -> None:
-    ended = outcrop(folder, "ledger", "export", "--output", "/nowhere/x.csv")
-    assert ended.returncode == 1
+    ended = invoke(folder, "ledger", "export", "--output", "/nowhere/x.csv")
+    assert ended.exit_code == 1
     assert "/nowhere/x.csv cannot be written: No such file or directory" in ended.stderr
-    assert outcrop(folder, "ledger", "export", "--from", "sometime").returncode == 2
+    assert invoke(folder, "ledger", "export", "--from", "sometime").exit_code == 2
 
 
 @contextlib.contextmanager
@@ -103,11 +103,11 @@ def object_store(status: int) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 @pytest.mark.parametrize("status", [200, 403])
 def test_entries_are_exported_to_s3(folder: Path, status: int) -> None:
     with object_store(status) as (url, objects):
-        ended = outcrop(
+        ended = invoke(
             folder, "ledger", "export", "--from", "today", "--format", "jsonl", "--output", "s3://bucket/costs/",
             AWS_ENDPOINT_URL_S3=url, AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b",
         )  # fmt: skip
-    assert ended.returncode == (0 if status == 200 else 1), ended.stderr
+    assert ended.exit_code == (0 if status == 200 else 1), ended.stderr
     (path, body) = objects[0]
     assert path == f"/bucket/costs/ledger-from-{NOW:%Y-%m-%d}.jsonl"
     assert b'"attempt_id":"today"' in body
@@ -118,26 +118,26 @@ def test_entries_are_exported_to_s3(folder: Path, status: int) -> None:
 
 
 def test_wrong_sums_are_shown_and_rebuilt(folder: Path) -> None:
-    good = outcrop(folder, "ledger", "verify")
-    assert good.returncode == 0, good.stderr
+    good = invoke(folder, "ledger", "verify")
+    assert good.exit_code == 0, good.stderr
     assert good.stdout.endswith(": 0 differences.\n")
     with closing(sqlite3.connect(folder / "outcrop.db")) as connection, connection:
         connection.execute("update usage set requests = 7 where key_id = 'k-today' and interval = 'day'")
-    wrong = outcrop(folder, "ledger", "verify")
-    assert wrong.returncode == 1
+    wrong = invoke(folder, "ledger", "verify")
+    assert wrong.exit_code == 1
     assert "key_id=k-today" in wrong.stdout
     assert "-6 requests" in wrong.stdout
-    rebuilt = outcrop(folder, "ledger", "verify", "--rebuild")
-    assert (rebuilt.returncode, f"{NOW:%Y-%m-%d}: 1 sums were corrected." in rebuilt.stdout) == (0, True)
+    rebuilt = invoke(folder, "ledger", "verify", "--rebuild")
+    assert (rebuilt.exit_code, f"{NOW:%Y-%m-%d}: 1 sums were corrected." in rebuilt.stdout) == (0, True)
 
 
 def test_old_entries_are_deleted(folder: Path) -> None:
-    assert outcrop(folder, "ledger", "prune").stdout == "ledger: 1 rows were deleted.\n"
-    assert outcrop(folder, "ledger", "prune").stdout == "Nothing is old.\n"
-    shown = outcrop(folder, "ledger", "export")
+    assert invoke(folder, "ledger", "prune").stdout == "ledger: 1 rows were deleted.\n"
+    assert invoke(folder, "ledger", "prune").stdout == "Nothing is old.\n"
+    shown = invoke(folder, "ledger", "export")
     assert [json.loads(line)["attempt_id"] for line in shown.stdout.splitlines()] == ["yesterday", "today"]
 
 
 def test_without_a_database_it_says_so(tmp_path: Path) -> None:
-    ended = outcrop(tmp_path, "ledger", "export", DATABASE_URL="")
-    assert (ended.returncode, "DATABASE_URL is not set" in ended.stderr) == (2, True)
+    ended = invoke(tmp_path, "ledger", "export", DATABASE_URL="")
+    assert (ended.exit_code, "DATABASE_URL is not set" in ended.stderr) == (2, True)

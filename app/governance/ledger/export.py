@@ -17,7 +17,7 @@ from app.storage.tables import ledger
 from app.wire import json
 
 Format = Literal["csv", "jsonl"]
-# of an exported entry; `cost_usd` is a decimal with nine places, empty or null if the price is not known
+# of an exported entry; `cost_usd` is a decimal with nine digits, empty or null if the price is not known
 COLUMNS = tuple("cost_usd" if name == "cost_nano" else name for name in Entry.__struct_fields__)
 # spreadsheets read cells that begin with these as formulas, and callers choose some values
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -69,7 +69,7 @@ def as_document(entry: Entry) -> dict[str, Any]:
 
 
 def usd(nano: int) -> str:
-    """Return nano-dollars as a decimal of dollars with nine places."""
+    """Return nano-dollars as a decimal of dollars with nine digits."""
     sign, amount = ("-" if nano < 0 else ""), abs(nano)
     return f"{sign}{amount // 1_000_000_000}.{amount % 1_000_000_000:09}"
 
