@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(0)]
 
 KEY = "rolling-secret-of-24"
 ROUNDS = 3
+# nginx counts whole seconds: after a refused connection, and `fail_timeout=1s`, it tries a server again within two
+PAUSE_SECONDS = 2.5
 CONFIGURATION = """
 daemon off; pid {folder}/nginx.pid; error_log stderr warn; worker_processes 1;
 events {{ worker_connections 512; }}
@@ -100,7 +102,7 @@ def test_rolling_restart_loses_no_request(gateways: tuple[Gateway, Gateway, str]
         clients = [stack.enter_context(Traffic(url, KEY)) for _ in range(4)]
         for _ in range(ROUNDS):
             for each in (first, second):
-                time.sleep(1.5)
+                time.sleep(PAUSE_SECONDS)
                 assert each.stop() == 0
                 each.start()
         time.sleep(1)
