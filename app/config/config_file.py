@@ -25,7 +25,9 @@ output = 0.70
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from app.config.row import Row
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,2047}$")]
@@ -36,12 +38,7 @@ _Role = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12
 _Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/@?#\s]+(/[^?#\s]*)?$")]
 
 
-class _Row(BaseModel):
-    # most deployments have no file
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-
-class TargetRow(_Row):
+class TargetRow(Row):
     """A target of a route. The defaults are the gateway's own region, role and endpoint."""
 
     model: ModelName = Field(description="A model id, an inference profile id or an ARN.")
@@ -51,7 +48,7 @@ class TargetRow(_Row):
     weight: int = Field(1, ge=1, le=1000, description='Part of the requests, with `order = "weighted"`.')
 
 
-class RouteRow(_Row):
+class RouteRow(Row):
     """A name for several targets."""
 
     targets: list[TargetRow] = Field(min_length=1, max_length=16, description="The targets, see below.")
@@ -66,13 +63,13 @@ class RouteRow(_Row):
         return self
 
 
-class ModelRow(_Row):
+class ModelRow(Row):
     """Names the model behind an ARN."""
 
     stands_for: ModelName = Field(description="The base id of the model that the ARN stands for.")
 
 
-class LimitsRow(_Row):
+class LimitsRow(Row):
     """Limits of a model, instead of the gateway's: timeouts in seconds, and tokens. `total` can only shorten."""
 
     connect: float | None = Field(None, gt=0, le=300, description="Seconds to connect.")
@@ -86,7 +83,7 @@ class LimitsRow(_Row):
     )
 
 
-class PriceRow(_Row):
+class PriceRow(Row):
     """Prices of a model, in USD per million tokens; see `models/prices.py`."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -99,7 +96,7 @@ class PriceRow(_Row):
     regional: float = Field(1.0, ge=0, description="Factor of all prices, except for calls of global profiles.")
 
 
-class ConfigFile(_Row):
+class ConfigFile(Row):
     """The configuration file."""
 
     aliases: dict[Name, ModelName] = Field(default_factory=dict)
@@ -113,17 +110,6 @@ class ConfigFile(_Row):
         if twice := self.aliases.keys() & self.routes.keys():
             raise ValueError(f"{min(twice)} is an alias and a route")
         return self
-
-
-# the model of a table, by its outermost table and its depth
-_ROWS: dict[tuple[str, int], type[BaseModel]] = {
-    ("", 0): ConfigFile,
-    ("routes", 2): RouteRow,
-    ("routes", 4): TargetRow,
-    ("models", 2): ModelRow,
-    ("limits", 2): LimitsRow,
-    ("prices", 2): PriceRow,
-}
 
 
 def load_config(path: Path) -> ConfigFile:
@@ -162,4 +148,4 @@ def parse_config(text: str) -> ConfigFile:
     except ValidationError as error:
         from app.config.toml_faults import describe_faults  # only where there are faults
 
-        raise ValueError("\n".join(describe_faults(error, text, _ROWS))) from None
+        raise ValueError("\n".join(describe_faults(error, text, ConfigFile))) from None
