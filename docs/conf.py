@@ -86,6 +86,7 @@ NAVIGATION = {
         "DEVELOPMENT",
         ".github/CONTRIBUTING",
         ".github/SECURITY",
+        "docs/operate/security-review",
         ".github/CODE_OF_CONDUCT",
         "CHANGELOG",
     ],
