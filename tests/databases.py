@@ -1,7 +1,9 @@
 """Databases for tests: SQLite files, and a real PostgreSQL that is started once for each process of pytest."""
 
+import asyncio
 import contextlib
 import shutil
+import ssl
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +18,8 @@ from app.storage.database import Database
 from app.storage.records import new_id
 from app.storage.schema import prepare_schema
 
+# PostgreSQL's protocol: the length and the code of a client's request for TLS
+_SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 # these files need not survive
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -46,6 +50,30 @@ class PostgresServer:
             await connection.close()
         return self.url(name)
 
+    def ask_for_passwords(self) -> None:
+        """Accept users other than `postgres` only with their password."""
+        (self._folder / "data" / "pg_hba.conf").write_text("local all postgres trust\nlocal all all password\n")
+        self._run("reload")
+
+    @contextlib.asynccontextmanager
+    async def over_tls(self, address: str, certificate: ssl.SSLContext) -> AsyncIterator[int]:
+        """Serve at an address over TLS only; yields the port. The server of the wheel itself has no TLS."""
+
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                if await reader.readexactly(len(_SSL_REQUEST)) == _SSL_REQUEST:
+                    writer.write(b"S")
+                    await writer.start_tls(certificate)
+                    behind = await asyncio.open_unix_connection(f"{self._socket}/.s.PGSQL.5432")
+                    await asyncio.gather(_copy(reader, behind[1]), _copy(behind[0], writer))
+            writer.close()
+
+        server = await asyncio.start_server(forward, address, 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+
     def stop(self) -> None:
         """Stop at once, as if the machine had failed."""
         self._run("-m", "immediate", "-w", "stop")
@@ -60,6 +88,13 @@ class PostgresServer:
         with contextlib.suppress(Exception):
             self._run("-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
 
 
 @contextlib.contextmanager

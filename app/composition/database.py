@@ -21,8 +21,13 @@ def open_database(settings: Settings) -> Database | None:
     # only deployments with a database load it
     from app.storage.database import Database
 
+    passwords = None
+    if settings.database_iam_auth:
+        from app.composition.database_passwords import make_iam_passwords
+
+        passwords = make_iam_passwords(settings, url.dsn)
     try:
-        return Database(url)
+        return Database(url, tls=settings.database_tls(), passwords=passwords)
     except OSError as error:
         raise SettingsError([f"DATABASE_URL: {url.shown} cannot be used: {error.strerror}"]) from None
 

@@ -1,12 +1,18 @@
 """The settings of the database, and the checks of their values."""
 
 import os
+import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from app.config.aws_settings import AwsSettings
 from app.config.database_url import DatabaseUrl, parse_database_url
+from app.config.pem import try_pem
+
+_SYSTEM = "system"
+_PEM = "-----BEGIN "
 
 
 class DatabaseSettings(AwsSettings):
@@ -16,6 +22,17 @@ class DatabaseSettings(AwsSettings):
         None,
         description="The database of teams, keys, budgets and the ledger: `postgresql://USER:PASSWORD@HOST/DATABASE` "
         "(PostgreSQL 14 or later), or `sqlite:///PATH` on one machine. Unset, nothing of it is loaded.",
+    )
+    database_iam_auth: bool = Field(
+        False,
+        validate_default=True,
+        description="Sign in to RDS or Aurora with tokens that are signed by the gateway's AWS credentials. "
+        "DATABASE_URL then names a user and has no password.",
+    )
+    database_ca: str | None = Field(
+        None,
+        description="The certificates that verify the database: PEM, the path of a PEM file, or `system` for those of "
+        "the system. With it, and with DATABASE_IAM_AUTH, connections use TLS and the host name is verified.",
     )
     data_dir: Path | None = Field(
         None,
@@ -43,6 +60,25 @@ class DatabaseSettings(AwsSettings):
                 raise ValueError(f"{url.path.parent} is not a writable folder")
         return value
 
+    @field_validator("database_iam_auth")
+    @classmethod
+    def _check_database_iam_auth(cls, value: bool, info: ValidationInfo) -> bool:
+        database = info.data.get("database_url")
+        if value and "database_url" in info.data:
+            parts = urlsplit(parse_database_url(database.get_secret_value()).dsn) if database else None
+            if parts is None or not parts.hostname:
+                raise ValueError("needs a DATABASE_URL such as postgresql://USER@HOST/DATABASE")
+            if not parts.username or parts.password:
+                raise ValueError("a token is the password: write DATABASE_URL with a user and without a password")
+        return value
+
+    @field_validator("database_ca")
+    @classmethod
+    def _check_database_ca(cls, value: str | None) -> str | None:
+        if value is not None:
+            try_pem(lambda: trusting(value))
+        return value
+
     @field_validator("data_dir")
     @classmethod
     def _check_data_dir(cls, value: Path | None, info: ValidationInfo) -> Path | None:
@@ -68,6 +104,21 @@ class DatabaseSettings(AwsSettings):
         """Return the parsed DATABASE_URL, if it is set."""
         return parse_database_url(self.database_url.get_secret_value()) if self.database_url else None
 
+    def database_tls(self) -> ssl.SSLContext | None:
+        """Return what verifies the database, or None if that is up to DATABASE_URL."""
+        if self.database_ca is None and not self.database_iam_auth:
+            return None
+        return trusting(self.database_ca or _SYSTEM)
+
     def pepper(self) -> bytes:
         """Return KEY_PEPPER as bytes; empty if it is not set."""
         return self.key_pepper.get_secret_value().encode() if self.key_pepper else b""
+
+
+def trusting(certificates: str) -> ssl.SSLContext:
+    """Make a context that verifies certificates and host names. `certificates`: see DATABASE_CA. Raises OSError."""
+    if certificates == _SYSTEM:
+        return ssl.create_default_context()
+    if certificates.lstrip().startswith(_PEM):
+        return ssl.create_default_context(cadata=certificates)
+    return ssl.create_default_context(cafile=certificates)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from ssl import SSLContext, SSLError
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config.database_url import DatabaseUrl
+
+if TYPE_CHECKING:
+    import asyncpg
 
 __all__ = ["AsyncConnection", "Database", "DatabaseDown"]
 
@@ -32,16 +36,38 @@ class DatabaseDown(Exception):
     """The database cannot be reached, or refuses the connection. The message holds no password."""
 
 
+class Passwords(Protocol):
+    """Makes the password of each new connection."""
+
+    async def __call__(self) -> str:
+        """Return a password that is valid now. Raises DatabaseDown: there is none."""
+        ...
+
+    async def close(self) -> None:
+        """Stop what runs in the background."""
+        ...
+
+
 class Database:
     """Gives connections. Each is one transaction, committed at its end and rolled back on an error.
 
     Args:
         connections: open at once, at most.
+        tls: what verifies a PostgreSQL; None if the URL says that.
+        passwords: None if the URL has the password.
     """
 
-    def __init__(self, url: DatabaseUrl, connections: int = 5) -> None:
+    def __init__(
+        self,
+        url: DatabaseUrl,
+        connections: int = 5,
+        tls: SSLContext | None = None,
+        passwords: Passwords | None = None,
+    ) -> None:
         self.url = url
-        self._engine = _sqlite_engine(url) if url.is_sqlite else _postgresql_engine(url, connections)
+        self._tls = tls
+        self._passwords = passwords
+        self._engine = _sqlite_engine(url) if url.is_sqlite else _postgresql_engine(self._connect, connections)
 
     @property
     def is_sqlite(self) -> bool:
@@ -101,7 +127,7 @@ class Database:
         import asyncpg
 
         try:
-            connection = await asyncpg.connect(self.url.dsn, timeout=_CONNECT_SECONDS, server_settings=_SESSION)
+            connection = await self._connect()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseDown(self._describe(error)) from None
         lost = asyncio.Event()
@@ -115,11 +141,27 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+        if self._passwords is not None:
+            await self._passwords.close()
+
+    async def _connect(self) -> asyncpg.Connection:
+        """Connect to a PostgreSQL."""
+        import asyncpg
+
+        return await asyncpg.connect(
+            self.url.dsn,
+            timeout=_CONNECT_SECONDS,
+            server_settings=_SESSION,
+            ssl=self._tls,
+            password=await self._passwords() if self._passwords is not None else None,
+        )
 
     def _describe(self, error: BaseException | None) -> str:
         """Say what is wrong without what a driver quotes of the URL: the kind, and the words of the server."""
         if isinstance(error, TimeoutError):
             return f"{self.url.shown} did not answer within {_CONNECT_SECONDS:g} seconds"
+        if isinstance(error, SSLError):
+            return f"{self.url.shown} cannot be used over TLS: {getattr(error, 'verify_message', '') or error.reason}"
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
         # the server's own message, which names roles and databases, but never a password
         message = getattr(error, "message", None) or getattr(getattr(error, "__cause__", None), "message", None)
@@ -135,12 +177,7 @@ def is_unreachable(error: DBAPIError) -> bool:
     return code[:2] in ("08", "28", "3D", "53", "57") or code == "55P03" or "locked" in str(error.orig)
 
 
-def _postgresql_engine(url: DatabaseUrl, connections: int) -> AsyncEngine:
-    import asyncpg
-
-    async def connect() -> Any:
-        return await asyncpg.connect(url.dsn, timeout=_CONNECT_SECONDS, server_settings=_SESSION)
-
+def _postgresql_engine(connect: Callable[[], Awaitable[asyncpg.Connection]], connections: int) -> AsyncEngine:
     return create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import re
+import ssl
 from pathlib import Path
 
 import pytest
@@ -428,3 +429,41 @@ def test_a_postgresql_is_shown_without_its_password(monkeypatch: pytest.MonkeyPa
     assert database is not None
     assert (database.dsn, database.shown) == (url, "postgresql://db.example:6432/outcrop")
     assert "s3cret" not in repr(database) + repr(settings)
+
+
+IAM_URL = "postgresql://outcrop_staging@db.example:5432/outcrop"
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u:s3cret@h/d", "write DATABASE_URL with a user and without a password"),
+        ("postgresql://h/d", "write DATABASE_URL with a user and without a password"),
+        ("postgresql://u@/d?host=/run", "needs a DATABASE_URL such as postgresql://USER@HOST/DATABASE"),
+        ("sqlite:///x.db", "needs a DATABASE_URL such as postgresql://USER@HOST/DATABASE"),
+        ("", "needs a DATABASE_URL such as postgresql://USER@HOST/DATABASE"),
+    ],
+)
+def test_signing_in_by_iam_needs_a_user_on_a_host(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str, reason: str
+) -> None:
+    (fault,) = database_faults(monkeypatch, tmp_path, DATABASE_URL=url, DATABASE_IAM_AUTH="true")
+    assert fault.startswith("DATABASE_IAM_AUTH")
+    assert reason in fault
+
+
+@pytest.mark.parametrize("value", ["/nowhere", "-----BEGIN CERTIFICATE-----\nAAAA", "System"])
+def test_certificates_of_a_database_must_be_pem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str) -> None:
+    (fault,) = database_faults(monkeypatch, tmp_path, DATABASE_URL=IAM_URL, DATABASE_CA=value)
+    assert fault.startswith("DATABASE_CA")
+
+
+def test_a_database_is_verified_with_iam_or_with_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    write_certificate(file)
+    given = {"DATABASE_URL": IAM_URL, "KEY_PEPPER": PEPPER, "DATA_DIR": str(tmp_path)}
+    assert load(monkeypatch, tmp_path, **given).database_tls() is None
+    for more in ({"DATABASE_CA": str(file)}, {"DATABASE_CA": file.read_text()}, {"DATABASE_IAM_AUTH": "true"}):
+        context = load(monkeypatch, tmp_path, **given, **more).database_tls()
+        assert context is not None
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

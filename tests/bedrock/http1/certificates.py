@@ -42,6 +42,12 @@ class Authority:
 
     def context(self, host: str, *, days: int = 1) -> ssl.SSLContext:
         """Make the TLS context of a server `host`, whose certificate expires in some days."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file(host, days=days))
+        return context
+
+    def file(self, host: str, *, days: int = 1) -> Path:
+        """Write the private key of a server `host` and its certificate, which expires in some days, to one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
@@ -58,9 +64,7 @@ class Authority:
             )
             + signed.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
     def _begin(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
@@ -76,4 +80,7 @@ class Authority:
 
 
 def _name(host: str) -> x509.GeneralName:
-    return x509.IPAddress(ipaddress.ip_address(host)) if ":" in host else x509.DNSName(host)
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
