@@ -57,6 +57,7 @@ NAVIGATION = {
         "docs/guardrails",
         "docs/media",
         "docs/costs",
+        "docs/limits",
         "docs/embedded-bedrock",
     ],
     "Deploy": [

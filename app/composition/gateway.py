@@ -19,6 +19,7 @@ from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
 from app.composition.database import open_database, prepare_database
 from app.composition.deployment import planner_of, prices_of
+from app.composition.governance import Governance, build_governance
 from app.composition.ingress import build_ingress_limits
 from app.composition.upkeep import build_upkeep
 from app.config.settings import Settings, SettingsError
@@ -54,7 +55,8 @@ class Gateway(Struct):
     """All parts of a running gateway.
 
     clients: those of Bedrock, by location. database: with DATABASE_URL; its schema is migrated at the start if
-    `migrates`. upkeep: what runs beside the requests then.
+    `migrates`. upkeep: what runs beside the requests then. governance: limits, budgets
+    and the ledger.
     """
 
     clients: Mapping[UpstreamLocation, BedrockClient]
@@ -73,6 +75,7 @@ class Gateway(Struct):
     database: "Database | None" = None
     migrates: bool = False
     upkeep: "Upkeep | None" = None
+    governance: Governance | None = None
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _leave: Callable[[], None] = field(default=lambda: None)
 
@@ -89,6 +92,8 @@ class Gateway(Struct):
         """
         if self.database is not None:
             await prepare_database(self.database, migrate=self.migrates)
+        if self.governance is not None:
+            await self.governance.start()
         if self.upkeep is not None:
             self.upkeep.start()
         self._leave = self.worker_context.begin(self.metrics.render)
@@ -113,6 +118,8 @@ class Gateway(Struct):
         if self.executor.media is not None:
             await self.executor.media.close()
         await self.tracer.close(_LAST_SPANS_SECONDS)
+        if self.governance is not None:
+            await self.governance.close()
         if self.upkeep is not None:
             await self.upkeep.close()
         if self.database is not None:
@@ -256,6 +263,8 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
+    prices = prices_of(settings)
+    governance = build_governance(settings, database, prices)
     gateway = Gateway(
         clients=clients,
         transport=transport,
@@ -265,6 +274,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
             planner,
             Failover(retry, _breakers(settings)),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
+            govern=None if governance is None else governance.govern,
             find_profile=directory.profile_of,
             find_model=lambda target, timeout: (
                 directory.look_up(target.known, planner.behind, clients[target.location], timeout)
@@ -276,7 +286,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         ingress_limits=ingress_limits,
         proxies=_proxies(settings),
         responses=_responses(settings),
-        prices=prices_of(settings),
+        prices=prices,
         metrics=metrics,
         tracer=_tracer(),
         load=load,
@@ -285,6 +295,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         database=database,
         migrates=settings.migrate_at_start,
         upkeep=build_upkeep(settings, database),
+        governance=governance,
     )
     metrics.watch_breakers(gateway.breakers)
     return gateway

@@ -47,6 +47,11 @@ class DatabaseSettings(AwsSettings):
         description="The secret with which hashes of keys are made, the same on every replica. Required with "
         "DATABASE_URL. A new one makes all keys in the database invalid.",
     )
+    fail_open: bool = Field(
+        False,
+        description="Let calls through while the database cannot be reached and the leases of this process do not "
+        "cover them. They are recorded, and may exceed limits and budgets. By default they get 503.",
+    )
     migrate_at_start: bool = Field(
         False, description="Bring an older schema of the database up to date at the start, instead of ending the start."
     )

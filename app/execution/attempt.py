@@ -39,12 +39,14 @@ class Candidate(FailoverCandidate, Generic[T], frozen=True, kw_only=True):
 
     model: as it is called: the target's, or an inference profile of that.
     request: built already; None if the operation builds it.
+    on_stream_end: called when the stream of the next attempt ends, after that was written into the log record.
     """
 
     target: Target
     operation: Operation[T]
     model: ModelId
     request: BedrockRequest | None = None
+    on_stream_end: Callable[[AttemptContext], object] | None = None
 
 
 class Call(Struct, Generic[T]):
@@ -125,7 +127,7 @@ class UpstreamAttempt(Struct, frozen=True):
         attempt = AttemptContext(
             headers,
             call.context.caller.name,
-            on_stream_end=partial(_fold_stream, record),
+            on_stream_end=partial(_fold_stream, record, candidate.on_stream_end),
             hold=call.context.hold_response,
         )
         entry = TriedTarget(candidate.model.raw, target.location_name)
@@ -198,8 +200,12 @@ def fold_check(record: RequestRecord, upstream_request_id: str) -> None:
     record.upstream_request_id = upstream_request_id
 
 
-def _fold_stream(record: RequestRecord, attempt: AttemptContext) -> None:
+def _fold_stream(
+    record: RequestRecord, on_end: Callable[[AttemptContext], object] | None, attempt: AttemptContext
+) -> None:
     """Write what a stream reported after its attempt had succeeded."""
     record.usage, record.tier = attempt.usage, attempt.tier or record.tier
     if attempt.stream_error is not None:
         record.error, record.detail = attempt.stream_error.kind, attempt.stream_error.detail
+    if on_end is not None:
+        on_end(attempt)

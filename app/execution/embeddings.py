@@ -41,14 +41,14 @@ class _Tokens:
         self._are_known = True
 
     def add(self, model: str, response: HttpResponse, document: JsonObject) -> Usage | None:
-        """Add the tokens of one response of a model, and return all so far."""
+        """Add the tokens of one response of a model, and return them."""
         counted = usage_of_headers(response.headers)
         count = counted.input if counted is not None else count_in(document, "inputTextTokenCount")
         self._calls_left -= 1
         self._count += count
         self._models.add(model)
         self._are_known = self._are_known and count > 0
-        return self.usage
+        return Usage(input=count) if count else None
 
     @property
     def usage(self) -> Usage | None:

@@ -56,6 +56,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         failover: Failover,
         *,
         guardrail: Guardrail | None = None,
+        govern: Callable[[Attempt], Attempt] | None = None,
         find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None,
         find_model: Callable[[Target, float], Awaitable[None]] | None = None,
         media: Fetcher | None = None,
@@ -63,9 +64,12 @@ class Executor(Struct, frozen=True, kw_only=True):
         """Compose the attempts over the clients of Bedrock, which are given by location.
 
         Args:
-            guardrail: one that applies to every call. find_profile: the inference profile of a model, if it has one.
+            guardrail: one that applies to every call. govern: wraps attempts in the limits of callers.
+            find_profile: the inference profile of a model, if it has one.
         """
         once: Attempt = UpstreamAttempt(clients)
+        if govern is not None:
+            once = govern(once)
         check = None if guardrail is None else GuardrailCheck(guardrail, clients[DEFAULT_LOCATION])
         if check is not None:
             once = GuardedAttempt(once, check)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
 from app.bedrock.transport import HttpResponse
@@ -115,15 +114,17 @@ class Relay(Generic[T]):
 
     def close(self) -> None:
         """Stop, and discard what has not been read. A second call does nothing."""
-        self._end(self._response.close)
+        if not self._is_closed:
+            self._is_closed = True
+            _end(self._on_end, self._response)
 
     def __del__(self) -> None:
         # runs in whichever thread collects garbage
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and all connections with it
-            self._end(partial(self._loop.call_soon_threadsafe, self._response.close))
-
-    def _end(self, give_up: Callable[[], object]) -> None:
         if not self._is_closed:
-            self._is_closed = True
-            self._on_end()
-            give_up()
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and all connections with it
+                self._loop.call_soon_threadsafe(_end, self._on_end, self._response)
+
+
+def _end(on_end: Callable[[], object], response: HttpResponse) -> None:
+    on_end()
+    response.close()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -11,6 +12,9 @@ from app.governance.identity.caller import Caller
 from app.observability.observer import RequestRecord
 from app.process.deadline import Deadline
 from app.server.request_head import RequestHead
+
+if TYPE_CHECKING:
+    from app.governance.holds.call_limits import RequestHold
 
 # of the largest body, in memory
 _MAX_GROWTH = 4
@@ -26,6 +30,7 @@ class RequestContext(Struct):
     limit: the most bytes that the body may have, with what is fetched for it.
     size: the bytes of the body, with what was fetched for it so far.
     response: counts the bytes of large responses until they have been sent; None for no limit.
+    user: the end user for whom the caller makes the request. hold: what its attempts hold of the caller's limits.
     """
 
     head: RequestHead
@@ -38,6 +43,8 @@ class RequestContext(Struct):
     limit: float = math.inf
     size: int = 0
     response: HeldBytes | None = None
+    user: str = ""
+    hold: "RequestHold | None" = None
 
     def grow(self, count: int) -> None:
         """Count bytes that were fetched for the request.

@@ -73,7 +73,7 @@ class CapabilityFallback(Struct, frozen=True):
             return None
         if refused.surface in _SELDOM_ADAPTED and operation.build(candidate.model) == refused.build(candidate.model):
             return None
-        return replace(candidate, target=target, operation=operation)
+        return replace(candidate, target=target, operation=operation, request=None)
 
 
 class ProfileFallback(Struct, frozen=True):
@@ -98,7 +98,7 @@ class ProfileFallback(Struct, frozen=True):
         if isinstance(error, ProfileRequired):
             profile = await self._profile_of(candidate, call.context.deadline)
             if profile is not None:
-                by_profile = await self.attempt(call, replace(candidate, model=parse_model_id(profile)))
+                by_profile = await self.attempt(call, replace(candidate, model=parse_model_id(profile), request=None))
                 self._remember(by_profile)
                 # a profile that does not exist says less than the refusal of the base id
                 result = result if isinstance(by_profile.error, ModelNotFound) else by_profile

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 from msgspec import Struct
 
 from app.converse.usage import Usage
-from app.models.prices import Price, cost_of
+from app.models.prices import Price, Prices, cost_of
 
 _PICO_PER_NANO = 1000
 
@@ -46,12 +47,41 @@ class ExactPrice(Struct, frozen=True):
 
         All input may be written to a cache, and may have the price of a long context.
         """
-        steps = [self]
-        if self.beyond is not None and input_tokens > self.beyond_tokens:
-            steps.append(self.beyond)
-        dearest = max(max(each.input, each.cache_write or 0, each.cache_write_1h or 0) for each in steps)
-        pico = dearest * input_tokens + max(each.output for each in steps) * output_tokens
-        return -(-pico // _PICO_PER_NANO)
+        dearest, output = max(self.input, self.cache_write or 0, self.cache_write_1h or 0), self.output
+        if (more := self.beyond) is not None and input_tokens > self.beyond_tokens:
+            dearest = max(dearest, more.input, more.cache_write or 0, more.cache_write_1h or 0)
+            output = max(output, more.output)
+        return -(-(dearest * input_tokens + output * output_tokens) // _PICO_PER_NANO)
+
+
+class ExactPrices:
+    """The prices of all models in integers."""
+
+    def __init__(self, prices: Prices) -> None:
+        self.version = prices.version
+        self._prices = prices
+        # called for each attempt, and a price takes some divisions of decimals
+        self.of = lru_cache(1024)(self._find)
+
+    def _find(self, called: str, behind: str, tier: str) -> ExactPrice | None:
+        """Return the price of a model in a service tier; None if it is not known. called, behind: see `Prices`."""
+        found = self._prices.price_of(called, behind)
+        if found is None:
+            return None
+        price, factor = found
+        multiplied = self._prices.of_tier(price, tier)
+        return None if multiplied is None else ExactPrice.of(price, factor * multiplied)
+
+    def worst_nano(self, called: str, behind: str, tier: str, input_tokens: int, output_tokens: int) -> int | None:
+        """Return the most that a call costs in the tier that it requests; None if the price is not known.
+
+        A call may be served by the standard tier instead, which then has the price of that.
+        """
+        asked, standard = self.of(called, behind, tier), self.of(called, behind, "")
+        if asked is None or standard is None:
+            return None
+        worst = standard.worst_nano(input_tokens, output_tokens)
+        return worst if asked is standard else max(worst, asked.worst_nano(input_tokens, output_tokens))
 
 
 def _pico(per_million: float, factor: float) -> int:

@@ -150,6 +150,12 @@ class Prices:
         dollars = price.of_tokens(usage)
         return None if dollars is None else dollars * factor
 
+    def of_tier(self, price: Price, tier: str) -> float | None:
+        """Return what multiplies a price in a service tier; None if the model does not have the tier."""
+        if tier in _STANDARD:
+            return 1.0
+        return self._tiers[tier] if tier in price.tiers else None
+
     def price_of(self, called: str, behind: str) -> tuple[Price, float] | None:
         """Return the price of a model, and what multiplies it for the profile that is called; None if it is not known.
 

@@ -115,7 +115,11 @@ def _level_of_error(record: RequestRecord) -> int:
 _PLAIN = tuple(
     name
     for name in RequestRecord.__struct_fields__
-    if name not in {"started", "usage", "first_event_ms", "model_behind", "cost", "tries", "trace", "has_moved", "tier"}
+    if name
+    not in {
+        *("started", "usage", "first_event_ms", "model_behind", "cost"),
+        *("tries", "trace", "has_moved", "tier", "standings"),
+    }
 )
 # of botocore's service model (2026-11); callers may send any name
 _TIERS = frozenset({"default", "flex", "priority", "reserved", "optimized"})

@@ -96,6 +96,9 @@ class Metrics:
         self._failovers = self._counts("failovers", "Requests that called another target than the first.", "model")
         self._tokens = self._counts("tokens", "Tokens that were spent.", "model", "type")
         self._cost = self._counts("cost_usd", "What requests cost, where their price is known.", "model")
+        self._exceeded = self._counts(
+            "limits_exceeded", "Requests that a limit or budget let through which refuses nothing.", "kind"
+        )
         self.note_gap = self._seconds("event_gap", "Seconds between what a stream's caller is sent.", _GAPS).note
         self.note_lag = self._seconds("event_loop_lag", "Seconds that the event loop came too late.", _LAGS).note
 
@@ -113,6 +116,8 @@ class Metrics:
             self._first_event.note(record.first_event_ms / 1000, dialect)
         if record.tries:
             self._count_call(record)
+        for kind in record.exceeded:
+            self._exceeded.values[(kind,)] += 1
 
     def _count_call(self, record: RequestRecord) -> None:
         labels = self._labels

@@ -1,8 +1,8 @@
 """The record of one request, and the interface of what logs and measures it."""
 
 import time
-from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -82,6 +82,8 @@ class RequestRecord(Struct):
     location: the region and account of the target, if they are not the gateway's own.
     model_behind: the model that was called, if an ARN hides it.
     tier: the service tier, or `optimized`, that the response reports, or else that was requested.
+    exceeded: limits and budgets of the caller that refuse nothing, and would not have allowed the request.
+    standings: returns what is left of the caller's limits and budgets by kind; None for a caller without any.
     tries: the attempts, in the order of their beginning. has_moved: a target after the first was tried.
     """
 
@@ -112,6 +114,8 @@ class RequestRecord(Struct):
     tries: list[TriedTarget] = field(default_factory=list)
     has_moved: bool = False
     trace: Trace = NO_TRACE
+    exceeded: Sequence[str] = ()
+    standings: Callable[[], Mapping[str, Any]] | None = None
 
     @property
     def attempts(self) -> int:

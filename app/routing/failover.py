@@ -90,10 +90,12 @@ class Failover(Struct, frozen=True):
         Args:
             targets: in the order in which they are tried. prepare: makes a candidate of a target that is about to be
                 tried; raises InvalidRequest if the target cannot carry the call, which counts as no attempt.
-            attempt: makes one attempt. caller: the name of who makes the call.
+            attempt: makes one attempt; raises GatewayError if nothing may be sent. caller: the name of who makes the
+                call.
 
         Raises:
-            InvalidRequest: no target can carry the call. Overloaded: the circuit breakers of all targets are open.
+            GatewayError: of `attempt`. InvalidRequest: no target can carry the call.
+            Overloaded: the circuit breakers of all targets are open.
         """
         states: list[_TargetState[TargetT, C]] = [_TargetState(target) for target in targets]
         outcome: _Outcome[C, T] = _Outcome()
@@ -207,7 +209,12 @@ async def _probe(
     """Make the attempt in a task that goes on without its caller: all callers of the target wait for its outcome."""
 
     async def probe() -> AttemptResult[C, T]:
-        result = await attempt(candidate)
+        try:
+            result = await attempt(candidate)
+        except GatewayError:
+            # the caller's own limits refused it, so the next call is the probe
+            breaker.open_until = 0.0
+            raise
         _note(breaker, result, caller, is_probe=True)
         return result
 

@@ -10,7 +10,7 @@ from ssl import SSLContext, SSLError
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config.database_url import DatabaseUrl
@@ -178,7 +178,7 @@ def is_unreachable(error: DBAPIError) -> bool:
 
 
 def _postgresql_engine(connect: Callable[[], Awaitable[asyncpg.Connection]], connections: int) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
         pool_size=connections,
@@ -186,6 +186,14 @@ def _postgresql_engine(connect: Callable[[], Awaitable[asyncpg.Connection]], con
         pool_timeout=_CONNECT_SECONDS,
         hide_parameters=True,
     )
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def check(connection: Any, *_: object) -> None:
+        # the server was restarted since it was last used: the pool then opens another one
+        if connection.driver_connection.is_closed():
+            raise DisconnectionError
+
+    return engine
 
 
 def _sqlite_engine(url: DatabaseUrl) -> AsyncEngine:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.converse.usage import Usage
 from app.errors import BudgetSpent, Overloaded, RateLimited
-from app.governance.holds.bounds import CallBounds, CallSize, bounds_of
+from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
 from app.governance.holds.call_limits import CallLimits
 from app.governance.holds.needs import Subject, apply_rules
 from app.governance.holds.usual_costs import UsualCosts
@@ -92,10 +92,10 @@ def test_a_price_that_is_not_known_is_none() -> None:
 
 
 def test_the_bound_of_the_input_is_a_token_for_each_byte_and_what_is_added() -> None:
-    bounds = bounds_of(CallSize(text_bytes=1000, turns=3, has_tools=True, images=2), 64)
+    bounds = bounds_of_size(CallSize(text_bytes=1000, turns=3, has_tools=True, images=2), 64)
     assert (bounds.input, bounds.output) == (1000 + 500 + 48 + 1000 + 10_000, 64)
-    assert bounds_of(CallSize(text_bytes=10, documents=1), 1).input == 1_000_000
-    assert bounds_of(CallSize(text_bytes=10**9), 1).total == 1_000_001
+    assert bounds_of_size(CallSize(text_bytes=10, documents=1), 1).input == 1_000_000
+    assert bounds_of_size(CallSize(text_bytes=10**9), 1).total == 1_000_001
 
 
 # what a call needs
@@ -242,7 +242,7 @@ async def test_a_new_window_and_changed_rules_apply_at_once(
     assert [*(await calls.hold(of, "m", BOUNDS, 1)).held] == [f"budget/{daily.id}/2026-11-30"]
     moment[0] = datetime(2026, 12, 1, tzinfo=UTC)
     assert [*(await calls.hold(of, "m", BOUNDS, 1)).held] == [f"budget/{daily.id}/2026-12-01"]
-    assert f"rate/{more.id}" in (await calls.hold(subject(daily, more), "m", BOUNDS, 1)).held
+    assert f"rate/{more.id}" in (await calls.hold(subject(daily, more), "m", BOUNDS, 1)).rules.requests
 
 
 async def test_shadow_rules_refuse_nothing(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:

@@ -69,6 +69,8 @@ _CONNECTION = frozenset(
         "x-request-id",
     }
 )
+# browsers obey the gateway's own, and Bedrock's limits are not the caller's
+_OF_THE_GATEWAY = ("access-control-", "anthropic-ratelimit-", "x-ratelimit-")
 
 
 def render_error(error: GatewayError, request_id: str) -> CompleteResponse:
@@ -119,7 +121,7 @@ def end_to_end(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], .
     return tuple(
         (name, value)
         for name, value in headers
-        if name not in _CONNECTION and name not in nominated and not name.startswith("access-control-")
+        if name not in _CONNECTION and name not in nominated and not name.startswith(_OF_THE_GATEWAY)
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
+from app.dialects.http.limit_headers import limit_headers
 from app.dialects.http.loggable import loggable_field
 from app.dialects.http.request_body import CallerGone
 from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, StreamingResponse
@@ -246,6 +247,9 @@ class ResponseSender(Struct):
             adjusted = _header_of(record.adjusted)
             # the second is the former name, sent until 1.0
             raw += [(b"x-outcrop-adjusted", adjusted), (b"x-outcrop-repaired", adjusted)]
+        if record.standings is not None:
+            left = limit_headers(record.dialect, record.standings())
+            raw += [(name.encode(), value.encode()) for name, value in left]
         raw.append((REQUEST_ID, record.request_id.encode()))
         self._is_started = True
         await self.send({"type": "http.response.start", "status": status, "headers": raw})

@@ -14,6 +14,7 @@ from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, ModelCall, Surface
 from app.converse.events import Event
 from app.converse.reply import Reply
+from app.converse.request import InferenceConfiguration
 from app.converse.usage import Usage, tier_of
 from app.converse.well_formed import WellFormed
 from app.execution.operations.operation import HELD_STEP, JSON, MALFORMED, Operation, malformed, read_large
@@ -26,6 +27,8 @@ from app.wire import json
 
 T = TypeVar("T")
 Parsed = TypeVar("Parsed")
+
+_NO_CONFIG: InferenceConfiguration = {}
 
 
 class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
@@ -53,6 +56,7 @@ class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
             ignored=[*call.ignored, *adapted.ignored],
             adjusted=adapted.adjusted,
             tier=tier_of(adapted.body),
+            max_tokens=adapted.body.get("inferenceConfig", _NO_CONFIG).get("maxTokens"),
         )
 
     def build(self, model: ModelId) -> BedrockRequest:
@@ -85,6 +89,7 @@ class ConverseStreamOperation(_AdaptedCall[Relay[list[Event]], T], frozen=True, 
     """The events of ConverseStream, a batch for each read."""
 
     api: ClassVar[str] = "converse-stream"
+    is_streamed: ClassVar[bool] = True
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         relay = Relay(response, EventReader(self.mapping, attempt), partial(attempt.on_stream_end, attempt))

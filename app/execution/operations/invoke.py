@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockRequest
@@ -56,6 +56,7 @@ class InvokeOperation(Operation[T], frozen=True, kw_only=True):
             make=make,
             ignored=[*call.ignored, *adapted.ignored],
             adjusted=adapted.adjusted,
+            max_tokens=adapted.body.get("max_tokens"),
         )
 
     def build(self, model: ModelId) -> BedrockRequest:
@@ -82,6 +83,7 @@ class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
     last_event: the type of the document that completes a message. make: turns the relay into the result.
     """
 
+    is_streamed: ClassVar[bool] = True
     mode: Mode = Mode.NATIVE
     surface: Surface = Surface.INVOKE
     body: bytes
@@ -107,6 +109,7 @@ class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
             make=make,
             ignored=[*call.ignored, *adapted.ignored],
             adjusted=adapted.adjusted,
+            max_tokens=adapted.body.get("max_tokens"),
         )
 
     def build(self, model: ModelId) -> BedrockRequest:

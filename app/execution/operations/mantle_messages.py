@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from msgspec import Struct
 
@@ -83,6 +83,7 @@ class _AdaptedMessages(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tr
             make=make,
             ignored=[*call.ignored, *adapted.ignored],
             adjusted=adapted.adjusted,
+            max_tokens=adapted.body.get("max_tokens"),
         )
 
 
@@ -105,6 +106,7 @@ class MantleMessagesOperation(_AdaptedMessages[JsonObject, T], frozen=True, kw_o
 class MantleMessagesStreamOperation(_AdaptedMessages[Relay[list[NativeEvent]], T], frozen=True, kw_only=True):
     """The events of a message, a batch for each read. last_event: the type of the one that completes it."""
 
+    is_streamed: ClassVar[bool] = True
     last_event: str = "message_stop"
 
     def build(self, model: ModelId) -> BedrockRequest:

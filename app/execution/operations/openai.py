@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from msgspec import Struct
 
@@ -39,6 +39,7 @@ Parsed = TypeVar("Parsed")
 OpenAIFormat = Literal["openai_responses", "openai_chat"]
 OPENAI_APIS: dict[str, OpenAIFormat] = {"openai_responses": "openai_responses", "openai_chat": "openai_chat"}
 _PATHS: dict[OpenAIFormat, str] = {"openai_responses": "/responses", "openai_chat": "/chat/completions"}
+_LENGTHS: dict[OpenAIFormat, str] = {"openai_responses": "max_output_tokens", "openai_chat": "max_completion_tokens"}
 _ADAPT_BODY = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
 
 
@@ -113,6 +114,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
             adjusted=adapted.adjusted,
             tier="" if tier == "auto" else tier,
             last_events=last_events,
+            max_tokens=adapted.body.get(_LENGTHS[body_format]) or adapted.body.get("max_tokens"),
         )
 
     def build(self, model: ModelId) -> BedrockRequest:
@@ -139,6 +141,8 @@ class OpenAIOperation(_AdaptedBody[JsonObject, T], frozen=True, kw_only=True):
 
 class OpenAIStreamOperation(_AdaptedBody[Relay[list[JsonObject]], T], frozen=True, kw_only=True):
     """The documents of a stream by Chat Completions or Responses, a batch for each read."""
+
+    is_streamed: ClassVar[bool] = True
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         reader = DocumentReader(self.last_events, self.usage_of, attempt)

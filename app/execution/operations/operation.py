@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from msgspec import Struct, field
 
@@ -41,7 +41,11 @@ class Operation(Struct, Generic[T], frozen=True, kw_only=True):
 
     ignored: fields of the caller's request without effect. adjusted: what was changed for the model.
     tier: the service tier that is requested. is_checked: a guardrail has seen the input already.
+    max_tokens: that the answer may have, where the body says so and is adapted here.
+    is_streamed: the attempt ends with its stream, and not with its result.
     """
+
+    is_streamed: ClassVar[bool] = False
 
     mode: Mode
     surface: Surface
@@ -49,6 +53,7 @@ class Operation(Struct, Generic[T], frozen=True, kw_only=True):
     adjusted: list[str] = field(default_factory=list)
     tier: str = ""
     is_checked: bool = False
+    max_tokens: object = None
 
     def build(self, model: ModelId) -> BedrockRequest:
         """Build the request for a model, by its own id or by that of an inference profile."""

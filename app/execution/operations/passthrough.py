@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -105,6 +105,8 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
 
 class PassthroughStreamOperation(Passthrough[ForwardedStream], frozen=True, kw_only=True):
     """A request with a streamed response."""
+
+    is_streamed: ClassVar[bool] = True
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedStream:
         attempt.tier = tier_of_headers(response.headers) or self.requested_tier

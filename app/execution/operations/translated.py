@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 from app.adaptation.adapted_document import API, TRANSLATIONS, Events, adapt_document
 from app.adaptation.response_mapping import NO_MAPPING, EventMapping, ResponseMapping
@@ -30,6 +30,7 @@ from app.observability.observer import AttemptContext
 from app.routing.planner import Target
 
 T = TypeVar("T")
+_LENGTHS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 Parsed = TypeVar("Parsed")
 
 
@@ -71,6 +72,7 @@ class _TranslatedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tru
             ignored=[*call.ignored, *adapted.ignored],
             adjusted=adapted.adjusted,
             tier=tier,
+            max_tokens=next((adapted.body[name] for name in _LENGTHS if name in adapted.body), None),
         )
 
     def build(self, model: ModelId) -> BedrockRequest:
@@ -99,6 +101,8 @@ class TranslatedOperation(_TranslatedCall[Reply, T], frozen=True, kw_only=True):
 
 class TranslatedStreamOperation(_TranslatedCall[Relay[list[Event]], T], frozen=True, kw_only=True):
     """A streamed answer, as events of Converse, a batch for each read."""
+
+    is_streamed: ClassVar[bool] = True
 
     @classmethod
     def of(cls, call: ModelCall, target: Target, make: Callable[[Relay[list[Event]]], T]) -> Self:

@@ -17,7 +17,7 @@ _CONTEXT_TOKENS = 1_000_000
 class CallSize(Struct, frozen=True):
     """What is known of a call's input. text_bytes: of all texts and schemas in UTF-8; media does not count.
 
-    documents: files whose pages are not known, audio and video.
+    documents: files whose pages are not known, audio and video. runs: of the model on the same input.
     """
 
     text_bytes: int
@@ -25,6 +25,7 @@ class CallSize(Struct, frozen=True):
     has_tools: bool = False
     images: int = 0
     documents: int = 0
+    runs: int = 1
 
 
 class CallBounds(Struct, frozen=True):
@@ -39,8 +40,17 @@ class CallBounds(Struct, frozen=True):
         return self.input + self.output
 
 
-def bounds_of(size: CallSize, max_tokens: int) -> CallBounds:
+def bounds_of_size(size: CallSize, max_tokens: int) -> CallBounds:
     """Return the bounds of a call, which no input can exceed: more than a context is refused by every model."""
     tokens = size.text_bytes + _TEMPLATE_TOKENS + size.turns * _TURN_TOKENS + size.has_tools * _TOOLS_TOKENS
     tokens += size.images * _IMAGE_TOKENS + size.documents * _CONTEXT_TOKENS
-    return CallBounds(min(tokens, _CONTEXT_TOKENS), max_tokens)
+    return CallBounds(min(tokens, _CONTEXT_TOKENS) * size.runs, max_tokens * size.runs)
+
+
+def bounds_of_body(body_bytes: int, max_tokens: int, *, has_tools: bool) -> CallBounds:
+    """Return the bounds of a call without media by the bytes of its JSON.
+
+    The JSON around the text of a turn has more bytes than a template adds tokens for it.
+    """
+    tokens = body_bytes + (_TEMPLATE_TOKENS + _TOOLS_TOKENS if has_tools else _TEMPLATE_TOKENS)
+    return CallBounds(tokens if tokens < _CONTEXT_TOKENS else _CONTEXT_TOKENS, max_tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from msgspec import Struct
 from app.errors import BudgetSpent, Overloaded, RateLimited
 from app.governance.holds.bounds import CallBounds
 from app.governance.holds.needs import AppliedRules, Subject, apply_rules
+from app.governance.holds.standing import Standing, standings_of
 from app.governance.holds.usual_costs import UsualCosts
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
 from app.governance.leases.lease_book import LeaseBook
@@ -28,19 +29,34 @@ _NAMES = {
 }
 
 
-class Hold(Struct):
-    """What a call holds. It is settled or released once.
+class RequestHold(Struct):
+    """What the attempts of one request hold together: it counts once, and is one of the parallel requests.
 
-    held: amounts by the keys of balances. book: in which they are held; None for a call without limits, or one that was
-        let through without the database. replica: whose leases these are.
+    attempts: that run now. permits: held in `book` until the last of them ends.
+    """
+
+    is_counted: bool = False
+    attempts: int = 0
+    permits: Mapping[str, int] = {}
+    book: LeaseBook | None = None
+
+
+class Hold(Struct):
+    """What an attempt holds. It is settled or released once.
+
+    held: amounts by the keys of balances. book: in which they are held; None for an attempt without limits, or one that
+        was let through without the database. replica: whose leases these are.
+    exceeded: limits and budgets that refuse nothing, and would not have allowed the attempt.
     """
 
     rules: AppliedRules
+    request: RequestHold
     held: dict[str, int]
     book: LeaseBook | None
     replica: str
     model: str
     worst_nano: int
+    exceeded: list[str]
     is_open: bool = True
 
 
@@ -63,11 +79,19 @@ class CallLimits:
         self._usual = UsualCosts()
         self._applied: dict[tuple[str, str], _Applied] = {}
 
-    async def hold(self, subject: Subject, model: str, bounds: CallBounds, worst_nano: int | None) -> Hold:
-        """Hold what a call needs. The usual call waits for nothing.
+    async def hold(
+        self,
+        subject: Subject,
+        model: str,
+        bounds: CallBounds,
+        worst_nano: int | None,
+        request: RequestHold | None = None,
+    ) -> Hold:
+        """Hold what an attempt needs. The usual one waits for nothing.
 
         Args:
-            model: as it is called. worst_nano: what the call costs at most; None if its price is not known.
+            model: as it is called. worst_nano: what the attempt costs at most; None if its price is not known.
+            request: what earlier attempts of the same request hold.
 
         Raises:
             BudgetSpent: a budget that blocks has too little left, or the price is not known.
@@ -80,16 +104,40 @@ class CallLimits:
             if rules.blocking is not None:
                 raise BudgetSpent(f"the price of {model} is not known, so no budget can pay for it", is_final=True)
             worst_nano = 0
-        held = rules.needs(bounds, worst_nano)
+        request = RequestHold() if request is None else request
+        counts, needs_permit = not request.is_counted, not request.attempts
+        held = rules.needs(bounds, worst_nano, counts=counts, needs_permit=needs_permit)
         for key, budget in rules.money.items():
             if budget.mode == "estimated":
                 held[key] = self._usual.estimate(budget.id, model, worst_nano)
+        # before anything is awaited: other attempts of the request may begin meanwhile
+        request.is_counted = True
+        request.attempts += 1
         book = self._client.take(held) if held else None
         if book is None and held:
-            book = await self._acquire(subject, held, rules, moment)
-        if book is not None and rules.requests:
-            self._client.settle(book, rules.requests, rules.requests)
-        return Hold(rules, held, book, self._client.transactions.replica, model, worst_nano)
+            try:
+                book = await self._acquire(subject, held, rules, moment)
+            except BaseException:
+                self._leave(request)
+                raise
+        if book is not None:
+            self._share(request, rules, held, book)
+        transactions = self._client.transactions
+        exceeded = _names(rules, transactions.over) if transactions.over else []
+        return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded)
+
+    def _share(self, request: RequestHold, rules: AppliedRules, held: dict[str, int], book: LeaseBook) -> None:
+        """Move what the attempts of a request hold together out of what one of them holds."""
+        if rules.requests and (used := {key: held.pop(key) for key in rules.requests if key in held}):
+            self._client.settle(book, used, used)
+        if rules.permits and (permits := {key: held.pop(key) for key in rules.permits if key in held}):
+            request.permits, request.book = permits, book
+
+    def _leave(self, request: RequestHold) -> None:
+        request.attempts -= 1
+        if not request.attempts and request.permits and request.book is not None:
+            self._client.settle(request.book, request.permits, {})
+            request.permits = {}
 
     def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         """End a call that used tokens, and release what it held beyond that."""
@@ -101,6 +149,11 @@ class CallLimits:
             elif cost_nano > hold.held[key]:
                 fields = {"model": hold.model, "held_nano": hold.held[key], "cost_nano": cost_nano}
                 _log.error("a call cost more than was held for it", extra={"fields": fields})
+
+    def standings(self, subject: Subject) -> dict[str, Standing]:
+        """Return what is left of the limits and budgets of a caller, as far as it is known."""
+        moment = self._wall()
+        return standings_of(self._rules(subject, moment), self._client.remaining, moment)
 
     def release(self, hold: Hold) -> None:
         """End a call for which nothing is billed. Its request counts all the same."""
@@ -141,14 +194,20 @@ class CallLimits:
             return
         hold.is_open = False
         rules = hold.rules
+        self._leave(hold.request)
         if hold.book is not None:
-            for key in rules.requests:
-                del hold.held[key]
-            self._client.settle(hold.book, hold.held, used)
+            if hold.held:
+                self._client.settle(hold.book, hold.held, used)
         elif rules.money and hold.replica == self._client.transactions.replica:
             # it holds nothing, and what it cost is a debt that the next lease covers
             self._client.transactions.refs.update({key: rules.refs[key] for key in rules.money})
             self._client.settle(self._client.transactions.book, dict.fromkeys(rules.money, 0), used)
+
+
+def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
+    """Return the kinds of the rules of some balances, each once."""
+    found = [rule for key, rule in rules.rules.items() if key in keys]
+    return [*dict.fromkeys("budget" if isinstance(rule, Budget) else str(rule.kind) for rule in found)]
 
 
 def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> RateLimited:

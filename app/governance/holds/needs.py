@@ -49,9 +49,17 @@ class AppliedRules(Struct, frozen=True):
     resets: Mapping[str, datetime | None]
     blocking: Budget | None
 
-    def needs(self, bounds: CallBounds, worst_nano: int) -> dict[str, int]:
-        """Return what a call needs of each balance, at the most that it costs."""
-        held = {**self.requests, **self.permits}
+    def needs(
+        self, bounds: CallBounds, worst_nano: int, *, counts: bool = True, needs_permit: bool = True
+    ) -> dict[str, int]:
+        """Return what a call needs of each balance, at the most that it costs.
+
+        Args:
+            counts: it counts as a request. needs_permit: it is another one of the parallel requests.
+        """
+        held = {**self.requests} if counts else {}
+        if needs_permit:
+            held.update(self.permits)
         for key, capacity in self.tokens.items():
             # a call that may be larger than the limit needs all of it; what it uses beyond that delays the next one
             held[key] = min(bounds.total, capacity)

@@ -30,6 +30,7 @@ _RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.05, 0.25
 # a refusal is repeated from memory for at most so long, since a capacity may be raised
 _REFUSED_SECONDS = 1.0
 _MAX_ASKS = 200
+_MINUTE_SECONDS = 60
 
 
 class Refused(Struct, frozen=True):
@@ -155,6 +156,19 @@ class LeaseClient:
                     transactions.book.settle(key, amount, 0, now)
         if self._waiters:
             self._news.set()
+
+    def remaining(self, key: str) -> tuple[int, int] | None:
+        """Return the capacity of a balance and what is left of it for this process; None if that is not known."""
+        transactions = self.transactions
+        found = transactions.headroom.get(key)
+        if found is None:
+            return None
+        capacity, free, at = found
+        if transactions.refs[key].kind == "rate":
+            free = min(free + int((self._clock() - at) * capacity / _MINUTE_SECONDS), capacity)
+        holding = transactions.book.holdings.get(key)
+        left = free if holding is None else free + holding.idle
+        return capacity, min(max(left, 0), capacity)
 
     def _leave(self, waiter: _Waiter) -> bool:
         """Let a request wait no longer; returns whether it waited."""

@@ -89,8 +89,7 @@ class Housekeeping:
         self._posted_at = now
         book.drop_empty()
         in_use = book.holdings.keys() | self._waited_for()
-        for key in transactions.refs.keys() - in_use:
-            del transactions.refs[key]
+        transactions.forget(transactions.refs.keys() - in_use)
 
     async def _poll_recalls(self) -> None:
         transactions, now = self._transactions, self._clock()

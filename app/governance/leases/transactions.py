@@ -27,6 +27,8 @@ class ReplicaTransactions:
 
     refs: the balances that are in use. down_until: until then the database is taken to be unreachable.
     reached_since: since when all transactions succeeded; None if the last one failed.
+    headroom: of the balances in use, the capacity and what was left of it at a time. over: those that are not enforced,
+        and of which more is used than they have.
     on_lost: called with the id of this replica when others have marked it lost and it goes on as another one.
 
     Args:
@@ -39,6 +41,8 @@ class ReplicaTransactions:
         self.replica = ""
         self.book = LeaseBook()
         self.refs: dict[str, BalanceRef] = {}
+        self.headroom: dict[str, tuple[int, int, float]] = {}
+        self.over: set[str] = set()
         self.down_until = 0.0
         self.reached_since: float | None = None
         self.on_lost: Callable[[str], object] = str
@@ -73,8 +77,20 @@ class ReplicaTransactions:
             reply = await self._transact(
                 request, lambda: self.store.apply(self.replica, self._sequence, request, self.refs)
             )
-            book.finish(request, reply, self._clock())
+            now = self._clock()
+            book.finish(request, reply, now)
+            self.over.difference_update(request.idle)
+            self.over |= reply.over
+            for key, (capacity, free) in reply.headroom.items():
+                self.headroom[key] = capacity, free, now
             return reply
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Forget balances that are not in use any more."""
+        for key in keys:
+            del self.refs[key]
+            self.headroom.pop(key, None)
+            self.over.discard(key)
 
     async def run(
         self, operation: Callable[[str, int], Awaitable[tuple[Mapping[str, int], Mapping[str, int]]]]

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from msgspec import Struct, field, structs
 
+from app.converse.usage import Usage
 from app.storage.records import now
 from app.wire.json import JsonObject
 
 Phase = Literal["hold", "settle", "adjust"]
+OK = "ok"
 COUNTS = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens",
@@ -57,6 +59,11 @@ class Entry(Struct, frozen=True, kw_only=True):
         """What is unique in the ledger."""
         return self.attempt_id, self.phase, self.number
 
+    @property
+    def is_free(self) -> bool:
+        """True for the settlement of an attempt that failed, and for which Bedrock bills nothing."""
+        return self.cost_nano == 0 and self.outcome not in ("", OK)
+
     @classmethod
     def from_line(cls, line: JsonObject) -> Entry:
         """Read a line of the journal, without members that this version does not know.
@@ -66,6 +73,27 @@ class Entry(Struct, frozen=True, kw_only=True):
         """
         known: dict[str, Any] = {name: line[name] for name in cls.__struct_fields__ if name in line}
         return cls(**{**known, "at": datetime.fromisoformat(line["at"])})
+
+    def settled(
+        self, usage: Usage, cost_nano: int | None, *, tier: str, outcome: str, is_estimated: bool = False
+    ) -> Entry:
+        """Return the settlement of an attempt, whose phase `hold` this is. All that it held for is charged its cost."""
+        return structs.replace(
+            self,
+            phase="settle",
+            at=now(),
+            tier=tier,
+            input_tokens=usage.input,
+            output_tokens=usage.output,
+            cache_read_tokens=usage.cache_read,
+            cache_write_tokens=usage.cache_write,
+            cache_write_1h_tokens=usage.cache_write_1h,
+            reasoning_tokens=usage.reasoning,
+            cost_nano=cost_nano,
+            outcome=outcome,
+            is_estimated=is_estimated,
+            charged_to=dict.fromkeys(self.charged_to, cost_nano or 0),
+        )
 
     def at_what_was_held(self) -> Entry:
         """Return the settlement of an attempt whose outcome nobody knows: at most what it held was billed."""

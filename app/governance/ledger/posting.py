@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import cache
 
 from msgspec import structs
-from sqlalchemy import select
+from sqlalchemy import TextClause, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +15,7 @@ from app.governance.ledger.entry import Entry
 from app.governance.ledger.usage_sums import add_to_usage, sums_of
 from app.storage.database import Database
 from app.storage.tables import leases, ledger
+from app.wire import json
 
 
 class MissingBalances(Exception):
@@ -130,11 +131,29 @@ async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> set[
     """Insert entries; returns the identities of those that are new."""
     if not entries:
         return set()
-    insert = _dialect(connection).insert(ledger).on_conflict_do_nothing(index_elements=_IDENTITY)
-    statement = insert.returning(*[ledger.c[name] for name in _IDENTITY])
-    unique = {each.identity: structs.asdict(each) for each in entries}
-    returned = await connection.execute(statement, [*unique.values()])
+    unique = {each.identity: each for each in entries}
+    if connection.dialect.name == "sqlite":
+        insert = sqlite.insert(ledger).on_conflict_do_nothing(index_elements=_IDENTITY)
+        statement = insert.returning(*[ledger.c[name] for name in _IDENTITY])
+        returned = await connection.execute(statement, [structs.asdict(each) for each in unique.values()])
+    else:
+        # one parameter for all rows: binding each column of each row takes ten times the CPU
+        rows = json.dumps([*unique.values()]).decode()
+        returned = await connection.execute(_insert_rows(), {"rows": rows})
     return {(row.attempt_id, row.phase, row.number) for row in returned}
+
+
+@cache
+def _insert_rows() -> TextClause:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    names = ", ".join(f'"{column.name}"' for column in ledger.c)
+    typed = ", ".join(f'"{column.name}" {column.type.compile(dialect)}' for column in ledger.c)
+    identity = ", ".join(_IDENTITY)
+    return text(
+        # the names are those of the columns
+        f"insert into ledger ({names}) select {names} from json_to_recordset(cast(:rows as json)) as r({typed}) "  # noqa: S608
+        f"on conflict ({identity}) do nothing returning {identity}"
+    )
 
 
 async def _corrections(connection: AsyncConnection, entries: Sequence[Entry]) -> list[Entry]:
@@ -142,7 +161,3 @@ async def _corrections(connection: AsyncConnection, entries: Sequence[Entry]) ->
     is_estimate = ledger.c.attempt_id.in_(by_attempt) & (ledger.c.phase == "settle") & ledger.c.is_estimated
     found = await connection.execute(select(ledger).where(is_estimate))
     return [by_attempt[row.attempt_id].correction_of(Entry(**row._mapping)) for row in found]
-
-
-def _dialect(connection: AsyncConnection) -> Any:
-    return sqlite if connection.dialect.name == "sqlite" else postgresql

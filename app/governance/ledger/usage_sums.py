@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import add
 from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,28 +21,53 @@ Group = tuple[Any, ...]
 
 def add_entry(sums: dict[Group, dict[str, int]], entry: Entry) -> None:
     """Add an entry to the sums of its hour and its day. A hold is in no sum."""
-    if entry.phase == "hold":
-        return
-    hour = entry.at.replace(minute=0, second=0, microsecond=0)
-    labels = json.dumps(dict(sorted(entry.labels.items()))).decode()
-    for interval, start in (("hour", hour), ("day", hour.replace(hour=0))):
-        group = (interval, start, entry.team_id, entry.key_id, entry.user, entry.model_served, labels)
+    for group, counts in sums_of([entry]).items():
         row = sums.setdefault(group, dict.fromkeys(SUMS, 0))
-        for name in COUNTS:
-            row[name] += getattr(entry, name)
-        is_settlement = entry.phase == "settle"
-        row["requests"] += is_settlement
-        row["cost_nano"] += entry.cost_nano or 0
-        row["estimated_nano"] += (entry.cost_nano or 0) if entry.is_estimated else 0
-        row["unpriced_requests"] += is_settlement and entry.cost_nano is None
+        for name, count in counts.items():
+            row[name] += count
 
 
 def sums_of(entries: Iterable[Entry]) -> dict[Group, dict[str, int]]:
-    """Return the sums of entries by group."""
-    sums: dict[Group, dict[str, int]] = {}
+    """Return the sums of entries by group. Holds are in no sum."""
+    hours: dict[Group, list[int]] = {}
+    labels: dict[int, str] = {}
     for entry in entries:
-        add_entry(sums, entry)
-    return sums
+        if entry.phase == "hold":
+            continue
+        # the entries of a key have the same object
+        shown = labels.get(id(entry.labels))
+        if shown is None:
+            shown = labels[id(entry.labels)] = json.dumps_sorted(entry.labels).decode()
+        start = entry.at.replace(minute=0, second=0, microsecond=0)
+        group = ("hour", start, entry.team_id, entry.key_id, entry.user, entry.model_served, shown)
+        sums = hours.get(group)
+        if sums is None:
+            hours[group] = [*_counts_of(entry)]
+        else:
+            sums[:] = map(add, sums, _counts_of(entry))
+    days: dict[Group, list[int]] = {}
+    for group, sums in hours.items():
+        day = ("day", group[1].replace(hour=0), *group[2:])
+        days[day] = [*map(add, days[day], sums)] if day in days else sums
+    return {group: dict(zip(SUMS, sums, strict=True)) for group, sums in {**hours, **days}.items()}
+
+
+def _counts_of(entry: Entry) -> tuple[int, ...]:
+    """Return what an entry adds to `SUMS`. An attempt that failed and was not billed is no request."""
+    cost = entry.cost_nano or 0
+    is_settlement = entry.phase == "settle"
+    return (
+        int(is_settlement and not entry.is_free),
+        entry.input_tokens,
+        entry.output_tokens,
+        entry.cache_read_tokens,
+        entry.cache_write_tokens,
+        entry.cache_write_1h_tokens,
+        entry.reasoning_tokens,
+        cost,
+        cost if entry.is_estimated else 0,
+        int(is_settlement and entry.cost_nano is None),
+    )
 
 
 async def add_to_usage(connection: AsyncConnection, sums: Mapping[Group, Mapping[str, int]]) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 from app.errors import Overloaded
@@ -27,7 +28,7 @@ from app.storage.database import DatabaseDown
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.2
-_MAX_BATCH = 100
+_MAX_BATCH = 1_000
 _CLOSE_SECONDS = 5.0
 
 
@@ -56,6 +57,12 @@ class LedgerWriter:
         self._unposted_holds: dict[str, Entry] = {}
         self._settled: list[Entry] = []
         self._task: asyncio.Task[None] | None = None
+        # unique, since no other process has the replica's
+        self._prefix, self._numbers = self._transactions.replica, count(1)
+
+    def next_id(self) -> str:
+        """Return the id of another attempt."""
+        return f"{self._prefix}.{next(self._numbers)}"
 
     async def start(self) -> None:
         """Replay the journals of processes that have ended, and begin to post. Raises DatabaseDown."""
@@ -192,6 +199,8 @@ class LedgerWriter:
             try:
                 if self._settled or self._open or self._former:
                     await self.post_batch()
+                    while len(self._settled) >= _MAX_BATCH:
+                        await self.post_batch()
                     await asyncio.to_thread(self._journal.sync)
             except (DatabaseDown, NotLive):
                 continue

@@ -1,0 +1,134 @@
+"""Holds the limits and budgets of the caller for each attempt, and charges what the attempt cost.
+
+Only deployments with a database compose it. A refusal is raised and is no result: the target has nothing to do with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.bedrock.client import BedrockRequest
+from app.errors import (
+    ConnectTimeout,
+    GatewayBusy,
+    GatewayError,
+    IdentityRefused,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from app.execution.attempt import Attempt, Call, Candidate, Result, fold
+from app.execution.call_bounds import bounds_of, quick_bounds_of
+from app.execution.request_context import RequestContext
+from app.governance.charges import Charge, ChargedCall, Charges, recorded
+from app.governance.holds.call_limits import RequestHold
+from app.governance.holds.needs import Subject
+from app.governance.ledger.entry import OK
+from app.observability.observer import AttemptContext
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
+from app.routing.failover import AttemptResult
+
+T = TypeVar("T")
+
+USER = "x-outcrop-user"
+_CUT, _CANCELLED = "cut", "cancelled"
+# the model may have run, and what it wrote did not arrive
+_MAY_BE_BILLED = (UpstreamFailed, UpstreamTimeout, GatewayBusy)
+_NOT_SENT = (ConnectTimeout, IdentityRefused, UpstreamUnreachable)
+# counting tokens costs nothing
+_FREE = ("/count-tokens", "/count_tokens")
+
+
+class GovernedAttempt(Struct, frozen=True):
+    """Makes the attempt with what it may cost held. charges: of this process."""
+
+    attempt: Attempt
+    charges: Charges
+
+    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """See `Attempt`.
+
+        Raises:
+            GatewayError: the limits or budgets of the caller do not allow the attempt.
+        """
+        context, operation = call.context, candidate.operation
+        request = candidate.request
+        if request is None:
+            build = partial(operation.build, candidate.model)
+            size = context.size
+            request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
+        if request.method == "GET" or request.path.endswith(_FREE):
+            return await self.attempt(call, replace(candidate, request=request))
+        try:
+            charge = await self._begin(context, candidate, request)
+        except GatewayError:
+            fold(call, AttemptResult(candidate))
+            raise
+        on_stream_end = partial(self._end_stream, charge) if operation.is_streamed else None
+        sent = replace(candidate, request=request, on_stream_end=on_stream_end)
+        try:
+            result = await self.attempt(call, sent)
+        except BaseException as failure:
+            outcome = _CANCELLED if isinstance(failure, asyncio.CancelledError) else type(failure).__name__
+            self.charges.settle(charge, None, "", outcome)
+            raise
+        error = result.error
+        if error is not None:
+            self._end_failed(charge, result, error)
+        elif not operation.is_streamed:
+            self.charges.settle(charge, result.usage, result.tier, OK)
+        return result
+
+    async def _begin(self, context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> Charge:
+        target, operation = candidate.target, candidate.operation
+        subject = _subject_of(context)
+        reads = bool(subject.limits or subject.budgets)
+        if reads:
+            context.record.standings = partial(self.charges.limits.standings, subject)
+        bounds = quick_bounds_of(operation, request.body, target, reads=reads)
+        if bounds is None:
+            bounds = await bounds_of(operation, request.body, target, context.caller.name)
+        if context.hold is None:
+            context.hold = RequestHold()
+        called, record = candidate.model.raw, context.record
+        served = target.known.base if called.startswith("arn:") else called
+        described = ChargedCall(
+            record.request_id,
+            record.model,
+            called,
+            target.known.raw,
+            served,
+            target.location_name,
+            operation.tier,
+            bounds,
+        )
+        charge = await self.charges.begin(subject, context.hold, described)
+        if charge.hold.exceeded:
+            record.exceeded = charge.hold.exceeded
+        return charge
+
+    def _end_failed(self, charge: Charge, result: Result[T], error: GatewayError) -> None:
+        has_reply = error.upstream is not None or isinstance(error, _NOT_SENT)
+        if result.usage is not None or (isinstance(error, _MAY_BE_BILLED) and not has_reply):
+            self.charges.settle(charge, result.usage, result.tier, error.kind)
+        else:
+            self.charges.release(charge, error.kind)
+
+    def _end_stream(self, charge: Charge, attempt: AttemptContext) -> None:
+        is_whole = attempt.usage is not None and attempt.usage.is_final and attempt.stream_error is None
+        self.charges.settle(charge, attempt.usage, attempt.tier, OK if is_whole else _CUT)
+
+
+def _subject_of(context: RequestContext) -> Subject:
+    """Return who makes a call. The header comes before the body, since a program may set it for all its clients."""
+    policy = context.caller.policy
+    user = context.head.headers.get(USER) or context.user
+    if policy is None:
+        return Subject("", context.caller.name, recorded(user))
+    user = recorded(user) if user else policy.person
+    return Subject(policy.team_id, policy.key_id, user, policy.labels, policy.limits, policy.budgets)

@@ -1,0 +1,149 @@
+"""Charges attempts: each holds what it may cost before it is sent, and is settled at what it did cost.
+
+Bedrock bills what a model wrote, even if the answer did not arrive. So an attempt whose outcome is not known is settled
+at an estimate, from what was reported of it and what calls of its model usually use.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.converse.usage import Usage
+from app.errors import GatewayError
+from app.governance.holds.bounds import CallBounds
+from app.governance.holds.call_limits import CallLimits, Hold, RequestHold
+from app.governance.holds.needs import Subject
+from app.governance.holds.usual_tokens import UsualTokens
+from app.governance.ledger.entry import Entry
+from app.governance.ledger.writer import LedgerWriter
+from app.models.exact_prices import ExactPrices
+
+_MAX_TEXT = 256
+_NOTHING = Usage()
+
+
+class ChargedCall(Struct, frozen=True):
+    """What the ledger records of an attempt from its beginning on.
+
+    asked: the model as the caller named it. called: as it is called; behind: the model that an ARN hides.
+    served: as the ledger shows it. tier: the service tier that is requested.
+    """
+
+    request_id: str
+    asked: str
+    called: str
+    behind: str
+    served: str
+    location: str
+    tier: str
+    bounds: CallBounds
+
+
+class Charge(Struct):
+    """An attempt that is charged. It is ended once."""
+
+    call: ChargedCall
+    hold: Hold
+    entry: Entry
+    is_open: bool = True
+
+
+class Charges:
+    """Charges the attempts of a process. ledger: set once the process has started."""
+
+    ledger: LedgerWriter
+
+    def __init__(self, limits: CallLimits, prices: ExactPrices) -> None:
+        self.limits = limits
+        self._prices = prices
+        self._usual = UsualTokens()
+
+    async def begin(self, subject: Subject, request: RequestHold, call: ChargedCall) -> Charge:
+        """Hold what an attempt may cost, and write that to the journal.
+
+        Raises:
+            GatewayError: see `CallLimits.hold` and `LedgerWriter.admit`.
+        """
+        bounds, prices = call.bounds, self._prices
+        worst = prices.worst_nano(call.called, call.behind, call.tier, bounds.input, bounds.output)
+        hold = await self.limits.hold(subject, call.called, bounds, worst, request)
+        entry = Entry(
+            attempt_id=self.ledger.next_id(),
+            phase="hold",
+            replica_id=hold.replica,
+            request_id=recorded(call.request_id),
+            team_id=subject.team_id,
+            key_id=subject.key_id,
+            user=subject.user,
+            labels=subject.labels,
+            model_asked=recorded(call.asked),
+            model_served=call.served,
+            location=call.location,
+            tier=recorded(call.tier),
+            price_version=prices.version,
+            charged_to={key: hold.held[key] for key in hold.rules.money},
+        )
+        try:
+            self.ledger.admit(entry)
+        except GatewayError:
+            self.limits.release(hold)
+            raise
+        return Charge(call, hold, entry)
+
+    def settle(self, charge: Charge, usage: Usage | None, tier: str, outcome: str) -> None:
+        """End an attempt that Bedrock bills, at what its response reported, or else at an estimate.
+
+        Args:
+            tier: the service tier that the response reports; empty for the one that was requested.
+        """
+        if not charge.is_open:
+            return
+        charge.is_open = False
+        call, tier = charge.call, tier or charge.call.tier
+        is_estimated = usage is None or not usage.is_final
+        known = usage if usage is not None and not is_estimated else self._with_estimates(call, usage)
+        cost, is_exact = self._cost(call, known, tier)
+        if not is_estimated:
+            self._usual.note(call.called, call.bounds, known.prompt, known.output)
+        is_estimated = (is_estimated or not is_exact) and cost is not None
+        entry = charge.entry.settled(
+            known,
+            cost,
+            tier=recorded(tier),
+            outcome=outcome,
+            is_estimated=is_estimated,
+        )
+        self.ledger.settle(entry)
+        self.limits.settle(charge.hold, cost or 0, known.input + known.cache_write + known.output)
+
+    def release(self, charge: Charge, outcome: str) -> None:
+        """End an attempt that Bedrock does not bill."""
+        if charge.is_open:
+            charge.is_open = False
+            self.ledger.settle(charge.entry.settled(_NOTHING, 0, tier=charge.call.tier, outcome=outcome))
+            self.limits.release(charge.hold)
+
+    def _cost(self, call: ChargedCall, usage: Usage, tier: str) -> tuple[int | None, bool]:
+        """Return what tokens cost, and whether that is exact; None if the price of the model is not known."""
+        price = self._prices.of(call.called, call.behind, tier)
+        cost = None if price is None else price.cost_nano(usage)
+        if cost is not None:
+            return cost, True
+        # the price of this tier, or of a cache, is not known
+        standard = price or self._prices.of(call.called, call.behind, "")
+        return (None, True) if standard is None else (standard.worst_nano(usage.prompt, usage.output), False)
+
+    def _with_estimates(self, call: ChargedCall, usage: Usage | None) -> Usage:
+        """Return what was reported of an attempt, with estimates of what was not."""
+        usual = self._usual.estimate(call.called, call.bounds)
+        if usage is None or not usage.prompt:
+            return Usage(input=usual.input, output=max(usual.output, 0 if usage is None else usage.output))
+        return replace(usage, output=max(usage.output, usual.output), rounds=())
+
+
+def recorded(text: str) -> str:
+    """Return a text that a caller chose as the ledger stores it: without what a database refuses, and not too long."""
+    if len(text) <= _MAX_TEXT and text.isprintable():
+        return text
+    return "".join(filter(str.isprintable, text))[:_MAX_TEXT]

@@ -1,0 +1,59 @@
+"""What is left of the limits and budgets of a caller, as the headers of an answer tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from app.governance.holds.needs import AppliedRules
+from app.storage.records import Budget, Period
+
+_MINUTE_SECONDS = 60
+
+
+class Standing(Struct, frozen=True):
+    """What is left of one limit or budget.
+
+    kind: of a limit, or `budget`. seconds: until all of a rate is there again, or until a budget begins anew; None for
+        never. period: of a budget.
+    """
+
+    kind: Literal["requests_per_minute", "tokens_per_minute", "max_parallel_requests", "budget"]
+    capacity: int
+    remaining: int
+    seconds: float | None
+    period: Period | None = None
+
+    @property
+    def used(self) -> float:
+        """The share that is used or held, from 0 to 1."""
+        return 1 - self.remaining / self.capacity if self.capacity else 1.0
+
+
+def standings_of(
+    rules: AppliedRules, remaining: Callable[[str], tuple[int, int] | None], now: datetime
+) -> dict[str, Standing]:
+    """Return by kind that of which the smallest part is left. Limits that refuse nothing are left out.
+
+    Args:
+        remaining: returns the capacity of a balance and what is left of it; None if that is not known.
+    """
+    found: dict[str, Standing] = {}
+    for key, rule in rules.rules.items():
+        left = None if rule.shadow else remaining(key)
+        if left is None:
+            continue
+        capacity, free = left
+        if isinstance(rule, Budget):
+            end = rules.resets[key]
+            seconds = (end - now).total_seconds() if end is not None else None
+            standing = Standing("budget", capacity, free, seconds, rule.period)
+        else:
+            standing = Standing(rule.kind, capacity, free, (capacity - free) * _MINUTE_SECONDS / max(capacity, 1))
+        tightest = found.get(standing.kind)
+        if tightest is None or standing.used > tightest.used:
+            found[standing.kind] = standing
+    return found

@@ -1,0 +1,41 @@
+"""Learns how much of their bounds calls use, for those whose outcome nobody knows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from math import ceil
+
+from app.governance.holds.bounds import CallBounds
+
+_SAMPLES, _MIN_SAMPLES = 64, 5
+_MAX_MODELS = 1_000
+_SHARE = 0.95
+
+
+class UsualTokens:
+    """The 95th percentile of the share of its bounds that a call uses, by model."""
+
+    def __init__(self) -> None:
+        self._samples: OrderedDict[str, deque[tuple[CallBounds, int, int]]] = OrderedDict()
+
+    def note(self, model: str, bounds: CallBounds, input_tokens: int, output_tokens: int) -> None:
+        """Count what a call used."""
+        samples = self._samples.get(model)
+        if samples is None:
+            if len(self._samples) >= _MAX_MODELS:
+                self._samples.popitem(last=False)
+            samples = self._samples[model] = deque(maxlen=_SAMPLES)
+        samples.append((bounds, input_tokens, output_tokens))
+
+    def estimate(self, model: str, bounds: CallBounds) -> CallBounds:
+        """Return the tokens that a call probably used at most; its bounds before enough calls are known."""
+        samples = self._samples.get(model, ())
+        if len(samples) < _MIN_SAMPLES:
+            return bounds
+        inputs = sorted(used / max(each.input, 1) for each, used, _ in samples)
+        outputs = sorted(used / max(each.output, 1) for each, _, used in samples)
+        index = int(len(samples) * _SHARE)
+        return CallBounds(
+            min(ceil(inputs[index] * bounds.input), bounds.input),
+            min(ceil(outputs[index] * bounds.output), bounds.output),
+        )

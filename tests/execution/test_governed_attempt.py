@@ -1,0 +1,356 @@
+"""Attempts under the limits and budgets of their callers: what is held, what is charged, what is refused."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from sqlalchemy import select
+
+from app import errors
+from app.bedrock.client import BedrockRequest
+from app.composition.governance import Governance
+from app.config.database_url import parse_database_url
+from app.converse.call import ModelCall
+from app.execution.executor import Executor
+from app.execution.operations.converse import ConverseOperation, ConverseStreamOperation
+from app.execution.operations.count_tokens import CountTokensOperation
+from app.execution.operations.passthrough import PassthroughOperation
+from app.execution.request_context import RequestContext
+from app.governance.identity.caller import Caller, Policy
+from app.governance.ledger.entry import Entry
+from app.models.prices import Prices
+from app.routing.circuit_breakers import Breakers
+from app.storage import tables
+from app.storage.database import Database
+from app.storage.records import Budget, Limit
+from app.storage.repository import budgets, limits
+from app.storage.schema import prepare_schema
+from app.wire import json
+from tests.bedrock.test_stream_decoding import STREAM
+from tests.execution.test_executor import REPLY, Memory, Response, as_it_is, context, executor_over
+
+pytestmark = pytest.mark.database
+
+MODEL = "meta.llama3-8b-instruct-v1:0"
+# per million tokens
+PRICES = {
+    MODEL: {"input": 1.0, "output": 2.0},
+    "anthropic.claude-sonnet-4-20250514-v1:0": {"input": 1.0, "output": 2.0},
+}
+MAX_TOKENS = 50
+COST = 3 * 1_000 + 4 * 2_000
+CALL = ModelCall(
+    MODEL, {"messages": [{"role": "user", "content": [{"text": "x"}]}], "inferenceConfig": {"maxTokens": MAX_TOKENS}}
+)
+WORST = (len(json.dumps(CALL.converse)) + 500) * 1_000 + MAX_TOKENS * 2_000
+
+
+def money(amount: int, **changes: Any) -> Budget:
+    return Budget(**{"scope": "key", "scope_id": "k", "period": "total", "amount_nano": amount, **changes})
+
+
+def limit(kind: Any, capacity: int, **changes: Any) -> Limit:
+    return Limit(**{"scope": "key", "scope_id": "k", "kind": kind, "capacity": capacity, **changes})
+
+
+class Gateway:
+    """What a gateway has of execution and governance, over one database."""
+
+    def __init__(self, database: Database, governance: Governance) -> None:
+        self.database, self.governance = database, governance
+        self.caller = Caller("k")
+
+    async def with_rules(self, *rules: Limit | Budget, **changes: Any) -> Caller:
+        async with self.database.begin() as connection:
+            for rule in rules:
+                await (limits if isinstance(rule, Limit) else budgets).add(connection, rule)  # type: ignore[arg-type]
+        found = {"limits": Limit, "budgets": Budget}
+        kept: Any = {name: tuple(rule for rule in rules if isinstance(rule, kind)) for name, kind in found.items()}
+        self.caller = Caller("k", Policy(team_id="t", key_id="k", **kept, **changes))
+        return self.caller
+
+    async def executor(self, *answers: Any) -> Executor:
+        executor = await executor_over(answers[0] if isinstance(answers[0], Memory) else Memory(*answers))
+        return replace(
+            Executor.over(executor.once.clients, executor.planner, executor.failover, govern=self.governance.govern)  # type: ignore[attr-defined]
+        )
+
+    def context(self) -> RequestContext:
+        return replace(context(), caller=self.caller)
+
+    async def call(self, *answers: Any, call: ModelCall = CALL, made: RequestContext | None = None) -> Any:
+        executor = await self.executor(*(answers or (Response(200, [json.dumps(REPLY)]),)))
+        return await executor.run(
+            made or self.context(), call.model, lambda target: ConverseOperation.of(call, target, as_it_is)
+        )
+
+    async def stream(self, *answers: Any) -> Any:
+        executor = await self.executor(*answers)
+        return await executor.run(
+            self.context(), MODEL, lambda target: ConverseStreamOperation.of(CALL, target, as_it_is)
+        )
+
+    async def entries(self) -> list[Entry]:
+        """The settlements, after they have been posted."""
+        await self.governance.charges.ledger.post_batch()
+        async with self.database.begin(reads=True) as connection:
+            query = select(tables.ledger).where(tables.ledger.c.phase == "settle")
+            return [Entry(**row._mapping) for row in await connection.execute(query)]
+
+    @property
+    def held(self) -> int:
+        return sum(each.held for each in self.governance.client.transactions.book.holdings.values())
+
+
+@asynccontextmanager
+async def gateway_of(folder: str, **options: Any) -> AsyncIterator[Gateway]:
+    database = Database(parse_database_url(f"sqlite:///{folder}/outcrop.db"))
+    await prepare_schema(database, migrate=False)
+    governance = Governance(database, Prices(PRICES), Path(folder), **{"fail_open": False, **options})
+    await governance.start()
+    try:
+        yield Gateway(database, governance)
+    finally:
+        await governance.close()
+        await database.close()
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        async with gateway_of(folder) as made:
+            yield made
+
+
+async def test_an_answer_is_charged_at_what_it_cost(gateway: Gateway) -> None:
+    budget = money(10**9)
+    await gateway.with_rules(budget, labels={"app": "a"})
+    made = gateway.context()
+    made.user = "ada"
+    assert await gateway.call(made=made) == REPLY
+    (entry,) = await gateway.entries()
+    assert (entry.cost_nano, entry.input_tokens, entry.output_tokens) == (COST, 3, 4)
+    assert (entry.team_id, entry.key_id, entry.user, entry.labels) == ("t", "k", "ada", {"app": "a"})
+    assert (entry.model_asked, entry.model_served, entry.request_id, entry.outcome) == (MODEL, MODEL, "r", "ok")
+    assert (entry.charged_to, entry.is_estimated) == ({f"budget/{budget.id}/total": COST}, False)
+    assert entry.price_version == Prices().version
+    assert gateway.held == 0
+
+
+async def test_the_header_names_the_user_before_the_body(gateway: Gateway) -> None:
+    await gateway.with_rules(person="eve")
+    for headers, body_user in (({"x-outcrop-user": "ada\x00"}, "bob"), ({}, "bob"), ({}, "")):
+        made = gateway.context()
+        made.head.headers.update(headers)
+        made.user = body_user
+        await gateway.call(made=made)
+        made.head.headers.clear()
+    assert [entry.user for entry in await gateway.entries()] == ["ada", "bob", "eve"]
+
+
+async def test_the_worst_case_is_held_and_a_spent_budget_refuses(gateway: Gateway) -> None:
+    await gateway.with_rules(money(WORST))
+    await gateway.call()
+    with pytest.raises(errors.BudgetSpent, match="spend limit reached") as refused:
+        await gateway.call()
+    assert refused.value.is_final
+    assert [entry.cost_nano for entry in await gateway.entries()] == [COST]
+    assert gateway.held == 0
+
+
+async def test_a_call_without_a_length_holds_the_longest_answer(gateway: Gateway) -> None:
+    without: Any = ModelCall(MODEL, {"messages": CALL.converse["messages"]})
+    longest = 2_048 * 2_000
+    await gateway.with_rules(money(longest))
+    with pytest.raises(errors.BudgetSpent):
+        await gateway.call(call=without)
+
+
+async def test_an_attempt_that_bedrock_refuses_is_not_charged_and_another_one_is(gateway: Gateway) -> None:
+    rate = limit("requests_per_minute", 1)
+    await gateway.with_rules(money(2 * WORST), rate)
+    await gateway.call(Response(503, [b"{}"]), Response(200, [json.dumps(REPLY)]))
+    found = await gateway.entries()
+    assert [(entry.outcome, entry.cost_nano) for entry in found] == [("overloaded", 0), ("ok", COST)]
+    assert gateway.held == 0
+    with pytest.raises(errors.RateLimited, match="1 requests per minute"):
+        await gateway.call()
+
+
+async def test_a_refusal_says_nothing_about_the_target(gateway: Gateway) -> None:
+    """The breaker of a target neither pauses nor closes because of a caller's own limits."""
+    await gateway.with_rules(limit("requests_per_minute", 1))
+    await gateway.call()
+    executor = await gateway.executor(Response(200, [json.dumps(REPLY)]))
+    breakers = Breakers(1, 60.0)
+    executor = replace(executor, failover=replace(executor.failover, breakers=breakers))
+    (target,) = executor.planner.plan(MODEL)
+    breaker = breakers[(target.model.raw, target.location, "converse")]
+
+    async def ask() -> None:
+        with pytest.raises(errors.RateLimited, match="per minute"):
+            await executor.run(gateway.context(), MODEL, lambda target: ConverseOperation.of(CALL, target, as_it_is))
+
+    await ask()
+    assert (breaker.failures, breaker.paused_until) == (0, 0.0)
+    breaker.note(errors.UpstreamUnreachable("no"), is_probe=False)
+    breaker.open_until = 0.0
+    await ask()
+    # the next caller is the probe
+    assert (breaker.failures, breaker.wait()) == (1, 0.0)
+
+
+@pytest.mark.parametrize(
+    "answer", [Response(200, [b'{"outp'], breaks=True), Response(200, [b"no json"])], ids=["broken", "malformed"]
+)
+async def test_an_answer_that_does_not_arrive_is_charged_at_an_estimate(gateway: Gateway, answer: Response) -> None:
+    await gateway.with_rules(money(10**9))
+    with pytest.raises(errors.UpstreamFailed):
+        await gateway.call(answer)
+    (entry,) = await gateway.entries()
+    assert (entry.cost_nano, entry.is_estimated, entry.outcome) == (WORST, True, "upstream_failed")
+    assert gateway.held == 0
+
+
+async def test_an_estimate_is_what_calls_of_the_model_usually_cost(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**9))
+    for _ in range(6):
+        await gateway.call()
+    with pytest.raises(errors.UpstreamFailed):
+        await gateway.call(Response(200, [b"no json"]))
+    *_, entry = await gateway.entries()
+    assert (entry.cost_nano, entry.input_tokens, entry.output_tokens) == (COST, 3, 4)
+
+
+async def test_a_caller_who_leaves_is_charged(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**9), limit("max_parallel_requests", 1))
+
+    is_sent = asyncio.Event()
+
+    class Silent(Memory):
+        async def open(self, request: Any) -> Any:
+            is_sent.set()
+            await asyncio.sleep(60)
+
+    call = asyncio.create_task(gateway.call(Silent()))
+    await is_sent.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    (entry,) = await gateway.entries()
+    assert (entry.cost_nano, entry.is_estimated, entry.outcome) == (WORST, True, "cancelled")
+    assert gateway.held == 0
+
+
+async def test_an_attempt_without_a_connection_is_not_charged(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**9))
+    with pytest.raises(errors.UpstreamUnreachable):
+        await gateway.call(errors.UpstreamUnreachable("no"))
+    assert {entry.cost_nano for entry in await gateway.entries()} == {0}
+
+
+async def test_a_stream_is_charged_when_it_ends(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**9), limit("max_parallel_requests", 1))
+    relay = await gateway.stream(Response(200, [STREAM[:200], STREAM[200:]]))
+    assert not await gateway.entries()
+    with pytest.raises(errors.RateLimited, match="parallel"):
+        await gateway.call()
+    await relay.deliver(lambda _: True)
+    relay.close()
+    (entry,) = await gateway.entries()
+    assert (entry.outcome, entry.output_tokens, entry.is_estimated) == ("ok", 4, False)
+    assert gateway.held == 0
+
+
+async def test_a_stream_that_nobody_reads_is_charged_at_an_estimate(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**9))
+    relay = await gateway.stream(Response(200, [STREAM[:200], STREAM[200:]]))
+    # as when the caller leaves before the first piece is sent
+    del relay
+    await asyncio.sleep(0.01)
+    (entry,) = await gateway.entries()
+    assert (entry.outcome, entry.cost_nano, entry.is_estimated) == ("cut", WORST, True)
+    assert gateway.held == 0
+
+
+async def test_a_model_without_a_price_is_refused_only_by_a_budget_that_blocks(gateway: Gateway) -> None:
+    unknown: Any = ModelCall("scripted.echo-v1:0", CALL.converse)
+    await gateway.with_rules(money(10**9, action="warn"))
+    await gateway.call(call=unknown)
+    await gateway.with_rules(money(10**9))
+    with pytest.raises(errors.BudgetSpent, match=r"the price of scripted\.echo-v1:0 is not known"):
+        await gateway.call(call=unknown)
+    (entry,) = await gateway.entries()
+    assert (entry.cost_nano, entry.input_tokens) == (None, 3)
+
+
+async def test_counting_tokens_and_reading_lists_are_free(gateway: Gateway) -> None:
+    await gateway.with_rules(money(0), limit("requests_per_minute", 1))
+    executor = await gateway.executor(Response(200, [b'{"inputTokens":7}']))
+    claude = ModelCall("anthropic.claude-sonnet-4-20250514-v1:0", CALL.converse)
+    for _ in range(3):
+        executor = await gateway.executor(Response(200, [b'{"inputTokens":7}']))
+        made = gateway.context()
+        assert await executor.run(made, claude.model, lambda target: CountTokensOperation.of(claude, target)) == 7
+        for request in (
+            BedrockRequest("bedrock", "GET", "/foundation-models"),
+            BedrockRequest("bedrock-runtime", "POST", f"/model/{MODEL}/count-tokens", body=b"{}"),
+        ):
+            operation = PassthroughOperation(surface=request.service, request=request)  # type: ignore[arg-type]
+            executor = await gateway.executor(Response(200, [b"any"]))
+            await executor.forward(gateway.context(), "", operation)
+    assert await gateway.entries() == []
+
+
+async def test_a_callers_own_body_is_held_at_the_length_that_it_requests(gateway: Gateway) -> None:
+    body = json.dumps(CALL.converse)
+    request = BedrockRequest("bedrock-runtime", "POST", f"/model/{MODEL}/converse", body=body)
+    operation = PassthroughOperation(surface="converse", request=request, usage_in="body")  # type: ignore[arg-type]
+    # the template of tools is counted, since the body is not searched for them
+    await gateway.with_rules(money(WORST + 1_500_000))
+    executor = await gateway.executor(Response(200, [json.dumps(REPLY)]))
+    await executor.forward(gateway.context(), MODEL, operation)
+    (entry,) = await gateway.entries()
+    assert (entry.cost_nano, entry.is_estimated) == (COST, False)
+    body = json.dumps({"messages": CALL.converse["messages"]})
+    operation = replace(operation, request=replace(request, body=body))
+    with pytest.raises(errors.BudgetSpent):
+        await executor.forward(gateway.context(), MODEL, operation)
+
+
+async def test_several_calls_of_one_request_are_one_request(gateway: Gateway) -> None:
+    await gateway.with_rules(limit("requests_per_minute", 1), limit("max_parallel_requests", 1))
+    made = gateway.context()
+    await asyncio.gather(*[gateway.call(made=made) for _ in range(5)])
+    assert len(await gateway.entries()) == 5
+    assert gateway.held == 0
+    with pytest.raises(errors.RateLimited):
+        await gateway.call()
+
+
+async def test_a_key_of_the_environment_has_no_limits_and_is_in_the_ledger(gateway: Gateway) -> None:
+    await gateway.call()
+    (entry,) = await gateway.entries()
+    assert (entry.team_id, entry.key_id, entry.cost_nano, entry.charged_to) == ("", "k", COST, {})
+
+
+async def test_a_journal_that_cannot_be_written_refuses_and_holds_nothing(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await gateway.with_rules(money(10**9))
+    journal: Any = gateway.governance.charges.ledger._journal
+
+    def full(*_: object) -> None:
+        from app.governance.ledger.journal import JournalFull
+
+        raise JournalFull("no space")
+
+    monkeypatch.setattr(journal, "write", full)
+    with pytest.raises(errors.Overloaded, match="cannot record"):
+        await gateway.call()
+    assert gateway.held == 0
