@@ -59,8 +59,8 @@ def test_every_field_of_a_request_s_log_line_is_in_its_table() -> None:
 
     attempt = TriedTarget("target", "location")
     record = RequestRecord(
-        "id", "POST", usage=Usage(), cost=0.1, ignored=["a"], adjusted=["b"], first_event_ms=1.0, streamed=True,
-        status=200, tries=[attempt, attempt], trace=SimpleNamespace(trace_id="trace"),
+        "id", "POST", usage=Usage(), cost=0.1, ignored=["a"], adjusted=["b"], exceeded=["c"], first_event_ms=1.0,
+        streamed=True, status=200, tries=[attempt, attempt], trace=SimpleNamespace(trace_id="trace"),
     )  # fmt: skip
     for name in RequestRecord.__struct_fields__:
         if getattr(record, name) == "":

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from app.dialects.anthropic.adapter import CountedMessagesAdapter, MessagesAdapter
 from app.dialects.anthropic.errors import OVERLOADED, render_error
+from app.dialects.anthropic.limit_headers import limit_headers
 from app.dialects.anthropic.normalization import normalize
 from app.dialects.anthropic.schema_in import CountTokensRequest, MessagesRequest
 from app.dialects.anthropic.schema_out import ErrorOut, MessageOut, TokenCount
@@ -51,6 +52,7 @@ def message_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
         dialect=DIALECT,
         handler=DialectHandler(executor, partial(MessagesAdapter.for_request, executor), normalize).handle,
         render_error=render_error,
+        limit_headers=limit_headers,
         name="create_message",
         summary="Create a message",
         description="Answer a conversation, in one piece or, with `stream`, as Anthropic's server-sent events.",

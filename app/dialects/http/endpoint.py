@@ -105,6 +105,7 @@ class Endpoint(Struct, frozen=True):
         extensions = scope.get("extensions", {})
         write, flow = extensions.get(WRITE), extensions.get(FLOW)
         sender = ResponseSender(send, record, render_error, limits.heartbeat, limits.note_gap, write, flow)
+        sender.limit_headers = spec.limit_headers
         failure = await self._run(scope, receive, sender, head)
         if failure is not None:
             if not limits.exposes_aws_identity:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer
+from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer, LimitHeaders
 from app.errors import GatewayError
 from app.execution.request_context import RequestContext
 from app.server.request_head import RequestHead
@@ -60,6 +60,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     of the media type of the request body. render_by_head: chooses the renderer of errors, for a path that several
     dialects share. in_schema: the OpenAPI page shows the endpoint.
     websocket: makes the handler of a WebSocket at the path; None if there is none.
+    limit_headers: returns headers for what is left of the caller's limits and budgets.
     """
 
     method: str
@@ -80,6 +81,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     render_by_head: Callable[[RequestHead], ErrorRenderer] | None = None
     in_schema: bool = True
     websocket: Callable[[], WebSocketHandler] | None = None
+    limit_headers: LimitHeaders | None = None
 
 
 def aliases_of(specs: Iterable[EndpointSpec], prefix: str) -> list[EndpointSpec]:

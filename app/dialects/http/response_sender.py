@@ -9,10 +9,9 @@ from typing import Any
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
-from app.dialects.http.limit_headers import limit_headers
 from app.dialects.http.loggable import loggable_field
 from app.dialects.http.request_body import CallerGone
-from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, StreamingResponse
+from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, LimitHeaders, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
 from app.execution.operations.operation import MALFORMED, malformed
 from app.governance.held_bytes import HeldBytes
@@ -81,6 +80,7 @@ class ResponseSender(Struct):
 
     heartbeat: seconds of silence after which a stream's `idle` is sent. note_gap: called with the seconds between two
     pieces of a stream. flow: tells whether bytes wait to be sent, if the server does. held: bytes of a large response.
+    limit_headers: see `EndpointSpec`.
     """
 
     send: Send
@@ -91,6 +91,7 @@ class ResponseSender(Struct):
     write: Callable[[bytes], bool] | None = None
     flow: FlowControl | None = None
     held: HeldBytes | None = None
+    limit_headers: LimitHeaders | None = None
     is_done: bool = False
     _is_started: bool = False
     _stream: StreamingResponse | None = None
@@ -247,8 +248,8 @@ class ResponseSender(Struct):
             adjusted = _header_of(record.adjusted)
             # the second is the former name, sent until 1.0
             raw += [(b"x-outcrop-adjusted", adjusted), (b"x-outcrop-repaired", adjusted)]
-        if record.standings is not None:
-            left = limit_headers(record.dialect, record.standings())
+        if record.standings is not None and self.limit_headers is not None:
+            left = self.limit_headers(record.standings())
             raw += [(name.encode(), value.encode()) for name, value in left]
         raw.append((REQUEST_ID, record.request_id.encode()))
         self._is_started = True

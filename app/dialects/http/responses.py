@@ -1,7 +1,7 @@
 """What a handler returns, before it becomes ASGI messages."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -55,6 +55,8 @@ class StreamingResponse(Struct, frozen=True):
 
 
 Answer = CompleteResponse | StreamingResponse
+# the headers for what is left of a caller's limits and budgets, by kind; see `governance.holds.standing`
+LimitHeaders = Callable[[Mapping[str, Any]], Headers]
 ErrorRenderer = Callable[[GatewayError, str], CompleteResponse]
 
 

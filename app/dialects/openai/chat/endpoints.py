@@ -10,6 +10,7 @@ from app.dialects.openai.chat.adapter import ChatAdapter
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.schema_out import ChatCompletion, ChatCompletionChunk
 from app.dialects.openai.common.errors import render_error
+from app.dialects.openai.common.limit_headers import limit_headers
 from app.dialects.openai.common.schemas import ERRORS
 from app.execution.executor import Executor
 
@@ -52,6 +53,7 @@ def chat_endpoints(executor: Executor, prefix: str = "/v1") -> Sequence[Endpoint
             dialect=DIALECT,
             handler=DialectHandler(executor, partial(ChatAdapter.for_request, executor.planner)).handle,
             render_error=render_error,
+            limit_headers=limit_headers,
             name="create_chat_completion",
             summary="Create a chat completion",
             description="Answer a conversation, in one piece or, with `stream`, as server-sent events that end with "

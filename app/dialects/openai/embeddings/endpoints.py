@@ -12,6 +12,7 @@ from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.request_body import read_as
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
+from app.dialects.openai.common.limit_headers import limit_headers
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.embeddings.inputs import inputs_of
 from app.dialects.openai.embeddings.schema import EmbeddingList, EmbeddingRequest
@@ -47,6 +48,7 @@ def embedding_endpoints(executor: Executor, default_model: str, prefix: str = "/
             dialect=DIALECT,
             handler=partial(_embed, executor, default_model),
             render_error=render_error,
+            limit_headers=limit_headers,
             name="create_embedding",
             summary="Create embeddings",
             description="Turn texts and images into vectors, with Titan, Cohere, Nova or Marengo.\n\n"

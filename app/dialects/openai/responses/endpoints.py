@@ -12,6 +12,7 @@ from app.dialects.http.endpoint_spec import EVENT_STREAM, EndpointSpec, WebSocke
 from app.dialects.http.handler import DialectHandler
 from app.dialects.http.responses import JSON, Answer, CompleteResponse
 from app.dialects.openai.common.errors import render_error
+from app.dialects.openai.common.limit_headers import limit_headers
 from app.dialects.openai.common.schemas import ERRORS
 from app.dialects.openai.responses.adapter import CompactionAdapter, ResponsesAdapter
 from app.dialects.openai.responses.background import BackgroundResponses
@@ -89,6 +90,7 @@ def response_endpoints(
         dialect=DIALECT,
         handler=partial(background.handle, handler, adapter_for),
         render_error=render_error,
+        limit_headers=limit_headers,
         name="create_response",
         summary="Create a response",
         description="Answer a conversation, in one piece or, with `stream`, as the events of a response. A WebSocket "

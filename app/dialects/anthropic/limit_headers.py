@@ -1,4 +1,4 @@
-"""The headers that tell callers what is left of their limits and budgets, in the form of each dialect.
+"""The headers that tell Anthropic's clients what is left of their limits and budgets.
 
 Sources:
 - docs/reference/contracts/errors.md#retry-advice
@@ -17,47 +17,29 @@ from app.dialects.http.responses import Headers
 if TYPE_CHECKING:
     from app.governance.holds.standing import Standing
 
-_ANTHROPIC = "anthropic-ratelimit-"
-_OPENAI = "x-ratelimit-"
+_PREFIX = "anthropic-ratelimit-"
+# one limit holds for input and output together
+_NAMES = {
+    "requests_per_minute": ("requests",),
+    "tokens_per_minute": ("tokens", "input-tokens", "output-tokens"),
+}
 # of what is known of these names, the ones that are nearest to budgets: money beyond a plan, and the limit of a week
 _CLAIMS = {"week": ("seven_day", "7d")}
 _OTHER_CLAIM = ("overage", "overage")
 _WARNINGS = (0.95, 0.75)
 
 
-def limit_headers(dialect: str, standings: Mapping[str, Standing]) -> Headers:
-    """Return the headers of an answer. Bedrock's own API has none."""
-    if dialect == "anthropic_messages":
-        return _of_anthropic(standings)
-    return () if dialect == "bedrock" else _of_openai(standings)
-
-
-def _of_openai(standings: Mapping[str, Standing]) -> Headers:
+def limit_headers(standings: Mapping[str, Standing]) -> Headers:
+    """Return the headers of an answer."""
     headers: list[tuple[str, str]] = []
-    for kind, name in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens")):
-        if (standing := standings.get(kind)) is not None:
-            headers += [
-                (f"{_OPENAI}limit-{name}", str(standing.capacity)),
-                (f"{_OPENAI}remaining-{name}", str(standing.remaining)),
-                (f"{_OPENAI}reset-{name}", _duration(standing.seconds or 0.0)),
-            ]
-    return tuple(headers)
-
-
-def _of_anthropic(standings: Mapping[str, Standing]) -> Headers:
-    headers: list[tuple[str, str]] = []
-    # one limit holds for input and output together
-    for kind, names in (
-        ("requests_per_minute", ("requests",)),
-        ("tokens_per_minute", ("tokens", "input-tokens", "output-tokens")),
-    ):
+    for kind, names in _NAMES.items():
         if (standing := standings.get(kind)) is not None:
             reset = datetime.fromtimestamp(time.time() + (standing.seconds or 0.0), UTC)
             for name in names:
                 headers += [
-                    (f"{_ANTHROPIC}{name}-limit", str(standing.capacity)),
-                    (f"{_ANTHROPIC}{name}-remaining", str(standing.remaining)),
-                    (f"{_ANTHROPIC}{name}-reset", f"{reset:%Y-%m-%dT%H:%M:%SZ}"),
+                    (f"{_PREFIX}{name}-limit", str(standing.capacity)),
+                    (f"{_PREFIX}{name}-remaining", str(standing.remaining)),
+                    (f"{_PREFIX}{name}-reset", f"{reset:%Y-%m-%dT%H:%M:%SZ}"),
                 ]
     budget = standings.get("budget")
     if budget is not None:
@@ -70,7 +52,7 @@ def _of_budget(budget: Standing) -> Headers:
     claim, short = _CLAIMS.get(budget.period or "", _OTHER_CLAIM)
     threshold = next((each for each in _WARNINGS if budget.used >= each), None)
     status = "rejected" if not budget.remaining else "allowed" if threshold is None else "allowed_warning"
-    prefix = f"{_ANTHROPIC}unified-"
+    prefix = f"{_PREFIX}unified-"
     headers = [
         (f"{prefix}status", status),
         (f"{prefix}representative-claim", claim),
@@ -83,11 +65,3 @@ def _of_budget(budget: Standing) -> Headers:
         reset = str(int(time.time() + budget.seconds))
         headers += [(f"{prefix}reset", reset), (f"{prefix}{short}-reset", reset)]
     return tuple(headers)
-
-
-def _duration(seconds: float) -> str:
-    """Write a time as OpenAI does: `12ms`, `3.5s`, `6m0s`."""
-    if seconds < 1:
-        return f"{round(seconds * 1000)}ms"
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"
