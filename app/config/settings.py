@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from app.config.admin_settings import AdminSettings
 from app.config.config_file import ConfigFile, load_config, parse_config, read_config
 from app.config.entries import is_secret, parse_aliases, parse_api_keys, parse_origins
 from app.config.operation_settings import OperationSettings
@@ -29,7 +30,7 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-class Settings(OperationSettings):
+class Settings(AdminSettings, OperationSettings):
     """All settings. The environment variable of a field is its name in upper case."""
 
     bedrock_model_id: str = Field(
