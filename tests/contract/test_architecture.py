@@ -48,6 +48,7 @@ PACKAGES = {
     "click": "cli/",
     "cryptography": "governance/identity/",
     "sqlalchemy": (
+        "admin/api/",
         "storage/",
         "governance/leases/",
         "governance/ledger/",

@@ -1,0 +1,1 @@
+"""Operations of administrators on an open connection. They know no HTTP; what calls them holds the transaction."""
