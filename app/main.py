@@ -15,6 +15,7 @@ from app import __version__
 from app.admin.browser_documents import browser_documents_router
 from app.admin.health import health_router
 from app.admin.metrics import metrics_router
+from app.composition.administration import open_administration
 from app.composition.gateway import Gateway, build_gateway
 from app.config.entries import parse_origins
 from app.config.environment import faults_end_the_start, load_settings
@@ -55,6 +56,7 @@ def create_app(
     """
     gateway = build_gateway(settings, worker_context or WorkerContext())
     background = BackgroundResponses(gateway.responses)
+    administration = open_administration(settings, gateway.ingress_limits.failed_attempts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -64,12 +66,18 @@ def create_app(
         finally:
             await background.close()
             await gateway.close()
+            if administration is not None:
+                await administration.close()
 
     application = _new_application(lifespan)
     specs = endpoints_of(settings, gateway, background)
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
     application.include_router(browser_documents_router())
+    if administration is not None:
+        for router in administration.routers:
+            application.include_router(router)
+        specs += administration.own
 
     _add_greetings(application)
     application.add_exception_handler(HTTPException, answer_unknown_route)

@@ -58,6 +58,8 @@ NAVIGATION = {
         "docs/media",
         "docs/costs",
         "docs/limits",
+        "docs/teams-and-keys",
+        "docs/usage-and-budgets",
         "docs/embedded-bedrock",
     ],
     "Deploy": [

@@ -33,6 +33,9 @@ _SECURITY = {
         "x-amazon-apigateway-authtype": "awsSigv4",
     },
 }
+_SECURITY_OF_ADMINISTRATORS = {
+    "administrator": {"type": "http", "scheme": "bearer", "description": "One of ADMIN_KEYS."},
+}
 TAGS = [
     {"name": "OpenAI", "description": "For clients of OpenAI's APIs."},
     {"name": "Anthropic", "description": "For clients of Anthropic's Messages API."},
@@ -40,6 +43,8 @@ TAGS = [
     {"name": "Bedrock", "description": "For clients of Amazon Bedrock, at AWS's own paths."},
     {"name": "Operations", "description": "For operators of the gateway. No key is needed."},
 ]
+_ADMINISTRATION = "Administration"
+_FASTAPI_S_OWN = "Validation Error"
 
 
 def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> JsonObject:
@@ -55,12 +60,18 @@ def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> Jso
             routes=[*(_route(spec) for spec in specs), *application.routes],
             tags=application.openapi_tags,
         )
-        document.setdefault("components", {})["securitySchemes"] = _SECURITY
+        schemes = document.setdefault("components", {})["securitySchemes"] = {**_SECURITY}
         for item in document["paths"].values():
             for operation in item.values():
-                if "Operations" not in operation.get("tags", ()):
+                tags = operation.get("tags", ())
+                if _ADMINISTRATION in tags:
+                    schemes |= _SECURITY_OF_ADMINISTRATORS
+                    operation["security"] = [{name: []} for name in _SECURITY_OF_ADMINISTRATORS]
+                elif "Operations" not in tags:
                     operation["security"] = [{name: []} for name in _SECURITY]
-                    operation["responses"].pop("422", None)
+                # the gateway answers invalid requests in other ways
+                if operation["responses"].get("422", {}).get("description") == _FASTAPI_S_OWN:
+                    del operation["responses"]["422"]
         application.openapi_schema = document
     return application.openapi_schema
 

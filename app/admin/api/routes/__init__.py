@@ -1,0 +1,1 @@
+"""The HTTP endpoints of the admin API: authentication, transactions, answers and errors."""

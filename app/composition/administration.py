@@ -1,0 +1,57 @@
+"""Builds the admin API of a deployment that has a database."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.composition.database import open_database
+from app.config.settings import Settings
+from app.dialects.http.endpoint import RECORD
+from app.governance.identity.failed_attempts import FailedAttempts
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from app.dialects.http.endpoint_spec import EndpointSpec
+
+
+class Administration(Struct, frozen=True):
+    """The admin API. routers: its endpoints. own: those for callers themselves. close: closes its connections."""
+
+    routers: Sequence[APIRouter]
+    own: Sequence[EndpointSpec]
+    close: Callable[[], Awaitable[None]]
+
+
+def open_administration(settings: Settings, failed_attempts: FailedAttempts) -> Administration | None:
+    """Return the admin API, not connected yet; None without DATABASE_URL.
+
+    Args:
+        failed_attempts: counts wrong keys by address, with those of callers.
+    """
+    # reports of administrators must not take connections from requests
+    database = open_database(settings)
+    if database is None:
+        return None
+    # only deployments with a database load it
+    from app.admin.api.own_account import OwnAccount
+    from app.admin.api.routes.gate import Gate
+    from app.admin.api.routes.idempotency import StoredAnswers
+    from app.admin.api.routes.router import admin_router
+    from app.admin.api.routes.spend_limits import render_for_anthropic, spend_limit_router
+    from app.admin.api.routes.transactions import Transactions
+    from app.dialects.shared_paths.own_account import own_account_endpoints
+    from app.governance.identity.administrators import Administrators
+
+    pepper = settings.pepper()
+    transactions = Transactions(database, StoredAnswers(pepper))
+    gate = Gate(Administrators(settings.administrators(), failed_attempts), lambda scope: scope[RECORD])
+    routers = [
+        admin_router(transactions, pepper, gate),
+        spend_limit_router(transactions, replace(gate, render=render_for_anthropic)),
+    ]
+    return Administration(routers, own_account_endpoints(OwnAccount(transactions)), database.close)
