@@ -52,7 +52,7 @@ async def usage_rows(
     groups = _groups(connection, wanted)
     expressions = [group.expression for group in groups]
     sums = [func.coalesce(func.sum(usage.c[name]), 0).label(f"sum_{name}") for name in _SUMS]
-    is_wanted = (usage.c.interval == stored) & (usage.c.start >= _floor(since, wanted.interval or stored))
+    is_wanted = (usage.c.interval == stored) & (usage.c.start >= _start_of(since, wanted.interval or stored))
     query = select(*[each.label(f"group_{index}") for index, each in enumerate(expressions)], *sums)
     query = query.where(is_wanted, usage.c.start < until, *_filters(wanted), *conditions)
     if wanted.cursor:
@@ -71,12 +71,12 @@ def _stored_interval(wanted: UsageQuery, since: datetime, until: datetime) -> st
     """Return which rows are read. A sum without intervals reads days, if the time consists of whole days."""
     if wanted.interval is None:
         ends = [since] if wanted.until is None else [since, until]
-        is_whole = wanted.since is None or all(each == _floor(each, "day") for each in ends)
+        is_whole = wanted.since is None or all(each == _start_of(each, "day") for each in ends)
         return "day" if is_whole else "hour"
     return "hour" if wanted.interval == "hour" else "day"
 
 
-def _floor(moment: datetime, interval: str) -> datetime:
+def _start_of(moment: datetime, interval: str) -> datetime:
     """Return the beginning of the interval that a time is in."""
     start = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     if interval == "hour":
