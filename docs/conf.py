@@ -54,6 +54,7 @@ NAVIGATION = {
     "Features": [
         "docs/routing",
         "docs/reliability",
+        "docs/virtual-keys",
         "docs/guardrails",
         "docs/media",
         "docs/costs",

@@ -16,6 +16,7 @@ import app.cli.deferred_models  # noqa: F401
 from app.cli.options import address_options, config_option
 from app.composition.database import check_database
 from app.composition.deployment import models_without_price, planner_of
+from app.composition.ingress import counted_callers
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.misspelled import misspelled_settings
 from app.config.settings import Settings
@@ -73,7 +74,7 @@ def serve() -> int:
 
     _collect_garbage_less_often()
     listen = partial(bind, listener.getsockname(), listener.family, is_shared=True)
-    callers = len(settings.keys())
+    callers = counted_callers(settings)
     return WorkerSupervisor(settings.web_concurrency, listen, settings.shutdown_grace, serve_process, callers).run()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.config.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from app.governance.identity.virtual_keys import KeyDirectory
     from app.storage.database import Database
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,15 @@ def open_database(settings: Settings) -> Database | None:
         return Database(url, tls=settings.database_tls(), passwords=passwords)
     except OSError as error:
         raise SettingsError([f"DATABASE_URL: {url.shown} cannot be used: {error.strerror}"]) from None
+
+
+def key_directory_of(settings: Settings, database: Database | None) -> KeyDirectory | None:
+    """Return the directory of the keys in a database; None without one."""
+    if database is None:
+        return None
+    from app.governance.identity.virtual_keys import KeyDirectory
+
+    return KeyDirectory(database, settings.pepper())
 
 
 async def prepare_database(database: Database, *, migrate: bool) -> str:

@@ -17,7 +17,7 @@ from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
-from app.composition.database import open_database, prepare_database
+from app.composition.database import key_directory_of, open_database, prepare_database
 from app.composition.deployment import planner_of, prices_of
 from app.composition.governance import Governance, build_governance
 from app.composition.ingress import build_ingress_limits
@@ -42,6 +42,7 @@ from app.server.worker_context import WorkerContext
 from app.storage.responses import MemoryResponses, ResponseStore
 
 if TYPE_CHECKING:
+    from app.governance.identity.virtual_keys import KeyDirectory
     from app.governance.maintenance.upkeep import Upkeep
     from app.storage.database import Database
 
@@ -55,8 +56,8 @@ class Gateway(Struct):
     """All parts of a running gateway.
 
     clients: those of Bedrock, by location. database: with DATABASE_URL; its schema is migrated at the start if
-    `migrates`. upkeep: what runs beside the requests then. governance: limits, budgets
-    and the ledger.
+    `migrates`. key_directory: of the keys in it. upkeep: what runs beside the requests then. governance: limits,
+    budgets and the ledger.
     """
 
     clients: Mapping[UpstreamLocation, BedrockClient]
@@ -73,6 +74,7 @@ class Gateway(Struct):
     load_interval: float
     worker_context: WorkerContext
     database: "Database | None" = None
+    key_directory: "KeyDirectory | None" = None
     migrates: bool = False
     upkeep: "Upkeep | None" = None
     governance: Governance | None = None
@@ -96,6 +98,8 @@ class Gateway(Struct):
             await self.governance.start()
         if self.upkeep is not None:
             self.upkeep.start()
+        if self.key_directory is not None:
+            self.key_directory.start()
         self._leave = self.worker_context.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
@@ -122,6 +126,8 @@ class Gateway(Struct):
             await self.governance.close()
         if self.upkeep is not None:
             await self.upkeep.close()
+        if self.key_directory is not None:
+            await self.key_directory.close()
         if self.database is not None:
             await self.database.close()
 
@@ -260,7 +266,8 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
     database = open_database(settings)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
-    ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics)
+    key_directory = key_directory_of(settings, database)
+    ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, key_directory)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
     prices = prices_of(settings)
@@ -293,6 +300,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         load_interval=settings.load_log_interval,
         worker_context=worker_context,
         database=database,
+        key_directory=key_directory,
         migrates=settings.migrate_at_start,
         upkeep=build_upkeep(settings, database),
         governance=governance,

@@ -1,5 +1,6 @@
 """The settings of the database, and the checks of their values."""
 
+import hmac
 import os
 import ssl
 from pathlib import Path
@@ -118,6 +119,11 @@ class DatabaseSettings(AwsSettings):
     def pepper(self) -> bytes:
         """Return KEY_PEPPER as bytes; empty if it is not set."""
         return self.key_pepper.get_secret_value().encode() if self.key_pepper else b""
+
+    def derived_secret(self, purpose: str) -> bytes:
+        """Return a secret that follows from KEY_PEPPER, so that all replicas have it; empty if that is not set."""
+        pepper = self.pepper()
+        return hmac.digest(pepper, f"outcrop: {purpose}".encode(), "sha256") if pepper else b""
 
 
 def trusting(certificates: str) -> ssl.SSLContext:

@@ -308,7 +308,8 @@ class Settings(AdminSettings, OperationSettings):
     @field_validator("auth_disabled")
     @classmethod
     def _check_auth(cls, value: bool | str, info: ValidationInfo) -> bool | str:
-        if not value and "api_keys" in info.data and info.data["api_keys"] is None:
+        has_keys = info.data.get("api_keys", "") is not None or info.data.get("database_url", "") is not None
+        if not value and not has_keys:
             raise ValueError("API_KEYS is not set: set keys, or AUTH_DISABLED=true to serve clients on this machine")
         return value
 
@@ -336,7 +337,7 @@ class Settings(AdminSettings, OperationSettings):
 
     def has_several_callers(self) -> bool:
         """Return whether one caller may hurt another. The smoke test of a deployment does not count as a caller."""
-        return len(self.keys().keys() - {SMOKE}) > 1
+        return self.database_url is not None or len(self.keys().keys() - {SMOKE}) > 1
 
     def config_text(self) -> str:
         """Return the text of the configuration file, wherever it is."""
@@ -356,14 +357,14 @@ class Settings(AdminSettings, OperationSettings):
     def signing_secrets(self) -> Callable[[str], tuple[bytes, ...]]:
         """Return a function from a caller's name to the secrets that sign its reasoning; the newest, last, signs.
 
-        They are the same in every process and replica: SEAL_SECRET, else the caller's own keys. Without keys they hold
-        until the process ends.
+        They are the same in every process and replica: SEAL_SECRET, else the caller's own keys in API_KEYS, else one
+        that follows from KEY_PEPPER. Without any of these they hold until the process ends.
         """
         if self.seal_secret:
             shared = (self.seal_secret.get_secret_value().encode(),)
             return lambda _: shared
         keys = {name: tuple(secret.encode() for secret in secrets) for name, secrets in self.keys().items()}
-        return lambda caller: keys.get(caller, (_OWN_SECRET,))
+        return lambda caller: keys.get(caller) or (self.derived_secret(f"reasoning of {caller}") or _OWN_SECRET,)
 
     def metrics_secret(self) -> str:
         """Return METRICS_KEY, or an empty string."""

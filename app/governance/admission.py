@@ -3,8 +3,8 @@
 A request that gets no permit waits in a short queue; beyond that, it is refused and may be sent again. The counters may
 be shared by several processes: the limits then hold for all of them together.
 
-With several callers, some permits are reserved for each, which no other caller can take. The other permits are for any
-caller. Waiting requests of different callers take turns.
+With several keys in API_KEYS, some permits are reserved for each, which no other caller can take. The other permits are
+for any caller, and a virtual key gets half of all at most. Waiting requests of different callers take turns.
 """
 
 import asyncio
@@ -24,10 +24,14 @@ BUSY = "the gateway is busy: try again in a moment"
 
 
 class Reserve(Struct, frozen=True):
-    """The permits that only one caller can take. counters: its requests."""
+    """The permits that only one caller can take. counters: its requests.
 
-    permits: int
+    largest: how many common permits a caller without a reserve may hold; 0 for a caller with one, which may hold all.
+    """
+
+    permits: int = 0
     counters: ReserveCounters = field(default_factory=ReserveCounters)
+    largest: int = 0
 
 
 class Admission(Struct):
@@ -59,12 +63,18 @@ class Admission(Struct):
     def _take(self, permit: "Permit", may_take_common: bool = True) -> bool:
         """Take a permit if one is free. may_take_common: not only one of the caller's own reserve."""
         part: SharedCounter | None = None
+        share: SharedCounter | None = None
         if self.reserves:
             reserve = self.reserves.get(permit.caller)
-            if reserve is not None and _add_within(reserve.counters.inside, reserve.permits):
+            if reserve is not None and reserve.permits and _add_within(reserve.counters.inside, reserve.permits):
                 part = reserve.counters.inside
             elif may_take_common and _add_within(self.counters.common, self.common):
                 part = self.counters.common
+                if reserve is not None and reserve.largest:
+                    share = reserve.counters.inside
+                    if not _add_within(share, reserve.largest):
+                        part.add(-1)
+                        return False
             else:
                 return False
         elif not may_take_common:
@@ -72,11 +82,12 @@ class Admission(Struct):
         inside = self.counters.inside
         inside.cells[inside.index] += 1
         if sum(inside.cells) <= self.limit:
-            permit.part = part
+            permit.part, permit.share = part, share
             return True
         inside.cells[inside.index] -= 1
-        if part is not None:
-            part.add(-1)
+        for counter in (part, share):
+            if counter is not None:
+                counter.add(-1)
         return False
 
     async def _wait(self, permit: "Permit") -> None:
@@ -102,7 +113,7 @@ class Admission(Struct):
 
     def _fills_queue(self, reserve: Reserve) -> bool:
         """True if too many requests of a caller wait: it gets as large a part of the queue as of the permits."""
-        part = self.max_waiting * (reserve.permits + self.common) // self.limit
+        part = self.max_waiting * (reserve.largest or reserve.permits + self.common) // self.limit
         return reserve.counters.waiting.total > max(part, 1)
 
     async def _wait_for_turn(self, waiter: "_Waiter") -> None:
@@ -142,7 +153,7 @@ class Admission(Struct):
 
         Of all processes, the one whose oldest request has waited longest takes the common permits.
         """
-        oldest = min((queue[0].since for queue in self._queues.values()), default=0)
+        oldest = min((queue[0].since for name, queue in self._queues.items() if self._may_get_more(name)), default=0)
         self.counters.first_since.put(oldest)
         may_take_common = bool(oldest) and not self._is_another_first(oldest)
         for caller, queue in self._queues.items():
@@ -157,6 +168,11 @@ class Admission(Struct):
                 return True
         return False
 
+    def _may_get_more(self, caller: str) -> bool:
+        """True unless a caller holds as many permits as it may."""
+        reserve = self.reserves.get(caller)
+        return reserve is None or not reserve.largest or reserve.counters.inside.total < reserve.largest
+
     def _is_another_first(self, since: int) -> bool:
         # a time before `earliest` was left by a process that is stopped: its request would have timed out
         earliest = time.monotonic_ns() - int(self.timeout * 1e9)
@@ -167,11 +183,13 @@ class Permit(Struct):
     """A permit for one request, as a context in which the request holds it.
 
     part: counts it among those of its caller's reserve or the common ones, if there are several callers.
+    share: counts it among those of a caller that may not hold all.
     """
 
     admission: Admission
     caller: str
     part: SharedCounter | None = None
+    share: SharedCounter | None = None
 
     async def __aenter__(self) -> None:
         """Take the permit.
@@ -191,6 +209,8 @@ class Permit(Struct):
         inside.cells[inside.index] -= 1
         if part is not None:
             part.cells[part.index] -= 1
+            if self.share is not None:
+                self.share.add(-1)
         if admission._queues:
             admission._grant()
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from app.errors import GatewayBusy
 from app.governance.admission import Admission, Reserve
+from app.governance.per_caller import PerCaller
 from app.process.shared_counter import SharedCounterArray
 from app.server.worker_counters import AdmissionCounters, ReserveCounters
 
@@ -276,3 +278,66 @@ async def test_shares_hold_for_all_processes_together() -> None:
     for each in held:
         await each.leave()
     assert [counter.total for counter in array.counters(0)] == [5, 0, 0, 0, 0, 0, 5, 0]
+
+
+def virtual(limit: int, max_waiting: int = 0, timeout: float = 5, process: int = 0, array: Any = None) -> Admission:
+    """Permits of virtual keys, of which `a` and `b` share no counters."""
+    array = array or SharedCounterArray(1, 12)
+    counters = array.counters(process)
+    others = [Reserve(0, ReserveCounters(*counters[4 + 2 * i : 6 + 2 * i]), max(limit // 2, 1)) for i in range(4)]
+    reserves: PerCaller[Reserve] = PerCaller({}, others)
+    assert reserves.get("a") is not reserves.get("b")
+    return Admission(limit, max_waiting, timeout, AdmissionCounters(*counters[:4]), reserves)
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 20, 5000])
+async def test_one_virtual_key_takes_half_of_the_permits_at_most(limit: int) -> None:
+    admission = virtual(limit)
+    first = await take_all(admission, "a")
+    assert len(first) == max(limit // 2, 1)
+    second = await take_all(admission, "b")
+    assert len(second) == max(limit // 2, 1)
+    for each in (*first, *second):
+        await each.leave()
+    assert admission.counters.inside.total == admission.counters.common.total == 0
+    assert len(await take_all(admission, "a")) == len(first)
+
+
+async def test_half_of_the_permits_is_counted_over_all_processes() -> None:
+    array = SharedCounterArray(2, 12)
+    here, there = (virtual(8, process=process, array=array) for process in range(2))
+    held = [*await take_all(here, "a"), *await take_all(there, "a")]
+    assert len(held) == 4
+    assert len(await take_all(there, "b")) == 4
+
+
+async def test_a_virtual_key_that_waits_at_its_limit_keeps_no_other_waiting() -> None:
+    array = SharedCounterArray(2, 12)
+    here, there = (virtual(8, max_waiting=4, process=process, array=array) for process in range(2))
+    held = await take_all_of(here, "a", 4)
+    waiting = asyncio.create_task(Visit(here, "a").enter())
+    await asyncio.sleep(0.02)
+    assert not waiting.done()
+    for admission in (here, there):
+        async with asyncio.timeout(1), admission.permit("b"):
+            assert not waiting.done()
+    await held[0].leave()
+    async with asyncio.timeout(1):
+        await waiting
+
+
+async def test_a_virtual_key_fills_half_of_the_queue_at_most() -> None:
+    admission = virtual(4, max_waiting=4)
+    await take_all_of(admission, "a", 2)
+    waiting = [asyncio.create_task(Visit(admission, "a").enter()) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(GatewayBusy) as refusal:
+        await Visit(admission, "a").enter()
+    assert refusal.value.detail == "no permit, and the queue is full"
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(waiting)
+
+
+async def take_all_of(admission: Admission, caller: str, count: int) -> list[Visit]:
+    return [await Visit(admission, caller).enter() for _ in range(count)]

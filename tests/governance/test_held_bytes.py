@@ -4,6 +4,7 @@ import pytest
 
 from app.errors import GatewayBusy
 from app.governance.held_bytes import ByteLimit, HeldBytes
+from app.governance.per_caller import PerCaller
 from app.process.shared_counter import SharedCounterArray
 
 
@@ -52,3 +53,19 @@ def test_one_caller_cannot_hold_more_than_its_limit_of_bytes_in_all_processes() 
     second.move(ByteLimit(100))
     other.release()
     assert (here.held.total, [counter.total for counter in here.of_each.values()]) == (0, [0, 0])
+
+
+def test_one_virtual_key_cannot_hold_more_than_half_of_the_bytes() -> None:
+    array = SharedCounterArray(1, 5)
+    held, *others = array.counters(0)
+    limits = ByteLimit(100, held, 50, PerCaller({}, others))
+    assert limits.of_each.get("a") is not limits.of_each.get("b")
+    one, other = HeldBytes(limits, "a"), HeldBytes(limits, "b")
+    one.add(50)
+    with pytest.raises(GatewayBusy) as refusal:
+        one.add(1)
+    assert refusal.value.detail == "too many bytes of one caller's bodies"
+    other.add(50)
+    one.release()
+    other.release()
+    assert [counter.total for counter in array.counters(0)] == [0] * 5

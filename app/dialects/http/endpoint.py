@@ -34,7 +34,8 @@ from app.execution.request_context import RequestContext
 from app.governance.address_permits import AddressPermits
 from app.governance.admission import Admission
 from app.governance.held_bytes import ByteLimit, HeldBytes
-from app.governance.identity.authenticator import Authenticator, SignedClaim
+from app.governance.identity.authenticator import Authenticator, PendingClaim, SignedClaim
+from app.governance.identity.caller import Caller
 from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline
@@ -129,8 +130,7 @@ class Endpoint(Struct, frozen=True):
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except AuthenticationFailed as error:
             if wait := self.limits.failed_attempts.note(record.client):
-                message, detail = "too many failed authentications from this address", f"the last: {error.message}"
-                return RateLimited(message, detail=detail, retry_after=wait, is_final=True)
+                return _too_many_failed(wait, f"the last: {error.message}")
             return error.with_traceback(None)
         except GatewayError as error:
             _drop_tracebacks(error)
@@ -154,6 +154,8 @@ class Endpoint(Struct, frozen=True):
     ) -> None:
         limits, record = self.limits, sender.record
         claim = limits.authenticator.authenticate(head, record.client)
+        if isinstance(claim, PendingClaim):
+            claim = await self._resolve(claim, record.client)
         if timeout := head.headers.get(TIMEOUT):
             deadline.shorten(_parse_seconds(timeout), TIMEOUT)
         has_arrived = scope.get("extensions", {}).get(ARRIVED)
@@ -192,6 +194,12 @@ class Endpoint(Struct, frozen=True):
             if sender.held is not None and sender.held.size:
                 sender.held.release()
 
+    async def _resolve(self, claim: PendingClaim, client: str) -> Caller | SignedClaim:
+        """Have a claim checked elsewhere. Raises GatewayError; an address whose claims fail too often must wait."""
+        if not claim.is_proven and (wait := self.limits.failed_attempts.wait(client)):
+            raise _too_many_failed(wait, "the claim was not checked")
+        return await claim.resolve()
+
 
 def head_of(scope: Scope) -> RequestHead:
     """Return the head of the request of an ASGI scope."""
@@ -222,6 +230,11 @@ async def _send_error(sender: ResponseSender, error: GatewayError, scope: Scope)
         end = None if sender.is_done else extensions.get(CUT)
     if end is not None:
         end()
+
+
+def _too_many_failed(wait: float, detail: str) -> RateLimited:
+    message = "too many failed authentications from this address"
+    return RateLimited(message, detail=detail, retry_after=wait, is_final=True)
 
 
 def _parse_seconds(text: str) -> float:

@@ -1,20 +1,23 @@
 """Authenticates callers: a bearer key, an `x-api-key`, or a SigV4 signature made with the key as secret.
 
-boto3 refuses bearer keys over plain http, so a key is also a pair for signing: access key id = its name, secret access
-key = its secret. A signature must cover the body and is valid for five minutes.
+boto3 refuses bearer keys over plain http, so a key is also a pair for signing: access key id = its name, or the id of a
+virtual key; secret access key = its secret. A signature must cover the body and is valid for five minutes.
 
 Sources:
 - docs/reference/contracts/authentication.md#bearer-keys-over-plain-http
 - docs/reference/contracts/authentication.md#signed-headers
 """
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -23,6 +26,9 @@ from app.governance.identity.caller import ANONYMOUS, Caller
 from app.governance.identity.open_access import OpenAccess
 from app.server.request_head import RequestHead
 from app.wire import sigv4
+
+if TYPE_CHECKING:
+    from app.governance.identity.virtual_keys import KeyDirectory, Signer
 
 _MAX_SIGNED = 128
 MAX_SKEW_SECONDS = 300
@@ -33,8 +39,8 @@ _COVERED_PREFIXES = ("x-amz-", "x-amzn-bedrock-")
 # proxies add this one after the request was signed
 _NOT_COVERED = frozenset({"x-amz-cf-id"})
 _WRONG_SIGNATURE = (
-    "the access key id or the request signature is wrong: the access key id is the name of a key of this gateway, and "
-    "the secret access key is its secret"
+    "the access key id or the request signature is wrong: the access key id is the name or the id of a key of this "
+    "gateway, and the secret access key is its secret"
 )
 
 Clock = Callable[[], float]
@@ -52,12 +58,24 @@ class SignedClaim(Struct, frozen=True):
     verify: Callable[[bytes], Caller]
 
 
+class PendingClaim(Struct, frozen=True):
+    """A claim that this process cannot check by itself.
+
+    resolve: asks the database or another service, for two seconds at most. Raises AuthenticationFailed or Overloaded.
+    is_proven: not everybody can make one. Others are refused while too many authentications of their address fail.
+    """
+
+    resolve: Callable[[], Awaitable[Caller | SignedClaim]]
+    is_proven: bool = False
+
+
 class Authenticator:
     """Finds the caller of a request by its credentials.
 
     Args:
         keys: the secrets of each name. regions: those that the gateway calls, for which a signature may be.
         open_access: accepts requests whatever their credentials; None for never.
+        directory: of virtual keys; None without a database.
         clock: seconds since the epoch.
     """
 
@@ -67,9 +85,11 @@ class Authenticator:
         *,
         regions: Collection[str] = (),
         open_access: OpenAccess | None = None,
+        directory: KeyDirectory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = dict(keys)
+        self._directory = directory
         self._regions = frozenset(regions)
         self._open_access = open_access
         self._clock = clock
@@ -81,8 +101,8 @@ class Authenticator:
             for secret in secrets_
         }
 
-    def authenticate(self, head: RequestHead, client: str = "") -> Caller | SignedClaim:
-        """Return the caller, or a claim to verify once the body has been read.
+    def authenticate(self, head: RequestHead, client: str = "") -> Caller | SignedClaim | PendingClaim:
+        """Return the caller, or a claim: to verify once the body has been read, or to resolve before that.
 
         Args:
             client: the address of the client.
@@ -110,10 +130,14 @@ class Authenticator:
             raise AuthenticationFailed("two different API keys: 'Authorization' and 'x-api-key' disagree")
         caller = self._callers.get(self._digest(secret.encode("utf-8", "surrogateescape")).digest())
         if caller is None:
-            raise AuthenticationFailed("incorrect API key")
+            if self._directory is None:
+                raise AuthenticationFailed("incorrect API key")
+            caller = self._directory.find(secret)
+            if caller is None:
+                return PendingClaim(partial(self._directory.load, secret), is_proven=True)
         return caller
 
-    def _read_claim(self, head: RequestHead, authorization: str) -> SignedClaim:
+    def _read_claim(self, head: RequestHead, authorization: str) -> SignedClaim | PendingClaim:
         match = _AUTHORIZATION.match(authorization)
         if match is None:
             raise SignatureRefused("the Authorization header is not a SigV4 signature")
@@ -133,24 +157,30 @@ class Authenticator:
         if uncovered:
             raise SignatureRefused(f"the signature must cover the header {min(uncovered)}")
         self._check_time(timestamp, date)
+        scope = f"{date}/{region}/{service}/aws4_request"
+        signed = _Signed(head, name, tuple(names), signature, timestamp, scope)
         known_secrets = self._keys.get(name)
-        if known_secrets is None:
-            raise SignatureRefused(_WRONG_SIGNATURE)  # as for a wrong signature, so that no name can be guessed
+        if known_secrets is not None:
+            return signed.claim(known_secrets, Caller(name))
+        return self._claim_of_directory(signed)
 
-        def verify(body: bytes) -> Caller:
-            payload_hash = sigv4.sha256_hex(body)
-            if head.headers.get("x-amz-content-sha256") not in (None, "", payload_hash):
-                raise SignatureRefused("x-amz-content-sha256 is not the hash of the body")
-            headers = [(key, head.headers.get(key, "")) for key in names]
-            canonical, _ = sigv4.canonical_request(head.method, head.path, head.query, headers, payload_hash)
-            scope = f"{date}/{region}/{service}/aws4_request"
-            for secret in known_secrets:
-                key = sigv4.signing_key(secret, date, region, service)
-                if hmac.compare_digest(signature, sigv4.signature(key, timestamp, scope, canonical)):
-                    return Caller(name)
+    def _claim_of_directory(self, signed: _Signed) -> SignedClaim | PendingClaim:
+        """Return the claim of a virtual key. An unknown one gets the answer to a wrong signature: no name is told."""
+        directory = self._directory
+        if directory is None:
             raise SignatureRefused(_WRONG_SIGNATURE)
 
-        return SignedClaim(name, verify)
+        async def resolve() -> SignedClaim:
+            try:
+                return signed.claim_of(await directory.load_signer(signed.name))
+            except AuthenticationFailed:
+                raise SignatureRefused(_WRONG_SIGNATURE) from None
+
+        try:
+            signer = directory.find_signer(signed.name)
+        except AuthenticationFailed:
+            raise SignatureRefused(_WRONG_SIGNATURE) from None
+        return PendingClaim(resolve) if signer is None else signed.claim_of(signer)
 
     def _check_time(self, timestamp: str, date: str) -> None:
         try:
@@ -163,3 +193,43 @@ class Authenticator:
             raise SignatureRefused(
                 f"signature expired: {timestamp} is more than 5 minutes away from this gateway's clock"
             )
+
+
+class _Signed(Struct, frozen=True):
+    """A signed request. names: of the headers that the signature covers. scope: date/region/service/aws4_request."""
+
+    head: RequestHead
+    name: str
+    names: tuple[str, ...]
+    signature: str
+    timestamp: str
+    scope: str
+
+    def claim(self, known_secrets: Collection[str], caller: Caller, refusal: str = "") -> SignedClaim:
+        """Return the claim that one of these secrets made the signature. refusal: why the caller is refused then."""
+
+        def verify(body: bytes) -> Caller:
+            self._check(body, known_secrets)
+            if refusal:
+                raise AuthenticationFailed(refusal)
+            return caller
+
+        return SignedClaim(caller.name, verify)
+
+    def claim_of(self, signer: Signer) -> SignedClaim:
+        """Return the claim of a virtual key."""
+        return self.claim(signer.secrets, signer.caller, signer.refusal)
+
+    def _check(self, body: bytes, known_secrets: Collection[str]) -> None:
+        """Raise SignatureRefused unless one of the secrets made the signature."""
+        head, payload_hash = self.head, sigv4.sha256_hex(body)
+        if head.headers.get("x-amz-content-sha256") not in (None, "", payload_hash):
+            raise SignatureRefused("x-amz-content-sha256 is not the hash of the body")
+        headers = [(key, head.headers.get(key, "")) for key in self.names]
+        canonical, _ = sigv4.canonical_request(head.method, head.path, head.query, headers, payload_hash)
+        date, region, service, _ = self.scope.split("/")
+        for secret in known_secrets:
+            key = sigv4.signing_key(secret, date, region, service)
+            if hmac.compare_digest(self.signature, sigv4.signature(key, self.timestamp, self.scope, canonical)):
+                return
+        raise SignatureRefused(_WRONG_SIGNATURE)

@@ -25,6 +25,12 @@ class FailedAttempts:
         # when all failures of an address will have been forgotten; the least recent first
         self._clear_at: OrderedDict[str, float] = OrderedDict()
 
+    def wait(self, address: str) -> float:
+        """Return the seconds until a failure of an address may be answered as such; 0.0 below the limit."""
+        now = self._clock()
+        clear_at = max(self._clear_at.get(network_of(address), now), now) + _SECONDS_EACH
+        return max(clear_at - now - _BURST * _SECONDS_EACH, 0.0)
+
     def note(self, address: str) -> float:
         """Count one failure. Returns the seconds until the next may be answered as such; 0.0 below the limit."""
         now, network = self._clock(), network_of(address)
