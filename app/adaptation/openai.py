@@ -28,10 +28,7 @@ def adapt_responses(call: NativeCall, surface: NativeSurface, capabilities: Capa
     _adapt_values(adapted, accepts)
     _adapt_effort(adapted)
     _adapt_sampling(adapted)
-    length = adapted.body.get("max_output_tokens")
-    if isinstance(length, int) and 0 < length < capabilities.output.min_length:
-        adapted.body["max_output_tokens"] = capabilities.output.min_length
-        adapted.adjust("max_tokens")
+    _adapt_length(adapted, "max_output_tokens", least=capabilities.output.min_length)
     if call.keep_reasoning and capabilities.reasoning.encrypted:
         wanted = adapted.body.get("include")
         given: list[Any] = wanted if isinstance(wanted, list) else []
@@ -108,6 +105,18 @@ def _adapt_effort(adapted: AdaptedBody) -> None:
         adapted.adjust("reasoning_effort")
 
 
+def _adapt_length(adapted: AdaptedBody, *names: str, least: int = 1) -> None:
+    """Bring the length within the limits, or request the default one, if there is one and the caller names none."""
+    default, largest = adapted.capabilities.output.default_length, adapted.capabilities.max_output
+    if default and not any(name in adapted.body for name in names):
+        adapted.body[names[0]] = min(default, largest)
+    for name in names:
+        given = adapted.body.get(name)
+        if isinstance(given, int) and given > 0 and (length := max(min(given, largest), least)) != given:
+            adapted.body[name] = length
+            adapted.adjust("max_tokens")
+
+
 def _adapt_sampling(adapted: AdaptedBody) -> None:
     """Leave out the parameters of sampling that the model has refused."""
     for name in () if adapted.capabilities.native.sampling else ("temperature", "top_p"):
@@ -130,4 +139,5 @@ def adapt_chat(call: NativeCall, _: NativeSurface, capabilities: Capabilities) -
         body["reasoning_effort"] = known
         adapted.adjust("reasoning_effort")
     _adapt_sampling(adapted)
+    _adapt_length(adapted, "max_completion_tokens", "max_tokens")
     return adapted

@@ -68,7 +68,7 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
         GatewayError: the first failure of an upstream call; the others are then cancelled.
     """
     fold_ignored(context.record, call.ignored)
-    planned = await executor.plan(call.model, context.caller.name)
+    planned = await executor.plan(call.model, context.caller)
     # vectors of several models cannot be compared, not even those of one answer
     targets = [target for target in planned if target.known.base == planned[0].known.base]
     adapted = adapt_embeddings(call, targets[0].capabilities)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockClient
@@ -17,9 +17,11 @@ from app.execution.guarded_attempt import GuardedAttempt, GuardrailCheck
 from app.execution.media import Fetcher
 from app.execution.operations.operation import Operation
 from app.execution.operations.passthrough import Passthrough
+from app.execution.policy_targets import PolicyTargets, check_model
 from app.execution.request_context import RequestContext
 from app.execution.target_fallbacks import CapabilityFallback, ProfileFallback
 from app.governance.guardrail import Guardrail
+from app.governance.identity.caller import Caller
 from app.models.capabilities import Capabilities
 from app.models.ids import ModelId
 from app.routing.failover import Failover
@@ -38,6 +40,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     check: has the deployment's guardrail look at texts, if there is one.
     find_model: looks up the model of a target that is not resolved, for so many seconds at most.
     media: fetches what callers refer to by URL, if that is allowed.
+    policies: applied to the targets of callers that have one.
     """
 
     planner: Planner
@@ -47,6 +50,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     check: GuardrailCheck | None = None
     find_model: Callable[[Target, float], Awaitable[None]] | None = None
     media: Fetcher | None = None
+    policies: PolicyTargets = field(default_factory=PolicyTargets)
 
     @classmethod
     def over(
@@ -83,14 +87,18 @@ class Executor(Struct, frozen=True, kw_only=True):
             media=media,
         )
 
-    async def plan(self, name: str, caller: str) -> list[Target]:
-        """Return the targets for a name that a caller used. Raises InvalidRequest if no model can have it."""
-        targets = self.planner.plan(name, caller)
+    async def plan(self, name: str, caller: Caller) -> list[Target]:
+        """Return the targets for a name that a caller used.
+
+        Raises:
+            InvalidRequest: no model can have the name. PermissionRefused: the caller may not call it.
+        """
+        targets = self.planner.plan(name, caller.name)
         unresolved = [target for target in targets if target.is_unresolved]
-        if not unresolved or self.find_model is None:
-            return targets
-        await asyncio.gather(*[self.find_model(target, _LOOKUP_SECONDS) for target in unresolved])
-        return self.planner.plan(name, caller)
+        if unresolved and self.find_model is not None:
+            await asyncio.gather(*[self.find_model(target, _LOOKUP_SECONDS) for target in unresolved])
+            targets = self.planner.plan(name, caller.name)
+        return targets if caller.policy is None else self.policies.of(caller.policy, name, targets)
 
     async def run(
         self,
@@ -109,7 +117,7 @@ class Executor(Struct, frozen=True, kw_only=True):
             GatewayError: no target succeeded; see `Failover.run`.
         """
         if targets is None:
-            targets = await self.plan(name, context.caller.name)
+            targets = await self.plan(name, context.caller)
         fold_plan(context.record, name or DEFAULT_ALIAS, targets[0])
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
@@ -127,17 +135,23 @@ class Executor(Struct, frozen=True, kw_only=True):
         Raises:
             GatewayError: as `run` does, with Bedrock's own response in `upstream` if there was one.
         """
+        policy = context.caller.policy
         if not self.planner.knows(name):
+            if policy is not None and name:
+                check_model(policy, name, ())
             return await self._forward_without_model(context, operation)
         targets = self.planner.as_named(name)
         fold_plan(context.record, name, targets[0])
         unresolved = [target for target in targets if target.is_unresolved]
         if unresolved and self.find_model is not None:
-            # a guardrail and a short name depend on it; else only the price does, and the call goes on
-            must_wait = self.check is not None or not all(target.known.is_opaque for target in unresolved)
+            # a guardrail, a policy and a short name depend on it; else only the price does, and the call goes on
+            must_wait = self.check is not None or policy is not None
+            must_wait = must_wait or not all(target.known.is_opaque for target in unresolved)
             seconds = _LOOKUP_SECONDS if must_wait else 0.0
             await asyncio.gather(*[self.find_model(target, seconds) for target in unresolved])
             targets = self.planner.as_named(name) if must_wait else targets
+        if policy is not None:
+            targets = self.policies.of(policy, name, targets)
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, lambda _: operation)

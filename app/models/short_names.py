@@ -11,7 +11,7 @@ page of GPT-5.6.
 import re
 from collections.abc import Iterable
 
-from app.models.ids import GEOGRAPHIES, ModelId
+from app.models.ids import GEOGRAPHIES, ModelId, without_prefix
 
 LONG_CONTEXT = "[1m]"
 # by the beginning of a name
@@ -121,6 +121,24 @@ def resolve(name: str, known: dict[str, str]) -> str | None:
         if each in known and _DATE.search(_BEDROCKS_VERSION.sub("", known[each])) is None:
             return known[each]
     return None
+
+
+def names_of(model: ModelId) -> frozenset[str]:
+    """Return the names by which a model may be meant: its ids, and its vendor's names, with version and date or not."""
+    if model.is_opaque:
+        return frozenset({model.raw})
+    of_vendor = model.base.partition(".")[2]
+    dated = _BEDROCKS_VERSION.sub("", of_vendor)
+    names = {model.raw, model.base, of_vendor, dated, _DATE.sub("", dated)}
+    if model.geography:
+        names.add(f"{model.geography}.{model.base}")
+    return frozenset(names - {""})
+
+
+def names_in(called: str) -> frozenset[str]:
+    """Return a name that a caller used, and the same without what may stand around it."""
+    plain = called.removesuffix(LONG_CONTEXT)
+    return frozenset({plain, without_prefix(plain)})
 
 
 def _provider(name: str) -> str:

@@ -12,6 +12,7 @@ from app.converse.call import Surface
 from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
+from app.dialects.bedrock.policy import apply_policy, without_forbidden
 from app.dialects.bedrock.translated import answer, is_translated
 from app.dialects.http.responses import Answer, CompleteResponse, Headers, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
@@ -55,6 +56,8 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     """
     _check_path(operation, context.head.path)
     name, surface = context.params.get("modelId", ""), operation.surface or _SURFACES[operation.service]
+    policy = context.caller.policy
+    adjusted = [] if policy is None else await apply_policy(operation, executor, context, policy, name)
     if surface is Surface.CONVERSE and is_translated(executor.planner, name, context.caller.name):
         return await answer(executor, context, name, is_streamed=operation.is_streamed)
     fold_passthrough(context.record, surface, name if is_model_name(name) else "")
@@ -75,7 +78,9 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
         requested_tier=tier()
         if context.size <= MAX_LOOP_BYTES
         else await off_loop(context.caller.name, context.size, tier),
-        usage_in=operation.usage_in,
+        # a list that is filtered is read to its end
+        usage_in=operation.usage_in if policy is None or operation.method != "GET" else "body",
+        adjusted=adjusted,
         ignored=[LONG_CONTEXT] if operation.surface and executor.planner.needs_beta(name) else [],
     )
     if not operation.is_streamed:
@@ -83,7 +88,8 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
         headers = end_to_end(forwarded.headers)
         if isinstance(forwarded, ForwardedBody):
             return _streamed(forwarded.status, headers, forwarded.relay, lambda _: None, forwarded.length)
-        return CompleteResponse(forwarded.status, headers, forwarded.body)
+        response = CompleteResponse(forwarded.status, headers, forwarded.body)
+        return response if policy is None else without_forbidden(operation, executor.planner, policy, response)
     context.record.streamed = True
     stream = await executor.forward(context, name, passthrough.streamed())
 

@@ -82,7 +82,7 @@ class DialectHandler(Struct, frozen=True):
         Raises:
             InvalidRequest: no target can carry the call.
         """
-        targets = await self.executor.plan(adapter.model, context.caller.name)
+        targets = await self.executor.plan(adapter.model, context.caller)
         call = Call(context, targets, partial(_complete_operation, adapter))
         refusal: InvalidRequest | None = None
         for target in targets:

@@ -16,6 +16,7 @@ from app.dialects.http.responses import JSON, Answer, CompleteResponse, ErrorRen
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS, ModelList, ModelOut
 from app.errors import GatewayError, InvalidRequest, ModelNotFound
+from app.execution.policy_targets import allows_model
 from app.execution.request_context import RequestContext
 from app.models.catalog import CatalogEntry, short_entries
 from app.models.ids import parse_model_id
@@ -37,7 +38,7 @@ class _ModelHandler(Struct, frozen=True):
     planner: Planner
 
     async def list_all(self, context: RequestContext) -> Answer:
-        entries = await self._entries()
+        entries = await self._entries(context)
         if _is_anthropic(context.head):
             page = _page(entries, dict(parse_qsl(context.head.query)))
             return CompleteResponse(200, _headers(context), json.dumps(page))
@@ -47,14 +48,24 @@ class _ModelHandler(Struct, frozen=True):
     async def retrieve_one(self, context: RequestContext) -> Answer:
         name = context.params["model"]
         to_body = _anthropic_model if _is_anthropic(context.head) else _openai_model
-        entries = await self._entries()
+        entries = await self._entries(context)
         found = next((entry for entry in entries if entry.id == name), None)
         found = found or _called(name, self._model_of(name), entries) or self._only_on_mantle(name)
-        if found is None:
+        if found is None or not self._may_call(context, name):
             raise ModelNotFound(f"the model {name!r} does not exist, or this account cannot call it", param="model")
         return CompleteResponse(200, _headers(context), json.dumps(to_body(found)))
 
-    async def _entries(self) -> list[CatalogEntry]:
+    async def _entries(self, context: RequestContext) -> list[CatalogEntry]:
+        entries = await self._all_entries()
+        return [entry for entry in entries if self._may_call(context, entry.id)]
+
+    def _may_call(self, context: RequestContext, name: str) -> bool:
+        policy = context.caller.policy
+        if policy is None or not policy.models:
+            return True
+        return allows_model(policy, name, self.planner.as_named(name) if self.planner.knows(name) else ())
+
+    async def _all_entries(self) -> list[CatalogEntry]:
         aliases = [CatalogEntry(name, "outcrop") for name in self.planner.names()]
         named = {entry.id for entry in aliases}
         default = self.planner.known_as("")

@@ -88,6 +88,7 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
             is_renamed=self.is_renamed,
             requested_tier=self.requested_tier,
             ignored=self.ignored,
+            adjusted=self.adjusted,
         )
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedResponse | ForwardedBody:
