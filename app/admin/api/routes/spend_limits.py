@@ -49,7 +49,7 @@ _DESCRIPTIONS: Mapping[int | str, str] = {
 Limit = Annotated[int, Query(ge=1, le=1000)]
 LimitId = Annotated[str, Path(max_length=64)]
 NearId = Annotated[Text, Query()]
-UserIds = Annotated[Sequence[Text], Query(alias="user_ids[]", max_length=100)]
+UserIds = Annotated[Sequence[Text], Query(alias="user_ids[]", max_length=20)]
 Periods = Annotated[Sequence[SpendPeriod], Query(alias="period[]", max_length=3)]
 
 
