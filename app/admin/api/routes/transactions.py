@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from msgspec import Struct
@@ -42,17 +41,24 @@ class Transactions(Struct, frozen=True):
 
     async def read(self, operation: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """Run an operation that only reads. Raises DatabaseDown."""
-        async with _within(_WAIT_SECONDS), self.database.begin(reads=True) as connection:
-            return await operation(connection)
+
+        async def run() -> Result:
+            async with self.database.begin(reads=True) as connection:
+                return await operation(connection)
+
+        return await _within(_WAIT_SECONDS, run())
 
     async def report(self, operation: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """Run an operation that may read many rows. Raises DatabaseDown: soon, if the database does not answer."""
-        async with contextlib.AsyncExitStack() as opened:
-            async with _within(_WAIT_SECONDS):
-                connection = await opened.enter_async_context(self.database.begin(reads=True))
+        answers = asyncio.Event()
+
+        async def run() -> Result:
+            async with self.database.begin(reads=True) as connection:
                 await connection.exec_driver_sql("select 1")
-            async with _within(_REPORT_SECONDS):
+                answers.set()
                 return await operation(connection)
+
+        return await _within(_WAIT_SECONDS, run(), answers)
 
     async def change(self, request: Request, operation: Change, status: int = 200) -> Response:
         """Run an operation that changes something, and return its answer once it is committed.
@@ -65,11 +71,13 @@ class Transactions(Struct, frozen=True):
         async def change(connection: AsyncConnection) -> Response:
             return answer_of(await operation(connection, actor), status)
 
-        async with _within(_WAIT_SECONDS):
+        async def run() -> Response:
             if "idempotency-key" in request.headers:
                 return await self.stored.once(self.database, actor, request, change)
             async with self.database.begin() as connection:
                 return await change(connection)
+
+        return await _within(_WAIT_SECONDS, run())
 
 
 def answer_of(document: BaseModel | None, status: int) -> Response:
@@ -97,10 +105,37 @@ def revision_of(if_match: str | None) -> int | None:
     return int(match[1])
 
 
-@contextlib.asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
+# operations that are given up, until their connections are closed
+_given_up: set[asyncio.Task[Any]] = set()
+
+
+async def _within(
+    seconds: float, operation: Coroutine[Any, Any, Result], answers: asyncio.Event | None = None
+) -> Result:
+    """Run an operation for some seconds at most; for longer once the database `answers`.
+
+    A connection that does not answer takes as long again to be closed, and nobody waits for that.
+
+    Raises:
+        DatabaseDown: it takes longer.
+    """
+    task = asyncio.create_task(operation)
     try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise DatabaseDown(f"the database did not answer within {seconds:g} seconds") from None
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done() and answers is not None and answers.is_set():
+            seconds = _REPORT_SECONDS
+            await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            _given_up.add(task)
+            task.add_done_callback(_forget)
+    raise DatabaseDown(f"the database did not answer within {seconds:g} seconds")
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _given_up.discard(task)
+    if not task.cancelled():
+        task.exception()
