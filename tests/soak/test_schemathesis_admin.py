@@ -13,7 +13,7 @@ from tests.servers import NOWHERE, gateway
 from tests.soak.test_schemathesis import PROGRAM
 
 __all__ = ["postgres"]
-pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.soak, pytest.mark.database, pytest.mark.loopback, pytest.mark.timeout(0)]
 
 ADMIN_KEY = "key-of-an-administrator"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
