@@ -74,7 +74,7 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
     adapted = adapt_embeddings(call, targets[0].capabilities)
     ignored = [*call.ignored, *adapted.ignored]
     fold_ignored(context.record, ignored)
-    if executor.check is not None and any(isinstance(each, MixedInput) for each in call.inputs):
+    if executor.check_for(context.caller) is not None and any(isinstance(each, MixedInput) for each in call.inputs):
         raise InvalidRequest("the guardrail of this deployment does not see media of embeddings", param="input")
     await executor.check_texts(context, call.texts)
     permits = asyncio.Semaphore(_MAX_CONCURRENT)

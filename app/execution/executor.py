@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from app.bedrock.client import BedrockClient
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.execution.attempt import Attempt, Call, Candidate, UpstreamAttempt, fold, fold_plan
-from app.execution.guarded_attempt import GuardedAttempt, GuardrailCheck
+from app.execution.guarded_attempt import GuardedAttempt, GuardrailCheck, PolicyGuardedAttempt
 from app.execution.media import Fetcher
 from app.execution.operations.operation import Operation
 from app.execution.operations.passthrough import Passthrough
@@ -21,7 +21,7 @@ from app.execution.policy_targets import PolicyTargets, check_model
 from app.execution.request_context import RequestContext
 from app.execution.target_fallbacks import CapabilityFallback, ProfileFallback
 from app.governance.guardrail import Guardrail
-from app.governance.identity.caller import Caller
+from app.governance.identity.caller import Caller, Policy
 from app.models.capabilities import Capabilities
 from app.models.ids import ModelId
 from app.routing.failover import Failover
@@ -37,7 +37,7 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     once: makes an attempt without another try at the same target. attempt: tries a target again, if Bedrock's refusal
         says how.
-    check: has the deployment's guardrail look at texts, if there is one.
+    check: has the deployment's guardrail look at texts, if there is one; check_of: that of a policy.
     find_model: looks up the model of a target that is not resolved, for so many seconds at most.
     media: fetches what callers refer to by URL, if that is allowed.
     policies: applied to the targets of callers that have one.
@@ -48,6 +48,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     once: Attempt
     attempt: Attempt
     check: GuardrailCheck | None = None
+    check_of: Callable[[Policy], GuardrailCheck | None] | None = None
     find_model: Callable[[Target, float], Awaitable[None]] | None = None
     media: Fetcher | None = None
     policies: PolicyTargets = field(default_factory=PolicyTargets)
@@ -75,14 +76,20 @@ class Executor(Struct, frozen=True, kw_only=True):
         if govern is not None:
             once = govern(once)
         check = None if guardrail is None else GuardrailCheck(guardrail, clients[DEFAULT_LOCATION])
+        check_of = None
         if check is not None:
             once = GuardedAttempt(once, check)
+        elif govern is not None:
+            once = of_policies = PolicyGuardedAttempt(once, clients[DEFAULT_LOCATION])
+            check_of = of_policies.check_of
         return cls(
             planner=planner,
             failover=failover,
             once=once,
             attempt=CapabilityFallback(ProfileFallback(once, planner, find_profile), planner),
             check=check,
+            check_of=check_of,
+            policies=PolicyTargets(guardrail),
             find_model=find_model,
             media=media,
         )
@@ -168,8 +175,15 @@ class Executor(Struct, frozen=True, kw_only=True):
         Raises:
             GuardrailIntervened: it blocks them. GatewayError: as `run` does.
         """
-        if self.check is not None:
-            await self.check.run(self.failover, context, texts)
+        check = self.check_for(context.caller)
+        if check is not None:
+            await check.run(self.failover, context, texts)
+
+    def check_for(self, caller: Caller) -> GuardrailCheck | None:
+        """Return what has a guardrail look at the texts of a caller, if there is a guardrail."""
+        if self.check is not None or self.check_of is None or caller.policy is None:
+            return self.check
+        return self.check_of(caller.policy)
 
     async def _forward_without_model(self, context: RequestContext, operation: Passthrough[T]) -> T:
         """Send a request without a model, or for one that cannot be known: its AWS service is the target."""

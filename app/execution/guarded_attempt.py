@@ -1,4 +1,4 @@
-"""Applies the deployment's guardrail to every call."""
+"""Applies the guardrail of the deployment, or of the caller's policy, to every call."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from app.errors import GatewayError, GuardrailIntervened, GuardrailMissing, Inva
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_check
 from app.execution.operations.operation import read_document
 from app.execution.request_context import RequestContext
-from app.governance.guardrail import Guardrail, Shown, as_text, is_missing
+from app.governance.guardrail import Guardrail, Shown, as_text, guardrail_of, is_missing
+from app.governance.identity.caller import Policy
 from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult, Failover, FailoverCandidate
@@ -109,3 +110,25 @@ class GuardedAttempt(Struct, frozen=True):
         if unseen and (error := await self.check.apply(context, unseen)) is not None:
             raise error
         return replace(candidate, request=guarded)
+
+
+class PolicyGuardedAttempt(Struct, frozen=True):
+    """Makes the attempt with the guardrail of the caller's policy, if it has one.
+
+    client: that of the gateway's own region and account.
+    """
+
+    attempt: Attempt
+    client: BedrockClient
+
+    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """See `Attempt`."""
+        policy = call.context.caller.policy
+        check = None if policy is None else self.check_of(policy)
+        attempt = self.attempt if check is None else GuardedAttempt(self.attempt, check)
+        return await attempt(call, candidate)
+
+    def check_of(self, policy: Policy) -> GuardrailCheck | None:
+        """Return the check by the guardrail of a policy; None if it has none."""
+        guardrail = guardrail_of(policy)
+        return None if guardrail is None else GuardrailCheck(guardrail, self.client)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from app.converse.call import Surface
 from app.errors import PermissionRefused
+from app.governance.guardrail import Guardrail, guardrail_of
 from app.governance.identity.caller import Policy
 from app.models.capability_values import CapabilityValues
 from app.models.short_names import names_in, names_of
@@ -16,6 +17,7 @@ from app.routing.planner import DEFAULT_ALIAS, Target
 
 _MAX_KEPT = 4096
 _MAX_NAME = 512
+_TWO_GUARDRAILS = "the guardrail of this API key is not that of this deployment, and a call can have one only"
 
 
 class _Kept(Struct, frozen=True):
@@ -25,21 +27,27 @@ class _Kept(Struct, frozen=True):
 
 
 class PolicyTargets(Struct, frozen=True):
-    """Refuses the models that a policy does not allow, and limits the others. What it decided is remembered."""
+    """Refuses the models that a policy does not allow, and limits the others. What it decided is remembered.
 
+    guardrail: that of the deployment, if it has one.
+    """
+
+    guardrail: Guardrail | None = None
     _kept: dict[tuple[int, str], _Kept] = field(default_factory=dict)
 
     def of(self, policy: Policy, name: str, targets: list[Target]) -> list[Target]:
         """Return the targets of a name, limited by a policy.
 
         Raises:
-            PermissionRefused: the policy does not allow the name.
+            PermissionRefused: the policy does not allow the name, or has another guardrail than the deployment.
         """
         key = id(policy), name
         kept = self._kept.get(key)
         if kept is not None and kept.policy is policy and kept.targets is targets:
             return kept.allowed
         check_model(policy, name, targets)
+        if self.guardrail is not None and guardrail_of(policy) not in (None, self.guardrail):
+            raise PermissionRefused(_TWO_GUARDRAILS)
         allowed = [_limited(policy, target) for target in targets]
         if len(name) <= _MAX_NAME:
             if len(self._kept) >= _MAX_KEPT:

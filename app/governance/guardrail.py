@@ -1,4 +1,4 @@
-"""Applies the guardrail of this deployment to every call. A call to which it cannot be applied is refused."""
+"""Applies a guardrail to every call, of the deployment or of a policy. A call that cannot have it is refused."""
 
 import re
 from typing import TypeAlias
@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
 from app.governance.guardrail_content import MARKED, Shown, as_text, texts_in, unchecked_in
+from app.governance.identity.caller import Policy
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import ModelId
 from app.wire import json
 from app.wire.json import JsonObject
 
-__all__ = ["Guardrail", "Shown", "as_text", "is_missing"]
+__all__ = ["Guardrail", "Shown", "as_text", "guardrail_of", "is_missing"]
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -23,6 +24,7 @@ _CONVERSE = frozenset({"converse", "converse-stream"})
 _INVOKE = frozenset({"invoke", "invoke-with-response-stream"})
 _IDENTIFIER, _VERSION = "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion"
 _JSON = ("content-type", "application/json")
+_DRAFT = "DRAFT"
 _OWN_CONFIG = "amazon-bedrock-guardrailConfig"
 # "The provided guardrail identifier is invalid." (openclaw/openclaw#58588), "The guardrail identifier or version
 # provided in the request does not exist."
@@ -76,7 +78,7 @@ class Guardrail(Struct, frozen=True):
 
     def check(self, content: list[Shown]) -> BedrockRequest:
         """Return a request of ApplyGuardrail for input content."""
-        path = f"/guardrail/{quote(self.identifier, safe='')}/version/{self.version}/apply"
+        path = f"/guardrail/{quote(self.identifier, safe='')}/version/{quote(self.version, safe='')}/apply"
         body = json.dumps({"source": "INPUT", "content": content})
         return BedrockRequest("bedrock-runtime", "POST", path, headers=(_JSON,), body=body)
 
@@ -98,6 +100,13 @@ class Guardrail(Struct, frozen=True):
         # without it InvokeModel refuses a guardrail: docs/reference/contracts/converse-rules.md#guardrails
         content_type = () if any(name == _JSON[0] for name, _ in headers) else (_JSON,)
         return (*(header for header in headers if header not in ours), *content_type, *ours)
+
+
+def guardrail_of(policy: Policy) -> Guardrail | None:
+    """Return the guardrail of a policy, if it has one."""
+    if not policy.guardrail_id:
+        return None
+    return Guardrail(policy.guardrail_id, policy.guardrail_version or _DRAFT)
 
 
 def _makes_text(model: ModelId) -> bool | None:
