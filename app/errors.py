@@ -18,6 +18,7 @@
     ├── MethodNotAllowed          405
     │   └── UpgradeRequired       426  the path needs another protocol, as WebSocket
     ├── RateLimited               429  a throttle of AWS or of the gateway
+    │   ├── LimitReached          429  a limit of the caller does not allow the call now
     │   └── QuotaExceeded         429  a quota that waiting does not restore
     │       └── BudgetSpent       429  a budget of the caller has too little left
     ├── InternalFailure           500  a defect of Outcrop, or Bedrock's InternalServerException
@@ -216,6 +217,14 @@ class QuotaExceeded(RateLimited):
     kind = "quota_exceeded"
     default_retry_here = False
     default_retry_after = None
+
+
+class LimitReached(RateLimited):
+    """A limit of the caller does not allow the call now."""
+
+    kind = "limit_reached"
+    default_retry_here = False
+    default_retry_elsewhere = False
 
 
 class BudgetSpent(QuotaExceeded):

@@ -271,7 +271,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
     prices = prices_of(settings)
-    governance = build_governance(settings, database, prices)
+    governance = build_governance(settings, database, prices, metrics)
     gateway = Gateway(
         clients=clients,
         transport=transport,
@@ -302,7 +302,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         database=database,
         key_directory=key_directory,
         migrates=settings.migrate_at_start,
-        upkeep=build_upkeep(settings, database),
+        upkeep=build_upkeep(settings, database, None if governance is None else governance.teams),
         governance=governance,
     )
     metrics.watch_breakers(gateway.breakers)

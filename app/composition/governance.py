@@ -7,26 +7,36 @@ from typing import TYPE_CHECKING
 
 from app.config.settings import Settings, SettingsError
 from app.models.prices import Prices
+from app.observability.metrics import Metrics
 
 if TYPE_CHECKING:
     from app.execution.attempt import Attempt
+    from app.governance.ledger.entry import Entry
     from app.governance.ledger.writer import LedgerWriter
+    from app.observability.team_metrics import TeamMetrics
     from app.storage.database import Database
 
 
 class Governance:
-    """The limits, budgets and the ledger of this process."""
+    """The limits, budgets and the ledger of this process. teams: counts what is posted; None if no team has metrics."""
 
-    def __init__(self, database: Database, prices: Prices, folder: Path, *, fail_open: bool) -> None:
+    def __init__(
+        self, database: Database, prices: Prices, folder: Path, *, fail_open: bool, teams: TeamMetrics | None = None
+    ) -> None:
         from app.governance.charges import Charges
         from app.governance.holds.call_limits import CallLimits
         from app.governance.leases.client import LeaseClient
+        from app.governance.ledger.entry import COUNTS
         from app.governance.ledger.posting import take_leases
         from app.models.exact_prices import ExactPrices
 
         self._folder = folder
+        self.teams = teams
+        self._kinds = {name: name.removesuffix("_tokens") for name in COUNTS}
         self.client = LeaseClient(database, take_leases)
         self.charges = Charges(CallLimits(self.client, fail_open=fail_open), ExactPrices(prices))
+        if teams is not None:
+            self.charges.on_refused = teams.note_refused
         self._ledger: LedgerWriter | None = None
 
     def govern(self, attempt: Attempt) -> Attempt:
@@ -47,7 +57,7 @@ class Governance:
 
         try:
             await self.client.start()
-            self._ledger = LedgerWriter(self.client, self._folder)
+            self._ledger = LedgerWriter(self.client, self._folder, None if self.teams is None else self._count)
             await self._ledger.start()
         except DatabaseDown as error:
             raise SettingsError([f"DATABASE_URL: {error}"]) from None
@@ -55,14 +65,36 @@ class Governance:
             raise SettingsError([f"DATA_DIR: {error}"]) from None
         self.charges.ledger = self._ledger
 
+    def unposted(self) -> int:
+        """Return the number of settlements that are not in the database yet."""
+        return 0 if self._ledger is None else self._ledger.unposted
+
+    def is_reachable(self) -> bool:
+        """Return whether the last transaction with the database succeeded."""
+        return self.client.transactions.reached_since is not None
+
+    def _count(self, entry: Entry) -> None:
+        if self.teams is not None:
+            tokens = {kind: getattr(entry, name) for name, kind in self._kinds.items()}
+            self.teams.note_posted(entry.team_id, entry.outcome, tokens, entry.cost_nano)
+
     async def close(self) -> None:
         """Post what is left, and return all leases. What cannot be posted stays in the journal."""
         is_posted = self._ledger is None or await self._ledger.close()
         await self.client.close(keep_leases=not is_posted)
 
 
-def build_governance(settings: Settings, database: Database | None, prices: Prices) -> Governance | None:
+def build_governance(
+    settings: Settings, database: Database | None, prices: Prices, metrics: Metrics
+) -> Governance | None:
     """Return the limits and budgets of a deployment with a database; None without one."""
     if database is None or settings.data_dir is None:
         return None
-    return Governance(database, prices, settings.data_dir, fail_open=settings.fail_open)
+    # only deployments with a database load it
+    from app.observability.team_metrics import TeamMetrics
+
+    teams = TeamMetrics(metrics, settings.metrics_teams) if settings.metrics_teams else None
+    governance = Governance(database, prices, settings.data_dir, fail_open=settings.fail_open, teams=teams)
+    metrics.watch("ledger_unposted", "Settled attempts that are not in the database yet.", governance.unposted)
+    metrics.watch("database_reachable", "1 if the last transaction succeeded.", governance.is_reachable)
+    return governance

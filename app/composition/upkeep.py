@@ -8,13 +8,18 @@ from app.config.settings import Settings
 
 if TYPE_CHECKING:
     from app.governance.maintenance.upkeep import Upkeep
+    from app.observability.team_metrics import TeamMetrics
     from app.storage.database import Database
 
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 10.0
 
 
-def build_upkeep(settings: Settings, database: Database | None) -> Upkeep | None:
-    """Return the tasks that keep the database in order and send webhooks; None without a database."""
+def build_upkeep(settings: Settings, database: Database | None, teams: TeamMetrics | None) -> Upkeep | None:
+    """Return the tasks that keep the database in order and send webhooks; None without a database.
+
+    Args:
+        teams: the metrics that show the names of teams, if any do.
+    """
     if database is None:
         return None
     # only deployments with a database load it
@@ -27,4 +32,4 @@ def build_upkeep(settings: Settings, database: Database | None) -> Upkeep | None
     if (webhook := settings.webhook()) is not None:
         transport = Http1Transport(_CONNECT_SECONDS, _ANSWER_SECONDS, settings.aws_ca_bundle, keeps_idle=False)
         watch = WebhookWatch(database, Receiver(*webhook, transport))
-    return Upkeep(database, settings.ledger_retention_days, watch)
+    return Upkeep(database, settings.ledger_retention_days, watch, teams)

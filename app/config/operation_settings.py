@@ -20,6 +20,12 @@ class OperationSettings(DatabaseSettings):
         description="Days for which entries of the ledger are kept. Sums by hour and by day, and the audit log, are "
         "not deleted.",
     )
+    metrics_teams: int = Field(
+        50,
+        ge=0,
+        le=1000,
+        description="Teams that have metrics of their own, with DATABASE_URL; the others share one. 0: none has.",
+    )
     webhook_url: SecretStr | None = Field(
         None,
         description="Where webhooks are sent: budgets that reach 75, 95 and 100 %, revoked keys, trouble with the "

@@ -6,6 +6,8 @@ at an estimate, from what was reported of it and what calls of its model usually
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,6 +23,10 @@ from app.models.exact_prices import ExactPrices
 
 _MAX_TEXT = 256
 _NOTHING = Usage()
+
+
+def _ignore(*_: str) -> None:
+    pass
 
 
 class ChargedCall(Struct, frozen=True):
@@ -50,9 +56,13 @@ class Charge(Struct):
 
 
 class Charges:
-    """Charges the attempts of a process. ledger: set once the process has started."""
+    """Charges the attempts of a process. ledger: set once the process has started.
+
+    on_refused: called with the team and the kind of error of each call that is refused.
+    """
 
     ledger: LedgerWriter
+    on_refused: Callable[[str, str], object] = staticmethod(_ignore)
 
     def __init__(self, limits: CallLimits, prices: ExactPrices) -> None:
         self.limits = limits
@@ -67,7 +77,11 @@ class Charges:
         """
         bounds, prices = call.bounds, self._prices
         worst = prices.worst_nano(call.called, call.behind, call.tier, bounds.input, bounds.output)
-        hold = await self.limits.hold(subject, call.called, bounds, worst, request)
+        try:
+            hold = await self.limits.hold(subject, call.called, bounds, worst, request)
+        except GatewayError as error:
+            self.on_refused(subject.team_id, error.kind)
+            raise
         entry = Entry(
             attempt_id=self.ledger.next_id(),
             phase="hold",

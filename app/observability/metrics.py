@@ -1,7 +1,7 @@
 """The metrics of a process, for Prometheus.
 
 Every label has a bounded set of values: routes are templates, and the name of a model is a label once the model has
-answered. Callers are no label, since readers of the metrics need not know them.
+answered. Callers are no label, since readers of the metrics need not know them; teams are, in `team_metrics`.
 
 `Counts` and `Seconds` are updated by one thread and may be read by any. An update takes a fifth of the time of
 prometheus_client's own classes, which take a lock for each. `exposition` writes them as text.
@@ -85,18 +85,18 @@ class Metrics:
         # labels of models by the names that were called
         self._labels: dict[str, str] = {}
         self.all: list[Counts | Seconds | Gauges] = []
-        self._requests = self._counts("requests", "Requests that have ended.", "dialect", "route", "status")
-        self._errors = self._counts("errors", "Requests that have failed, by kind of error.", "dialect", "kind")
-        self._broken = self._counts("streams_broken", "Streams that failed after a status of 200 was sent.", "dialect")
+        self._requests = self.counts("requests", "Requests that have ended.", "dialect", "route", "status")
+        self._errors = self.counts("errors", "Requests that have failed, by kind of error.", "dialect", "kind")
+        self._broken = self.counts("streams_broken", "Streams that failed after a status of 200 was sent.", "dialect")
         self._duration = self._seconds("request", "Seconds that requests took.", _SECONDS, "dialect", "streamed")
         self._first_event = self._seconds("first_event", "Seconds to a stream's first event.", _SECONDS, "dialect")
-        self._attempts = self._counts(
+        self._attempts = self.counts(
             "attempts", "Requests to Bedrock; `outcome` is ok or an error.", "model", "outcome"
         )
-        self._failovers = self._counts("failovers", "Requests that called another target than the first.", "model")
-        self._tokens = self._counts("tokens", "Tokens that were spent.", "model", "type")
-        self._cost = self._counts("cost_usd", "What requests cost, where their price is known.", "model")
-        self._exceeded = self._counts(
+        self._failovers = self.counts("failovers", "Requests that called another target than the first.", "model")
+        self._tokens = self.counts("tokens", "Tokens that were spent.", "model", "type")
+        self._cost = self.counts("cost_usd", "What requests cost, where their price is known.", "model")
+        self._exceeded = self.counts(
             "limits_exceeded", "Requests that a limit or budget let through which refuses nothing.", "kind"
         )
         self.note_gap = self._seconds("event_gap", "Seconds between what a stream's caller is sent.", _GAPS).note
@@ -150,6 +150,12 @@ class Metrics:
             self._labels[model] = name
         return name
 
+    def counts(self, name: str, help_: str, *labels: str) -> Counts:
+        """Add a counter, whose name is without prefix and suffix."""
+        made = Counts(f"outcrop_{name}", help_, labels)
+        self.all.append(made)
+        return made
+
     def watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
         """Add a gauge that is read when the metrics are rendered."""
         self.all.append(Gauges(f"outcrop_{name}", help_, (), lambda: {(): value()}))
@@ -168,11 +174,6 @@ class Metrics:
         from app.observability.exposition import render  # its library takes a megabyte, and many are never asked
 
         return render(self.all)
-
-    def _counts(self, name: str, help_: str, *labels: str) -> Counts:
-        made = Counts(f"outcrop_{name}", help_, labels)
-        self.all.append(made)
-        return made
 
     def _seconds(self, name: str, help_: str, bounds: tuple[float, ...], *labels: str) -> Seconds:
         made = Seconds(f"outcrop_{name}_seconds", help_, labels, (*bounds, math.inf))

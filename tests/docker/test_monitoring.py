@@ -24,6 +24,8 @@ def metrics() -> dict[str, set[str]]:
     made = Metrics()
     made.watch("in_flight", "Now.", float)
     made.watch("waiting", "Now.", float)
+    made.watch("ledger_unposted", "Now.", float)
+    made.watch("database_reachable", "Now.", float)
     made.watch_breakers(dict)
     found = {"up": {"job", "instance"}}
     of_process = ProcessCollector(registry=CollectorRegistry()).collect()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.converse.usage import Usage
-from app.errors import BudgetSpent, Overloaded, RateLimited
+from app.errors import BudgetSpent, LimitReached, Overloaded
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
 from app.governance.holds.call_limits import CallLimits
 from app.governance.holds.needs import Subject, apply_rules
@@ -185,7 +185,7 @@ async def test_a_call_that_ends_gives_back_what_it_did_not_use(
     money, permits = budget(amount_nano=10_000), limit("max_parallel_requests", 1)
     await store(database, money, permits)
     first = await calls.hold(subject(money, permits), "m", BOUNDS, 10_000)
-    with pytest.raises(RateLimited, match="limit reached: 1 parallel requests"):
+    with pytest.raises(LimitReached, match="limit reached: 1 parallel requests"):
         await calls.hold(subject(permits), "m", BOUNDS, 0)
     calls.settle(first, 1_000, 10)
     calls.settle(first, 1_000, 10)
@@ -202,7 +202,7 @@ async def test_requests_count_even_if_nothing_is_billed(call_limits: tuple[Datab
     await store(database, rate := limit("requests_per_minute", 2))
     for _ in range(2):
         calls.release(await calls.hold(subject(rate), "m", BOUNDS, None))
-    with pytest.raises(RateLimited) as caught:
+    with pytest.raises(LimitReached) as caught:
         await calls.hold(subject(rate), "m", BOUNDS, None)
     assert not isinstance(caught.value, BudgetSpent)
     assert caught.value.retry_after is not None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from app.errors import BudgetSpent, Overloaded, RateLimited
+from app.errors import BudgetSpent, LimitReached, Overloaded
 from app.governance.holds.bounds import CallBounds
 from app.governance.holds.needs import AppliedRules, Subject, apply_rules
 from app.governance.holds.standing import Standing, standings_of
@@ -95,7 +95,7 @@ class CallLimits:
 
         Raises:
             BudgetSpent: a budget that blocks has too little left, or the price is not known.
-            RateLimited: a rate or the number of parallel requests does not allow it now.
+            LimitReached: a rate or the number of parallel requests does not allow it now.
             Overloaded: the leases do not cover it, and the database cannot be reached.
         """
         moment = self._wall()
@@ -210,7 +210,7 @@ def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
     return [*dict.fromkeys("budget" if isinstance(rule, Budget) else str(rule.kind) for rule in found)]
 
 
-def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> RateLimited:
+def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> BudgetSpent | LimitReached:
     rule = rules.rules[refused.key]
     whose = "" if not rule.per else f" of this {rule.per.removeprefix('label:')}"
     if isinstance(rule, Budget):
@@ -221,6 +221,4 @@ def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> RateLim
         return BudgetSpent(message, retry_after=seconds, detail=refused.key, is_final=True)
     name = _NAMES[rule.kind]
     message = f"limit{whose} reached: {rule.capacity} {name}"
-    return RateLimited(
-        message, retry_after=refused.retry_after, retry_here=False, retry_elsewhere=False, detail=refused.key
-    )
+    return LimitReached(message, retry_after=refused.retry_after, detail=refused.key)

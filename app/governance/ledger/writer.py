@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -37,16 +37,18 @@ class LedgerWriter:
 
     Args:
         client: the leases that entries are charged to; started. folder: of the journals.
+        on_posted: called with each settlement that is in the database.
 
     Raises:
         JournalFull: the journal cannot be created.
     """
 
-    def __init__(self, client: LeaseClient, folder: Path) -> None:
+    def __init__(self, client: LeaseClient, folder: Path, on_posted: Callable[[Entry], object] | None = None) -> None:
         self._client = client
         self._transactions = client.transactions
         self._store = LeaseStore(client.transactions.database)
         self._folder = folder
+        self._on_posted = on_posted
         self._journal = Journal(folder)
         self._journal.note_replica(self._transactions.replica)
         self._transactions.on_lost = self._note_former
@@ -59,6 +61,11 @@ class LedgerWriter:
         self._task: asyncio.Task[None] | None = None
         # unique, since no other process has the replica's
         self._prefix, self._numbers = self._transactions.replica, count(1)
+
+    @property
+    def unposted(self) -> int:
+        """The number of settlements that are not in the database yet."""
+        return len(self._settled)
 
     def next_id(self) -> str:
         """Return the id of another attempt."""
@@ -124,6 +131,9 @@ class LedgerWriter:
             # this process was another replica when it admitted these
             await self._post_for_ended(replica, [each for each in of_others if each.replica_id == replica])
         del self._settled[: len(batch)]
+        if self._on_posted is not None:
+            for entry in batch:
+                self._on_posted(entry)
         for hold in holds:
             self._unposted_holds.pop(hold.attempt_id, None)
         self._journal.forget([each.attempt_id for each in batch])

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 
+from sqlalchemy import select
+
 from app.governance.maintenance.retention import delete_old_rows
 from app.governance.webhooks.watch import WebhookWatch
+from app.observability.team_metrics import TeamMetrics
 from app.storage.database import Database, DatabaseDown
+from app.storage.tables import teams
 
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 3600.0
 _FIRST_SECONDS = 60.0
+_NAMES_SECONDS = 30.0
 
 
 class Upkeep:
@@ -21,21 +27,30 @@ class Upkeep:
 
     Args:
         ledger_days: for which entries of the ledger are kept. webhooks: None if none are sent.
-        first: seconds until old rows are deleted for the first time, on average.
+        team_metrics: those that show the names of teams.
+        first: seconds until old rows are deleted for the first time, on average, and until names are read.
     """
 
     def __init__(
-        self, database: Database, ledger_days: int, webhooks: WebhookWatch | None = None, first: float = _FIRST_SECONDS
+        self,
+        database: Database,
+        ledger_days: int,
+        webhooks: WebhookWatch | None = None,
+        team_metrics: TeamMetrics | None = None,
+        first: float = _FIRST_SECONDS,
     ) -> None:
         self._database = database
         self._ledger_days = ledger_days
         self._webhooks = webhooks
+        self._team_metrics = team_metrics
         self._first = first
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin the tasks."""
         self._tasks = [asyncio.create_task(self._delete_old_rows(), name="retention")]
+        if self._team_metrics is not None:
+            self._tasks.append(asyncio.create_task(self._read_names(self._team_metrics), name="names of teams"))
         if self._webhooks is not None:
             self._webhooks.start()
 
@@ -59,3 +74,11 @@ class Upkeep:
             except Exception:  # noqa: BLE001 -- it is tried again
                 _log.exception("old rows could not be deleted")
             await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  # nosec B311
+
+    async def _read_names(self, metrics: TeamMetrics) -> None:
+        while True:
+            await asyncio.sleep(min(self._first, _NAMES_SECONDS))
+            query = select(teams.c.id, teams.c.name).where(teams.c.id.in_(metrics.ids()))
+            with contextlib.suppress(DatabaseDown):
+                async with self._database.begin(reads=True) as connection:
+                    metrics.names = {row.id: row.name for row in await connection.execute(query)}
