@@ -77,6 +77,7 @@ NAVIGATION = {
         "docs/operate/runbook",
         "docs/operate/logs",
         "docs/operate/metrics",
+        "docs/operate/administration",
         "docs/operate/ledger",
         "docs/operate/webhooks",
         "docs/operate/sizing",

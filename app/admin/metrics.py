@@ -35,7 +35,7 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
     def metrics(
         request: Request,
     ) -> Response:  # not async, so that FastAPI runs it in a thread: it takes some milliseconds
-        """Needs METRICS_KEY as a bearer token. Without it, only this machine is served. No metric names keys or users."""
+        """Needs METRICS_KEY as a bearer token. Without it, only this machine is served. No metric names a user."""
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         is_shown = scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), wanted)
         if not key and not _is_local(request):

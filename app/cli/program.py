@@ -12,12 +12,20 @@ from app.cli.options import address_options, config_option, write_settings
 _COMMANDS = {
     "serve": "Serve HTTP until SIGTERM or Ctrl-C. The default.",
     "check": "Try each step of a call to Bedrock, for each name of the configuration.",
+    "teams": "List, show, create, change and delete teams.",
+    "keys": "List, show, create, change, rotate, revoke and delete keys.",
+    "usage": "Sum up requests, tokens and cost.",
+    "spend": "Show what is left of budgets.",
     "ledger": "Export the ledger, verify what is derived from it, delete old entries.",
+    "audit": "List changes of teams and keys.",
+    "import": "Create teams and keys from LiteLLM, or from API_KEYS.",
     "migrate": "Set up the database of DATABASE_URL, or bring its schema up to date.",
     "models": "List the names that callers can use.",
     "probe": "Ask the gateway on this machine whether it is alive.",
     "version": "Print the versions of Outcrop and Python.",
 }
+# `import` is no name of a module
+_MODULES = {"import": "import_"}
 _EXIT_CODES = [("0", "good"), ("1", "a fault was found"), ("2", "wrong options or settings")]
 
 
@@ -32,7 +40,7 @@ class _Program(click.Group):
             raise click.NoSuchCommand(name, possibilities=_COMMANDS, ctx=context)
         if name in self.commands:
             return super().get_command(context, name)
-        command: click.Command = importlib.import_module(f"app.cli.{name}").command
+        command: click.Command = importlib.import_module(f"app.cli.{_MODULES.get(name, name)}").command
         return command
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
