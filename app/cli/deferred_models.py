@@ -6,9 +6,13 @@ build variables unless PYTHONTZPATH is set. Memory: docs/adr/0006-build-openapi-
 """
 
 import os
+import warnings
 
 os.environ.setdefault("PYTHONTZPATH", "/usr/share/zoneinfo")
 
 from pydantic import BaseModel
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 BaseModel.model_config["defer_build"] = True
+# FastAPI 0.165 gives parameters such an alias, which only a model can have
+warnings.filterwarnings("ignore", "The 'alias' attribute with value", UnsupportedFieldAttributeWarning)

@@ -76,7 +76,9 @@ def test_settings_named_in_documents_exist() -> None:
     pages = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")]
     pages += [path for folder in ("api", "deploy", "operate") for path in (ROOT / "docs" / folder).glob("*.md")]
     # variables of AWS, of other programs, of GitHub, and of bedrock-access-gateway
-    others = re.compile(r"(AWS|OTEL|ANTHROPIC|CLAUDE_CODE|DEPLOY)_|(HTTPS?|NO)_PROXY|API_KEY$|DEFAULT_|RESPONSE_STREAM")
+    others = re.compile(
+        r"(AWS|OTEL|ANTHROPIC|CLAUDE_CODE|DEPLOY|OUTCROP)_|(HTTPS?|NO)_PROXY|API_KEY$|DEFAULT_|RESPONSE_STREAM"
+    )
     named = {name for page in pages for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)[`=]", page.read_text())}
     known = {name.upper() for name in Settings.model_fields}
     assert len(named & known) > 30
@@ -91,11 +93,15 @@ def test_the_readme_begins_with_the_two_commands() -> None:
 def test_every_metric_is_in_its_table() -> None:
     from app.observability.exposition import families
     from app.observability.metrics import Metrics
+    from app.observability.team_metrics import TeamMetrics
 
     metrics = Metrics()
     metrics.watch("in_flight", "", float)
     metrics.watch("waiting", "", float)
+    metrics.watch("ledger_unposted", "", float)
+    metrics.watch("database_reachable", "", float)
     metrics.watch_breakers(dict)
+    TeamMetrics(metrics, 1)
     section = (ROOT / "docs/operate/metrics.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
     documented = set(re.findall(r"`(outcrop_[a-z_]+)`", section))
     names = {
