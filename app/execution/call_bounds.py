@@ -39,8 +39,8 @@ def quick_bounds_of(operation: Operation[Any], body: bytes, target: Target, *, r
     """
     if may_have_media(body) or (reads and operation.mode is Mode.PASSTHROUGH):
         return None
-    bounds = bounds_of_body(len(body), _max_output(target, operation.max_tokens), has_tools=b'"tool' in body)
-    return bounds if _COMPACTION not in body else CallBounds(2 * bounds.input, 2 * bounds.output)
+    bounds = bounds_of_body(len(body), _max_output(target, operation.max_tokens), has_tools=body.find(b'"tool') >= 0)
+    return bounds if body.find(_COMPACTION) < 0 else CallBounds(2 * bounds.input, 2 * bounds.output)
 
 
 async def bounds_of(operation: Operation[Any], body: bytes, target: Target, caller: str) -> CallBounds:
@@ -67,13 +67,12 @@ def _read(body: bytes, target: Target, max_tokens: object, *, is_own: bool) -> C
 
 def _max_output(target: Target, max_tokens: object) -> int:
     """Return the longest answer: the length that is requested, but not more than the model can write."""
-    capabilities = target.capabilities
-    if not capabilities.output.text:
+    longest = target.capabilities.max_output
+    if isinstance(max_tokens, int) and max_tokens <= longest:
+        return max_tokens if target.capabilities.output.text else 0
+    if not target.capabilities.output.text:
         return 0
-    longest = capabilities.max_output if capabilities.max_output != sys.maxsize else _MAX_OUTPUT
-    if not isinstance(max_tokens, int):
-        return longest
-    return max_tokens if capabilities.max_output == sys.maxsize else min(max_tokens, longest)
+    return longest if longest != sys.maxsize else _MAX_OUTPUT
 
 
 def _member(document: Any, path: tuple[str, ...]) -> Any:

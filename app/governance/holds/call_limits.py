@@ -121,17 +121,18 @@ class CallLimits:
                 self._leave(request)
                 raise
         if book is not None:
-            self._share(request, rules, held, book)
+            # what the attempts of a request hold together is not this one's
+            if counts and rules.requests:
+                self._client.settle(book, rules.requests, rules.requests)
+                for key in rules.requests:
+                    del held[key]
+            if needs_permit and rules.permits:
+                request.permits, request.book = rules.permits, book
+                for key in rules.permits:
+                    del held[key]
         transactions = self._client.transactions
         exceeded = _names(rules, transactions.over) if transactions.over else []
         return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded)
-
-    def _share(self, request: RequestHold, rules: AppliedRules, held: dict[str, int], book: LeaseBook) -> None:
-        """Move what the attempts of a request hold together out of what one of them holds."""
-        if rules.requests and (used := {key: held.pop(key) for key in rules.requests if key in held}):
-            self._client.settle(book, used, used)
-        if rules.permits and (permits := {key: held.pop(key) for key in rules.permits if key in held}):
-            request.permits, request.book = permits, book
 
     def _leave(self, request: RequestHold) -> None:
         request.attempts -= 1
@@ -142,7 +143,10 @@ class CallLimits:
     def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         """End a call that used tokens, and release what it held beyond that."""
         rules = hold.rules
-        self._end(hold, dict.fromkeys(rules.tokens, tokens) | dict.fromkeys(rules.money, cost_nano))
+        used = dict.fromkeys(rules.money, cost_nano)
+        for key in rules.tokens:
+            used[key] = tokens
+        self._end(hold, used)
         for key, budget in rules.money.items():
             if budget.mode == "estimated":
                 self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
@@ -181,7 +185,11 @@ class CallLimits:
         found = self._applied.get((subject.key_id, subject.user))
         if found is not None and moment < found.rules.ends:
             known = found.subject
-            if known.limits is subject.limits and known.budgets is subject.budgets and known.labels == subject.labels:
+            if (
+                known.limits is subject.limits
+                and known.budgets is subject.budgets
+                and (known.labels is subject.labels or known.labels == subject.labels)
+            ):
                 return found.rules
         if len(self._applied) >= _MAX_APPLIED:
             self._applied.clear()

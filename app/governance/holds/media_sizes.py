@@ -12,16 +12,26 @@ from msgspec import Struct
 
 from app.governance.holds.bounds import CallSize
 
-# what requests with media have in them. A text may have it too, and is then only read for nothing
-_MARKS = (b'"image', b'mage"', b'"document"', b'"video', b'"audio', b'"input_', b'"file')
 # of Converse's documents, those that are text in base64
 _TEXTS = frozenset({"csv", "html", "md", "txt"})
 _MAX_DEPTH = 4
 
 
 def may_have_media(body: bytes) -> bool:
-    """Return whether a request may have media. It has none if this is False."""
-    return any(mark in body for mark in _MARKS)
+    """Return whether a request may have media. It has none if this is False.
+
+    A text may have these words too, and the request is then only read for nothing.
+    """
+    find = body.find  # several times as fast as `in`, which first takes its operand for a number
+    return (
+        find(b'"image') >= 0
+        or find(b'mage"') >= 0
+        or find(b'"document"') >= 0
+        or find(b'"video') >= 0
+        or find(b'"audio') >= 0
+        or find(b'"input_') >= 0
+        or find(b'"file') >= 0
+    )
 
 
 class _Media(Struct):

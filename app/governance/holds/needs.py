@@ -58,7 +58,7 @@ class AppliedRules(Struct, frozen=True):
             counts: it counts as a request. needs_permit: it is another one of the parallel requests.
         """
         held = {**self.requests} if counts else {}
-        if needs_permit:
+        if needs_permit and self.permits:
             held.update(self.permits)
         for key, capacity in self.tokens.items():
             # a call that may be larger than the limit needs all of it; what it uses beyond that delays the next one
