@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -354,3 +355,15 @@ async def test_a_journal_that_cannot_be_written_refuses_and_holds_nothing(
     with pytest.raises(errors.Overloaded, match="cannot record"):
         await gateway.call()
     assert gateway.held == 0
+
+
+async def test_the_usual_request_makes_no_round_trip(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**12), limit("requests_per_minute", 10**6), limit("max_parallel_requests", 100))
+    await asyncio.gather(*[gateway.call() for _ in range(20)])
+    transactions, started = gateway.governance.client.transactions, time.monotonic()
+    before = transactions.count
+    for _ in range(200):
+        await gateway.call()
+    # five batches of entries a second, renewals and returns
+    assert transactions.count - before <= 10 + 10 * (time.monotonic() - started)
+    assert len(await gateway.entries()) == 220
