@@ -17,6 +17,7 @@ from app.bedrock.http1.transport import Http1Transport
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
+from app.composition.authentication import build_authenticator
 from app.composition.database import key_directory_of, open_database, prepare_database
 from app.composition.deployment import planner_of, prices_of
 from app.composition.governance import Governance, build_governance
@@ -36,7 +37,7 @@ from app.observability.metrics import Metrics
 from app.observability.trace import PassingTracer, Tracer, collects_spans
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover
-from app.routing.planner import Target
+from app.routing.planner import Planner, Target
 from app.server.client_address import TrustedProxies
 from app.server.worker_context import WorkerContext
 from app.storage.responses import MemoryResponses, ResponseStore
@@ -187,6 +188,12 @@ def _short(model: str) -> str:
     return model.split(":", 5)[5] if model.startswith("arn:") else model
 
 
+def _locations(planner: Planner) -> dict[UpstreamLocation, None]:
+    """Return the locations of all targets, the gateway's own first."""
+    named = (choice.location for route in planner.routes.values() for choice in route.choices)
+    return dict.fromkeys([DEFAULT_LOCATION, *named])
+
+
 def _clients(
     settings: Settings, locations: Mapping[UpstreamLocation, None], transport: Transport, retry: RetryPolicy
 ) -> dict[UpstreamLocation, BedrockClient]:
@@ -258,16 +265,13 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     planner = planner_of(settings)
     transport = _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
-    # the gateway's own location comes first
-    locations = dict.fromkeys(
-        [DEFAULT_LOCATION, *(choice.location for route in planner.routes.values() for choice in route.choices)]
-    )
-    clients = _clients(settings, locations, transport, retry)
+    clients = _clients(settings, _locations(planner), transport, retry)
     directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
     database = open_database(settings)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     key_directory = key_directory_of(settings, database)
-    ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, key_directory)
+    authenticator = build_authenticator(settings, key_directory)
+    ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, authenticator)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
     prices = prices_of(settings)

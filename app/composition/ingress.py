@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from app.config.settings import SMOKE, Settings
 from app.dialects.http.endpoint import IngressLimits
@@ -12,13 +12,9 @@ from app.governance.admission import Admission, Reserve
 from app.governance.held_bytes import ByteLimit
 from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.failed_attempts import FailedAttempts
-from app.governance.identity.open_access import OpenAccess
 from app.governance.per_caller import PerCaller
 from app.observability.metrics import Metrics
 from app.server.worker_counters import CallerCounters, WorkerCounters
-
-if TYPE_CHECKING:
-    from app.governance.identity.virtual_keys import KeyDirectory
 
 T = TypeVar("T")
 
@@ -34,9 +30,9 @@ def counted_callers(settings: Settings) -> int:
 
 
 def build_ingress_limits(
-    settings: Settings, counters: WorkerCounters, metrics: Metrics, directory: KeyDirectory | None = None
+    settings: Settings, counters: WorkerCounters, metrics: Metrics, authenticator: Authenticator
 ) -> IngressLimits:
-    """Build the limits. counters: what this worker process counts with the others. directory: of virtual keys."""
+    """Build the limits. counters: what this worker process counts with the others."""
     unverified_bytes = max(settings.max_bodies_bytes // 2, settings.max_body_bytes)
     unverified_permits = max(settings.max_in_flight // 10, 1)
     listed, others = _limited_callers(settings, counters.callers)
@@ -47,9 +43,7 @@ def build_ingress_limits(
         return PerCaller(own, [value_of(each) for each in others]) if others else own
 
     return IngressLimits(
-        authenticator=Authenticator(
-            settings.keys(), regions=_regions(settings), open_access=_open_access(settings), directory=directory
-        ),
+        authenticator=authenticator,
         admission=Admission(
             settings.max_in_flight,
             *queue,
@@ -91,16 +85,6 @@ def build_ingress_limits(
         exposes_aws_identity=settings.expose_aws_identity,
         default_models=frozenset({settings.bedrock_model_id, settings.embedding_model_id or ""}),
     )
-
-
-def _regions(settings: Settings) -> set[str]:
-    """Return the regions whose Bedrock the gateway calls: its own, and those of the targets of routes."""
-    targets = (target for route in settings.config().routes.values() for target in route.targets)
-    return {settings.aws_region, *(target.region for target in targets if target.region)}
-
-
-def _open_access(settings: Settings) -> OpenAccess | None:
-    return OpenAccess(from_anywhere=settings.auth_disabled == "any") if settings.auth_disabled else None
 
 
 def _half(settings: Settings, limit: int) -> int:
