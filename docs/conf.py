@@ -52,6 +52,7 @@ NAVIGATION = {
         "docs/api/bedrock",
     ],
     "Features": [
+        "docs/identity",
         "docs/routing",
         "docs/reliability",
         "docs/virtual-keys",

@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from app import errors
-from app.config import config_file
+from app.config import config_file, identity_tables
 from app.config.settings import Settings
 from app.dialects.anthropic import errors as anthropic_errors
 from app.dialects.bedrock import errors as bedrock_errors
@@ -64,8 +64,8 @@ gives those of `bootstrap.yml` once.
 """
 _CONFIGURATION = """\
 `CONFIG_FILE` names a TOML file with these tables; `CONFIG_TOML` holds the same text. Every table is optional, and an
-unknown key is refused. The tables are explained under [configuration](../configuration.md), [routing](../routing.md)
-and [costs](../costs.md).
+unknown key is refused. The tables are explained under [configuration](../configuration.md), [routing](../routing.md),
+[costs](../costs.md) and [identity](../identity.md).
 
 `[aliases]` has one entry for each alias: a name of letters, digits, `.`, `_` and `-`, and the model that it stands for.
 """
@@ -176,6 +176,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     '`[models."ARN"]`': config_file.ModelRow,
     '`[limits."MODEL"]`': config_file.LimitsRow,
     '`[prices."MODEL"]`': config_file.PriceRow,
+    "`[[identity.oidc]]`": identity_tables.OidcRow,
+    "Rules of an identity": identity_tables.RuleRow,
 }
 
 
@@ -183,8 +185,8 @@ def _type(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         values = [str(value).lower() if isinstance(value, bool) else value for value in get_args(field.annotation)]
         return ", ".join(f"`{value}`" for value in values)
-    if get_origin(field.annotation) is list:
-        return "list"
+    if get_origin(field.annotation) in (list, dict):
+        return "list" if get_origin(field.annotation) is list else "table"
     text = str(field.annotation if not isinstance(field.annotation, type) else field.annotation.__name__)
     text = text.removesuffix(" | None").rpartition(".")[2]
     return "secret" if text == SecretStr.__name__ else _TYPES[text]
@@ -193,8 +195,10 @@ def _type(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    if field.default in (None, ""):
+    if field.default in (None, "") or field.default_factory is not None:
         return ""
+    if isinstance(field.default, list):
+        return ", ".join(f"`{value}`" for value in field.default)
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 

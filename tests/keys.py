@@ -19,7 +19,7 @@ PEPPER = "a pepper of at least thirty-two letters"
 
 
 async def add_team(database: Database, **more: Any) -> Team:
-    team = Team(name=f"team {new_id()}", **more)
+    team = Team(**{"name": f"team {new_id()}", **more})
     async with database.begin() as connection:
         await teams.add(connection, team)
         await touched(connection, team)

@@ -9,13 +9,22 @@ from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.open_access import OpenAccess
 
 if TYPE_CHECKING:
+    from app.governance.identity.external_callers import ExternalCallers
     from app.governance.identity.virtual_keys import KeyDirectory
 
 
-def build_authenticator(settings: Settings, directory: KeyDirectory | None) -> Authenticator:
-    """Build the authenticator of a deployment. directory: of virtual keys."""
+def build_authenticator(
+    settings: Settings, directory: KeyDirectory | None, external: ExternalCallers | None
+) -> Authenticator:
+    """Build the authenticator of a deployment. directory: of virtual keys. external: finds callers by tokens."""
     open_access = OpenAccess(from_anywhere=settings.auth_disabled == "any") if settings.auth_disabled else None
-    return Authenticator(settings.keys(), regions=_regions(settings), open_access=open_access, directory=directory)
+    return Authenticator(
+        settings.keys(),
+        regions=_regions(settings),
+        open_access=open_access,
+        directory=directory,
+        external=external,
+    )
 
 
 def _regions(settings: Settings) -> set[str]:

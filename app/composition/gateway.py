@@ -21,6 +21,7 @@ from app.composition.authentication import build_authenticator
 from app.composition.database import key_directory_of, open_database, prepare_database
 from app.composition.deployment import planner_of, prices_of
 from app.composition.governance import Governance, build_governance
+from app.composition.identity import build_external_callers
 from app.composition.ingress import build_ingress_limits
 from app.composition.upkeep import build_upkeep
 from app.config.settings import Settings, SettingsError
@@ -43,6 +44,7 @@ from app.server.worker_context import WorkerContext
 from app.storage.responses import MemoryResponses, ResponseStore
 
 if TYPE_CHECKING:
+    from app.governance.identity.external_callers import ExternalCallers
     from app.governance.identity.virtual_keys import KeyDirectory
     from app.governance.maintenance.upkeep import Upkeep
     from app.storage.database import Database
@@ -57,8 +59,8 @@ class Gateway(Struct):
     """All parts of a running gateway.
 
     clients: those of Bedrock, by location. database: with DATABASE_URL; its schema is migrated at the start if
-    `migrates`. key_directory: of the keys in it. upkeep: what runs beside the requests then. governance: limits,
-    budgets and the ledger.
+    `migrates`. key_directory: of the keys in it. external_callers: finds callers by tokens.
+    upkeep: what runs beside the requests then. governance: limits, budgets and the ledger.
     """
 
     clients: Mapping[UpstreamLocation, BedrockClient]
@@ -76,6 +78,7 @@ class Gateway(Struct):
     worker_context: WorkerContext
     database: "Database | None" = None
     key_directory: "KeyDirectory | None" = None
+    external_callers: "ExternalCallers | None" = None
     migrates: bool = False
     upkeep: "Upkeep | None" = None
     governance: Governance | None = None
@@ -127,6 +130,8 @@ class Gateway(Struct):
             await self.governance.close()
         if self.upkeep is not None:
             await self.upkeep.close()
+        if self.external_callers is not None:
+            await self.external_callers.close()
         if self.key_directory is not None:
             await self.key_directory.close()
         if self.database is not None:
@@ -270,7 +275,8 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     database = open_database(settings)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     key_directory = key_directory_of(settings, database)
-    authenticator = build_authenticator(settings, key_directory)
+    external = build_external_callers(settings, database, key_directory)
+    authenticator = build_authenticator(settings, key_directory, external)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, authenticator)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
@@ -305,6 +311,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         worker_context=worker_context,
         database=database,
         key_directory=key_directory,
+        external_callers=external,
         migrates=settings.migrate_at_start,
         upkeep=build_upkeep(settings, database, None if governance is None else governance.teams),
         governance=governance,

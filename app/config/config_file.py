@@ -27,6 +27,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from app.config.identity_tables import IdentityRow
 from app.config.row import Row
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
@@ -104,6 +105,7 @@ class ConfigFile(Row):
     models: dict[ModelName, ModelRow] = Field(default_factory=dict)
     limits: dict[ModelName, LimitsRow] = Field(default_factory=dict)
     prices: dict[ModelName, PriceRow] = Field(default_factory=dict)
+    identity: IdentityRow | None = None
 
     @model_validator(mode="after")
     def _check_names(self) -> "ConfigFile":

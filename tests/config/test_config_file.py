@@ -9,6 +9,7 @@ from dotenv import dotenv_values
 from app.composition.deployment import planner_of
 from app.config.config_file import ConfigFile, load_config
 from app.config.environment import load_settings
+from app.config.identity_tables import IdentityRow, OidcRow
 from app.config.misspelled import misspelled_settings
 from app.config.settings import SettingsError
 from tests.servers import gateway_settings
@@ -49,7 +50,7 @@ def test_a_complete_file_is_parsed(tmp_path: Path) -> None:
     [
         ("[aliases", "is not valid TOML"),
         ("[alias]", r"line 1: alias: unknown; did you mean 'aliases'\?$"),
-        ("[quotas]", r"line 1: quotas: unknown: use aliases, routes, models, limits, prices$"),
+        ("[quotas]", r"line 1: quotas: unknown: use aliases, routes, models, limits, prices, identity$"),
         ("[aliases]\na = 5", "line 2: aliases.a: Input should be a valid string"),
         ('[aliases]\n"a b" = "c.d"', "line 2: aliases.a b: String should match"),
         ("[routes.a]\ntargets = []", "line 2: routes.a.targets: List should have at least 1 item"),
@@ -70,12 +71,62 @@ def test_a_complete_file_is_parsed(tmp_path: Path) -> None:
             "line 3: routes.a.targets.1.model: is missing\nline 4: routes.a.targets.1.modl: unknown",
         ),
         ('[limits."a.b"]\ntotl = 5', r"line 2: limits.a.b.totl: unknown; did you mean 'total'\?$"),
+        (
+            '[[identity.oidc]]\nname = "a"\n[[identity.oidc.rules]]\nmatch = {}\nteam = "t"\n'
+            '[[identity.oidc]]\n[[identity.oidc.rules]]\nmatch = {}\n[[identity.oidc.rules]]\nmatch = {}\ntaem = "t"',
+            r"(.*\n)*line 7: identity.oidc.1.rules.0: the rule gives nothing: .*\n"
+            r"line 11: identity.oidc.1.rules.1.taem: unknown; did you mean 'team'\?",
+        ),
         ('[aliases]\na = "b.c"\n[routes.a]\ntargets = [{ model = "b.c" }]', "a is an alias and a route"),
     ],
 )
 def test_errors_name_line_and_path_of_an_invalid_field(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ValueError, match=f"^{words}"):
         load_config(written(tmp_path, text))
+
+
+RULES = [{"match": {}, "team": "t"}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"issuer": "http://127.0.0.1:5000"}, ""),
+        ({"issuer": "http://login.example.com"}, "https://"),
+        ({"issuer": "http://127.0.0.1.evil.test"}, "https://"),
+        ({"issuer": "https://user:secret@login.example.com"}, "https://"),
+        ({"issuer": "https://login.example.com?a=b"}, "https://"),
+        ({"issuer": "https://"}, "https://"),
+        ({"jwks_uri": "http://login.example.com/keys"}, "https://"),
+        ({"audiences": []}, "at least 1"),
+        ({"audiences": "outcrop"}, ""),
+        ({"algorithms": ["HS256"]}, "RS256"),
+        ({"algorithms": ["none"]}, "RS256"),
+        ({"algorithms": []}, "at least 1"),
+        ({"rules": []}, "at least 1"),
+        ({"rules": [{"match": {}, "team": "a", "team_claim": "b"}]}, "exclude each other"),
+        ({"rules": [{"match": {"a": []}, "team": "a"}]}, "at least 1"),
+        ({"name": "corp/x"}, "pattern"),
+    ],
+)
+def test_an_issuer_is_reached_safely_and_pins_what_it_accepts(changes: dict[str, object], words: str) -> None:
+    row = {"name": "corp", "issuer": "https://login.example.com", "audiences": ["outcrop"], "rules": RULES, **changes}
+    if not words:
+        assert OidcRow.model_validate(row).audiences == ["outcrop"]
+        return
+    with pytest.raises(ValueError, match=words):
+        OidcRow.model_validate(row)
+
+
+@pytest.mark.parametrize("field", ["name", "issuer"])
+def test_two_issuers_differ(field: str) -> None:
+    rows = [
+        {"name": name, "issuer": f"https://{name}.example.com", "audiences": ["a"], "rules": RULES} for name in "ab"
+    ]
+    rows[1][field] = rows[0][field]
+    with pytest.raises(ValueError, match=f"the {field} .* is there twice"):
+        IdentityRow.model_validate({"oidc": rows})
 
 
 def test_every_fault_is_reported_with_its_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ IMPORTERS = {
     "aiosqlite": set(),
     "asyncpg": {"storage/database.py"},
     "httptools": {"bedrock/http1/connection.py"},
+    "jwt": {"governance/identity/issuer_keys.py", "governance/identity/oidc.py"},
     "opentelemetry": {"observability/tracing.py"},
     "prometheus_client": {"observability/exposition.py"},
     "requests": {"observability/tracing.py"},
@@ -159,7 +160,8 @@ assert "botocore.session" not in sys.modules, "botocore has been loaded"
 assert "app.cli.check" not in sys.modules, "another command has been loaded"
 assert "wsproto" not in sys.modules, "nobody has opened a WebSocket"
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
-databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables", "cryptography"} | {"app.admin.api"}
+databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
+databases |= {"app.admin.api", "cryptography", "jwt"}
 assert not databases & sys.modules.keys(), "what only a database needs has been loaded"
 assert ChatRequest.__pydantic_complete__, "a request would wait for it"
 assert not OpenAPI.__pydantic_complete__, "what only the page needs has been built"

@@ -130,7 +130,7 @@ def test_log_lines_of_the_page_are_written() -> None:
 def blocks_of_configuration() -> list[tuple[str, str]]:
     pages = sorted((ROOT / "docs").rglob("*.md"))
     found = [(page, block) for page in pages for block in re.findall(r"(?ms)^```toml\n(.*?)^```", page.read_text())]
-    ours = re.compile(r"(?m)^\[(aliases|routes|models|limits|prices)\b")
+    ours = re.compile(r"(?m)^\[\[?(aliases|routes|models|limits|prices|identity)\b")
     return [(str(page.relative_to(ROOT)), block) for page, block in found if ours.search(block)]
 
 

@@ -1,5 +1,7 @@
 """Authenticates callers: a bearer key, an `x-api-key`, or a SigV4 signature made with the key as secret.
 
+A token of an identity provider counts as a key.
+
 boto3 refuses bearer keys over plain http, so a key is also a pair for signing: access key id = its name, or the id of a
 virtual key; secret access key = its secret. A signature must cover the body and is valid for five minutes.
 
@@ -28,6 +30,7 @@ from app.server.request_head import RequestHead
 from app.wire import sigv4
 
 if TYPE_CHECKING:
+    from app.governance.identity.external_callers import ExternalCallers
     from app.governance.identity.virtual_keys import KeyDirectory, Signer
 
 _MAX_SIGNED = 128
@@ -76,6 +79,7 @@ class Authenticator:
         keys: the secrets of each name. regions: those that the gateway calls, for which a signature may be.
         open_access: accepts requests whatever their credentials; None for never.
         directory: of virtual keys; None without a database.
+        external: finds callers by tokens; None if the configuration asks for none.
         clock: seconds since the epoch.
     """
 
@@ -86,10 +90,12 @@ class Authenticator:
         regions: Collection[str] = (),
         open_access: OpenAccess | None = None,
         directory: KeyDirectory | None = None,
+        external: ExternalCallers | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keys = dict(keys)
         self._directory = directory
+        self._external = external
         self._regions = frozenset(regions)
         self._open_access = open_access
         self._clock = clock
@@ -108,7 +114,7 @@ class Authenticator:
             client: the address of the client.
 
         Raises:
-            PermissionRefused: see `OpenAccess.check`.
+            PermissionRefused: see `OpenAccess.check`; or no rule gives a token a team.
             AuthenticationFailed: no key, an unknown one, or two different ones.
             SignatureRefused: a signature that is malformed, or out of time.
         """
@@ -128,14 +134,18 @@ class Authenticator:
             )
         if api_key and api_key != secret:
             raise AuthenticationFailed("two different API keys: 'Authorization' and 'x-api-key' disagree")
-        caller = self._callers.get(self._digest(secret.encode("utf-8", "surrogateescape")).digest())
-        if caller is None:
-            if self._directory is None:
-                raise AuthenticationFailed("incorrect API key")
-            caller = self._directory.find(secret)
-            if caller is None:
-                return PendingClaim(partial(self._directory.load, secret), is_proven=True)
-        return caller
+        digest = self._digest(secret.encode("utf-8", "surrogateescape")).digest()
+        return self._callers.get(digest) or self._find(secret, digest, client)
+
+    def _find(self, secret: str, digest: bytes, client: str) -> Caller | PendingClaim:
+        """Find the caller of a token or a virtual key. Raises AuthenticationFailed, PermissionRefused."""
+        if self._external is not None and self._external.accepts(secret):
+            caller = self._external.find(digest)
+            # its own permits bound what a forged token costs
+            return caller or PendingClaim(partial(self._external.load, secret, digest, client), is_proven=True)
+        if self._directory is None:
+            raise AuthenticationFailed("incorrect API key")
+        return self._directory.find(secret) or PendingClaim(partial(self._directory.load, secret), is_proven=True)
 
     def _read_claim(self, head: RequestHead, authorization: str) -> SignedClaim | PendingClaim:
         match = _AUTHORIZATION.match(authorization)

@@ -1,0 +1,113 @@
+"""The tables `[identity]` of the configuration file: how tokens become callers.
+
+[[identity.oidc]]
+name = "corp"
+issuer = "https://login.example.com/tenant"
+audiences = ["outcrop"]
+user_claim = "email"
+
+[[identity.oidc.rules]]
+match = { groups = ["ml-*", "research"] }
+team = "research"
+"""
+
+import ipaddress
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+
+from app.config.row import Row
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    is_url = bool(parts.hostname) and not (parts.username or parts.query or parts.fragment) and url.isprintable()
+    if (
+        not is_url
+        or " " in url
+        or not (parts.scheme == "https" or (parts.scheme == "http" and _is_local(parts.hostname)))
+    ):
+        raise ValueError("must be an https:// URL without a query (http:// only on this machine)")
+    return url
+
+
+def _is_local(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+_Url = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_check_url)]
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+_Patterns = Annotated[list[_Text], Field(min_length=1, max_length=256), BeforeValidator(_as_list)]
+_Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class RuleRow(Row):
+    """What the claims of a caller give it. The first rule that matches and has a team decides team and labels."""
+
+    match: dict[_Text, _Patterns] = Field(
+        description="Claims and their values, or lists of values; `*` stands for any text. All claims must match. "
+        "`a.b` is the member `b` of the claim `a`. `{}` matches every verified token."
+    )
+    team: str = Field("", max_length=256, description="The team, by its name or its id.")
+    team_claim: str = Field("", max_length=256, description="The claim that names the team.")
+    labels: dict[_Label, _Text] = Field(
+        default_factory=dict, description="Labels of the calls, over those of the team."
+    )
+    label_claims: dict[_Label, _Text] = Field(default_factory=dict, description="Labels whose values are claims.")
+    roles: list[_Text] = Field(
+        default_factory=list, description="Roles. Those of all rules that match count. `admin` may use `/admin/v1`."
+    )
+
+    @model_validator(mode="after")
+    def _check_team(self) -> "RuleRow":
+        if self.team and self.team_claim:
+            raise ValueError("team and team_claim exclude each other: remove one")
+        if not (self.team or self.team_claim or self.roles):
+            raise ValueError("the rule gives nothing: add team, team_claim or roles")
+        return self
+
+
+_Rules = Annotated[list[RuleRow], Field(min_length=1, max_length=256)]
+
+
+class OidcRow(Row):
+    """An issuer of JSON Web Tokens."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")] = Field(
+        description="A short name, which is part of the callers' names in the log."
+    )
+    issuer: _Url = Field(description="The issuer, exactly as its tokens name it in `iss`.")
+    audiences: _Patterns = Field(description="Accepted values of `aud`: a token has at least one of them.")
+    algorithms: list[Algorithm] = Field(
+        ["RS256"],
+        min_length=1,
+        description="Accepted algorithms of signatures. `RS256` if unset.",
+    )
+    jwks_uri: _Url = Field(
+        "", validate_default=False, description="Where the issuer's keys are. If unset, its discovery document tells."
+    )
+    user_claim: _Text = Field("sub", description="The claim that names the person.")
+    rules: _Rules = Field(description="What the claims give, see below.")
+
+
+class IdentityRow(Row):
+    """Callers who are known by a token. It needs DATABASE_URL, which has the teams."""
+
+    oidc: list[OidcRow] = Field(default_factory=list, max_length=32)
+
+    @model_validator(mode="after")
+    def _check_issuers(self) -> "IdentityRow":
+        for field in ("name", "issuer"):
+            values = [getattr(row, field) for row in self.oidc]
+            if twice := next((value for value in values if values.count(value) > 1), None):
+                raise ValueError(f"oidc: the {field} {twice} is there twice")
+        return self

@@ -1,0 +1,33 @@
+"""Reads small documents from the services that know who a caller is."""
+
+import asyncio
+
+from app.bedrock.transport import Headers, HttpRequest, Transport
+from app.errors import GatewayError
+
+
+class NotFetched(Exception):
+    """The document cannot be read. The message names the reason, and quotes nothing that was received."""
+
+
+async def http_get(
+    transport: Transport, url: str, headers: Headers, *, max_bytes: int, seconds: float
+) -> tuple[int, bytes]:
+    """Send a GET request; returns the status and the body. Redirects are not followed.
+
+    Raises:
+        NotFetched: the server cannot be reached, is too slow, or sends more than `max_bytes`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            response = await transport.open(HttpRequest("GET", url, [*headers, ("user-agent", "outcrop")], b""))
+            try:
+                return response.status, await response.read(max_bytes)
+            finally:
+                response.close()
+    except TimeoutError:
+        raise NotFetched(f"no answer within {seconds:g} seconds") from None
+    except GatewayError as error:
+        raise NotFetched(error.detail or type(error).__name__) from None
+    except ValueError:
+        raise NotFetched("the URL is malformed") from None

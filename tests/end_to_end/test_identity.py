@@ -1,0 +1,210 @@
+"""Callers without a key of the gateway: with tokens of a real issuer."""
+
+import itertools
+import json
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+from msgspec import Struct
+
+from app.config.settings import SettingsError
+from app.main import create_app
+from app.storage.records import Team
+from tests.end_to_end.conftest import Records
+from tests.governance.oidc_issuer import AUDIENCE, Issuer, running_issuer
+from tests.keys import PEPPER, add_team, change_team, within
+from tests.servers import KEY, gateway, gateway_settings
+
+pytestmark = pytest.mark.database
+
+ECHO, NOVA = "scripted.echo-v1:0", "amazon.nova-pro-v1:0"
+TURN: Any = {"role": "user", "content": "hi"}
+BODY = {"model": ECHO, "messages": [TURN]}
+CHAT = "/v1/chat/completions"
+OIDC = """
+[[identity.oidc]]
+name = "corp"
+issuer = "{issuer}"
+audiences = ["outcrop"]
+algorithms = ["ES256"]
+user_claim = "email"
+
+[[identity.oidc.rules]]
+match = {{ groups = "ml-*" }}
+team = "research"
+
+[[identity.oidc.rules]]
+match = {{ department = "*" }}
+team_claim = "department"
+
+[[identity.oidc.rules]]
+match = {{ groups = "platform-admins" }}
+roles = ["admin"]
+"""
+
+_numbers = itertools.count(1)
+
+
+class Served(Struct):
+    """A gateway with a team, and its issuer."""
+
+    url: str
+    database: str
+    team: Team
+    issuer: Issuer
+    records: Records
+
+    def token(self, **claims: Any) -> str:
+        return self.issuer.token(**{"email": "alice@example.com", "groups": ["ml-vision"], **claims})
+
+    def post(self, token: str = "", path: str = CHAT, body: Any = None, **headers: str) -> httpx.Response:
+        """Send a request, by default from an address without failed authentications."""
+        sent = {"x-forwarded-for": f"2001:db8:{next(_numbers):x}::1", **headers}
+        if token:
+            sent["authorization"] = f"Bearer {token}"
+        return httpx.post(self.url + path, json=body or BODY, headers=sent, timeout=20)
+
+    def caller(self, answer: httpx.Response) -> str:
+        return self.records.by_id(answer.headers["x-request-id"]).caller
+
+
+def database_settings(folder: Path) -> dict[str, Any]:
+    return {"database_url": f"sqlite:///{folder}/outcrop.db", "key_pepper": PEPPER}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Iterator[Served]:
+    settings, records = database_settings(tmp_path_factory.mktemp("identity")), Records()
+    database = settings["database_url"]
+    team = within(database, lambda each: add_team(each, name="research", models=[ECHO]))
+    with running_issuer() as issuer:
+        config = OIDC.format(issuer=issuer.url)
+        with gateway(emulator_url, records, config_toml=config, forwarded_allow_ips="127.0.0.1", **settings) as url:
+            yield Served(url, database, team, issuer, records)
+
+
+def test_unmodified_clients_send_a_token_as_their_key(served: Served) -> None:
+    token = served.token()
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key=token, max_retries=0) as sdk:
+        assert sdk.chat.completions.create(model=ECHO, messages=[TURN]).choices[0].message.content
+    with anthropic.Anthropic(base_url=served.url, api_key=token, max_retries=0) as other:
+        assert other.messages.create(model=ECHO, max_tokens=9, messages=[TURN]).content
+    answer = served.post(token)
+    assert (answer.status_code, served.caller(answer)) == (200, "oidc/corp/alice")
+    # beside the keys of the environment
+    assert served.post(KEY).status_code == 200
+
+
+def test_the_team_decides_what_a_caller_may_do(served: Served) -> None:
+    token = served.token()
+    listed = httpx.get(f"{served.url}/v1/models", headers={"authorization": f"Bearer {token}"}).json()
+    assert {model["id"] for model in listed["data"]} >= {ECHO}
+    assert not any("nova" in model["id"] for model in listed["data"])
+    assert served.post(token, body={**BODY, "model": NOVA}).status_code in (403, 404)
+
+
+def test_a_claim_names_the_team(served: Served) -> None:
+    assert served.post(served.token(groups=[], department="research")).status_code == 200
+    assert served.post(served.token(groups=[], department=served.team.id)).status_code == 200
+    answer = served.post(served.token(groups=[], department="unknown"))
+    assert answer.status_code == 403
+    assert "the team unknown" in answer.json()["error"]["message"]
+    # a team that is created later is found
+    within(served.database, lambda each: add_team(each, name="later"))
+    wait_until(lambda: served.post(served.token(groups=[], department="later")).status_code == 200, 12)
+
+
+def wait_until(is_so: Any, seconds: float = 3) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_caller_without_a_rule_is_refused(served: Served) -> None:
+    answer = served.post(served.token(groups=["other"]))
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (403, "false")
+    assert "no rule" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "claims", [{"aud": "another"}, {"exp": int(time.time()) - 100}, {"iss": "https://evil.test"}, {"nbf": 2**33}]
+)
+def test_a_wrong_token_is_refused_in_each_dialect(served: Served, claims: dict[str, Any]) -> None:
+    token = served.token(**claims)
+    for _ in range(2):
+        answer = served.post(token)
+        assert (answer.status_code, answer.headers["x-should-retry"]) == (401, "false")
+        assert answer.json()["error"]["code"] == "invalid_api_key"
+    answer = served.post(token, "/v1/messages", {"model": ECHO, "max_tokens": 9, "messages": [TURN]})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (401, "authentication_error")
+    answer = served.post(token, f"/model/{ECHO}/converse", {"messages": []})
+    assert answer.status_code == 401
+
+
+def test_a_blocked_team_is_refused_within_two_seconds(served: Served) -> None:
+    team = within(served.database, lambda each: add_team(each, name="blocked later"))
+    token = served.token(groups=[], department="blocked later")
+    assert served.post(token).status_code == 200
+    within(served.database, lambda each: change_team(each, team, status="blocked"))
+    wait_until(lambda: served.post(token).status_code == 401, 2)
+
+
+def test_no_part_of_a_token_is_logged(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    tokens = [served.token(), served.token(aud="another"), served.token()[:-8] + "AAAAAAAA", served.token(groups=[])]
+    with caplog.at_level(logging.DEBUG):
+        answers = [served.post(token) for token in tokens]
+    assert [answer.status_code for answer in answers] == [200, 401, 401, 403]
+    records = [served.records.by_id(answer.headers["x-request-id"]) for answer in answers]
+    told = caplog.text + repr(records) + "".join(answer.text for answer in answers)
+    assert not [part for token in tokens for part in token.split(".") if part[:20] in told]
+
+
+def test_failed_tokens_are_throttled_by_address_and_valid_ones_go_on(served: Served) -> None:
+    valid = served.token(sub="bob")
+    statuses = [
+        served.post(f"{valid[:-10]}{number:010}", **{"x-forwarded-for": "203.0.113.77"}).status_code
+        for number in range(30)
+    ]
+    assert statuses[:20] == [401] * 20
+    assert 429 in statuses
+    assert served.post(valid, **{"x-forwarded-for": "203.0.113.77"}).status_code == 200
+
+
+def test_an_issuer_that_is_down_leaves_other_callers_alone(emulator_url: str, tmp_path: Path) -> None:
+    settings = database_settings(tmp_path)
+    within(settings["database_url"], lambda each: add_team(each, name="research"))
+    issuer = Issuer()
+    issuer.url = "http://127.0.0.1:9"
+    with gateway(emulator_url, config_toml=OIDC.format(issuer=issuer.url), **settings) as url:
+        token = issuer.token(email="a", groups=["ml-a"])
+        began = time.monotonic()
+        answer = httpx.post(url + CHAT, json=BODY, headers={"authorization": f"Bearer {token}"}, timeout=20)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+        assert time.monotonic() - began < 2
+        assert httpx.post(url + CHAT, json=BODY, headers={"x-api-key": KEY}, timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "words"),
+    [
+        (OIDC.format(issuer="https://login.example.com"), {"database_url": None}, "DATABASE_URL is not set"),
+    ],
+)
+def test_a_deployment_that_lacks_what_it_needs_does_not_start(
+    tmp_path: Path, config: str, changes: dict[str, Any], words: str
+) -> None:
+    settings = gateway_settings("http://127.0.0.1:9", config_toml=config, **{**database_settings(tmp_path), **changes})
+    with pytest.raises(SettingsError, match=words):
+        create_app(settings)
+
+
+def test_the_audience_of_the_tests_is_that_of_the_configuration() -> None:
+    assert json.dumps([AUDIENCE]) in OIDC
