@@ -177,6 +177,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     '`[limits."MODEL"]`': config_file.LimitsRow,
     '`[prices."MODEL"]`': config_file.PriceRow,
     "`[[identity.oidc]]`": identity_tables.OidcRow,
+    "`[identity.iam]`": identity_tables.IamRow,
     "Rules of an identity": identity_tables.RuleRow,
 }
 

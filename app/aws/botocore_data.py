@@ -35,6 +35,7 @@ class _Endpoints(TypedDict):
 class _Output(TypedDict, total=False):
     profiles: list[str]
     endpoints: list[str]
+    url: str
     message: str
 
 
@@ -91,6 +92,18 @@ def endpoints(locations: Sequence[tuple[str, str]]) -> list[str]:
         ValueError: there is no such endpoint, or AWS's configuration files cannot be read.
     """
     return _run("endpoints", *(name for location in locations for name in location))["endpoints"] if locations else []
+
+
+def presigned_url(service: str, region: str, url: str, header: tuple[str, str]) -> str:
+    """Sign a GET request and its header with the credentials of botocore's chain; returns its URL.
+
+    Raises:
+        ValueError: there are no credentials, or they cannot be found.
+    """
+    signed = _run("presigned", service, region, url, *header).get("url")
+    if not signed:
+        raise ValueError("no AWS credentials found in the environment, profile or metadata")
+    return signed
 
 
 def _run(*arguments: str) -> _Output:

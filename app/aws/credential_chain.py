@@ -1,6 +1,7 @@
 """Runs botocore in a process of its own, with the caller's environment, and prints one JSON object.
 
-    credential_chain.py profiles | endpoints SERVICE REGION [SERVICE REGION]... | identity REGION | role REGION ARN
+    credential_chain.py profiles | endpoints SERVICE REGION [SERVICE REGION]... | identity REGION | role REGION ARN |
+        presigned SERVICE REGION URL HEADER VALUE
 
 botocore is needed rarely, and its memory is freed only with its process; so is a credential provider that hangs:
 docs/adr/0002-boto3-off-the-request-path.md.
@@ -9,12 +10,15 @@ docs/adr/0002-boto3-off-the-request-path.md.
 import json
 import sys
 
+_PRESIGNED_SECONDS = 900
+
 
 def run(command: str, *arguments: str) -> dict[str, object]:
     """Run a command.
 
     Returns:
-        `profiles`: their names. `endpoints`: their base URLs, in the order of the arguments. Else the members of an
+        `profiles`: their names. `endpoints`: their base URLs, in the order of the arguments. `presigned`: the URL of a
+        GET request that is valid for 15 minutes, with a header; none without credentials. Else the members of an
         identity, or none without credentials; `ends_at`: seconds since the epoch, None if they do not expire.
     """
     match command:
@@ -25,6 +29,8 @@ def run(command: str, *arguments: str) -> dict[str, object]:
             return {"endpoints": [_endpoint(service, region) for service, region in pairs]}
         case "identity":
             return _identity(*arguments)
+        case "presigned":
+            return _presigned(*arguments)
         case _:
             return _role(*arguments)
 
@@ -78,6 +84,21 @@ def _identity(region: str) -> dict[str, object]:
         "token": frozen.token,
         "ends_at": end.timestamp() if end is not None else None,
     }
+
+
+def _presigned(service: str, region: str, url: str, header: str, value: str) -> dict[str, object]:
+    import botocore.session
+    from botocore.auth import SigV4QueryAuth
+    from botocore.awsrequest import AWSRequest
+
+    session = botocore.session.Session()
+    session.set_config_variable("region", region)
+    credentials = session.get_credentials()
+    if credentials is None:
+        return {}
+    request = AWSRequest("GET", url, headers={header: value})
+    SigV4QueryAuth(credentials.get_frozen_credentials(), service, region, _PRESIGNED_SECONDS).add_auth(request)
+    return {"url": request.url}
 
 
 def _role(region: str, role: str) -> dict[str, object]:

@@ -31,7 +31,7 @@ def build_external_callers(
         SettingsError: it needs a setting that is missing.
     """
     row = settings.config().identity
-    if row is None or not row.oidc:
+    if row is None or not (row.oidc or row.iam):
         return None
     if database is None or directory is None:
         raise SettingsError(["DATABASE_URL is not set: [identity] of the configuration file needs it, for the teams"])
@@ -47,4 +47,8 @@ def build_external_callers(
         from app.governance.identity.oidc import OidcVerifier
 
         verifiers.append(OidcVerifier(row.oidc, transport))
+    if row.iam is not None:
+        from app.governance.identity.iam import IamVerifier
+
+        verifiers.append(IamVerifier(row.iam, settings.aws_region, transport))
     return ExternalCallers(VerifiedTokens(verifiers), TeamPolicies(database, directory), transport)

@@ -9,15 +9,26 @@ user_claim = "email"
 [[identity.oidc.rules]]
 match = { groups = ["ml-*", "research"] }
 team = "research"
+
+[identity.iam]
+gateway = "outcrop.example.com"
+
+[[identity.iam.rules]]
+match = { arn = "arn:aws:iam::111122223333:role/ml-*" }
+team = "research"
 """
 
 import ipaddress
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from app.config.row import Row
+
+_ACCOUNT = re.compile(r"[0-9]{12}\Z")
+_ARN_OF_ACCOUNT = re.compile(r"arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:")
 
 
 def _as_list(value: object) -> object:
@@ -47,6 +58,7 @@ _Url = Annotated[str, StringConstraints(max_length=2048), AfterValidator(_check_
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 _Patterns = Annotated[list[_Text], Field(min_length=1, max_length=256), BeforeValidator(_as_list)]
 _Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+_Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$")]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
@@ -99,10 +111,37 @@ class OidcRow(Row):
     rules: _Rules = Field(description="What the claims give, see below.")
 
 
+class IamRow(Row):
+    """Callers with AWS credentials, who send a presigned `sts:GetCallerIdentity` as their key."""
+
+    gateway: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:/_-]{1,255}$")] = Field(
+        description="The name of this gateway, which callers sign in the header `x-outcrop-gateway`. Give each "
+        "deployment another one, such as its host name."
+    )
+    regions: list[_Region] = Field(
+        default_factory=list, description="Regions whose STS may be asked. The gateway's own if unset."
+    )
+    rules: _Rules = Field(description="What `arn`, `account`, `type`, `name` and `session` give, see below.")
+
+    @model_validator(mode="after")
+    def _check_accounts(self) -> "IamRow":
+        for index, rule in enumerate(self.rules):
+            accounts, arns = rule.match.get("account", []), rule.match.get("arn", [])
+            is_bound = (accounts and all(map(_ACCOUNT.match, accounts))) or (
+                arns and all(map(_ARN_OF_ACCOUNT.match, arns))
+            )
+            if not is_bound:
+                raise ValueError(
+                    f"rules.{index}: everybody with an AWS account could match: name the account in `account` or `arn`"
+                )
+        return self
+
+
 class IdentityRow(Row):
     """Callers who are known by a token. It needs DATABASE_URL, which has the teams."""
 
     oidc: list[OidcRow] = Field(default_factory=list, max_length=32)
+    iam: IamRow | None = None
 
     @model_validator(mode="after")
     def _check_issuers(self) -> "IdentityRow":

@@ -77,6 +77,7 @@ def test_a_complete_file_is_parsed(tmp_path: Path) -> None:
             r"(.*\n)*line 7: identity.oidc.1.rules.0: the rule gives nothing: .*\n"
             r"line 11: identity.oidc.1.rules.1.taem: unknown; did you mean 'team'\?",
         ),
+        ('[identity.iam]\ngatewy = "g"', r"(.*\n)*line 2: identity.iam.gatewy: unknown; did you mean 'gateway'\?"),
         ('[aliases]\na = "b.c"\n[routes.a]\ntargets = [{ model = "b.c" }]', "a is an alias and a route"),
     ],
 )
