@@ -178,6 +178,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     '`[prices."MODEL"]`': config_file.PriceRow,
     "`[[identity.oidc]]`": identity_tables.OidcRow,
     "`[identity.iam]`": identity_tables.IamRow,
+    "`[identity.mtls]`": identity_tables.MtlsRow,
     "Rules of an identity": identity_tables.RuleRow,
 }
 

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def build_authenticator(
     settings: Settings, directory: KeyDirectory | None, external: ExternalCallers | None
 ) -> Authenticator:
-    """Build the authenticator of a deployment. directory: of virtual keys. external: finds callers by tokens."""
+    """Build the authenticator of a deployment.
+
+    Args:
+        directory: of virtual keys. external: finds callers by tokens and certificates.
+    """
     open_access = OpenAccess(from_anywhere=settings.auth_disabled == "any") if settings.auth_disabled else None
     return Authenticator(
         settings.keys(),

@@ -59,7 +59,7 @@ class Gateway(Struct):
     """All parts of a running gateway.
 
     clients: those of Bedrock, by location. database: with DATABASE_URL; its schema is migrated at the start if
-    `migrates`. key_directory: of the keys in it. external_callers: finds callers by tokens.
+    `migrates`. key_directory: of the keys in it. external_callers: finds callers by tokens and certificates.
     upkeep: what runs beside the requests then. governance: limits, budgets and the ledger.
     """
 
@@ -275,7 +275,8 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     database = open_database(settings)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     key_directory = key_directory_of(settings, database)
-    external = build_external_callers(settings, database, key_directory)
+    proxies = _proxies(settings)
+    external = build_external_callers(settings, database, key_directory, proxies)
     authenticator = build_authenticator(settings, key_directory, external)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, authenticator)
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
@@ -301,7 +302,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
             media=_media(settings),
         ),
         ingress_limits=ingress_limits,
-        proxies=_proxies(settings),
+        proxies=proxies,
         responses=_responses(settings),
         prices=prices,
         metrics=metrics,

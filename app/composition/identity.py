@@ -1,4 +1,4 @@
-"""Builds what finds callers by tokens, where the configuration file has `[identity]`."""
+"""Builds what finds callers by tokens and certificates, where the configuration file has `[identity]`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from app.governance.identity.external_callers import ExternalCallers
     from app.governance.identity.team_policies import Teams
     from app.governance.identity.verified_tokens import TokenVerifier
+    from app.server.client_address import TrustedProxies
     from app.storage.database import Database
 
 _CONNECT_SECONDS, _READ_SECONDS = 3.0, 5.0
@@ -20,9 +21,10 @@ def build_external_callers(
     settings: Settings,
     database: Database | None,
     directory: Teams | None,
+    proxies: TrustedProxies | None,
     transport: Transport | None = None,
 ) -> ExternalCallers | None:
-    """Build what finds callers by tokens; None if the configuration file does not ask for it.
+    """Build what finds callers by tokens and certificates; None if the configuration file does not ask for it.
 
     Args:
         transport: to issuers and STS; by default a new one.
@@ -31,7 +33,7 @@ def build_external_callers(
         SettingsError: it needs a setting that is missing.
     """
     row = settings.config().identity
-    if row is None or not (row.oidc or row.iam):
+    if row is None or not (row.oidc or row.iam or row.mtls):
         return None
     if database is None or directory is None:
         raise SettingsError(["DATABASE_URL is not set: [identity] of the configuration file needs it, for the teams"])
@@ -51,4 +53,13 @@ def build_external_callers(
         from app.governance.identity.iam import IamVerifier
 
         verifiers.append(IamVerifier(row.iam, settings.aws_region, transport))
-    return ExternalCallers(VerifiedTokens(verifiers), TeamPolicies(database, directory), transport)
+    certificates = None
+    if row.mtls is not None:
+        if proxies is None or proxies.is_everyone:
+            raise SettingsError(
+                ["FORWARDED_ALLOW_IPS must list the addresses of the proxies that verify certificates: [identity.mtls]"]
+            )
+        from app.governance.identity.proxy_certificate import ProxyCertificates
+
+        certificates = ProxyCertificates(row.mtls, proxies)
+    return ExternalCallers(VerifiedTokens(verifiers), certificates, TeamPolicies(database, directory), transport)

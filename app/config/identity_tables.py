@@ -1,4 +1,4 @@
-"""The tables `[identity]` of the configuration file: how tokens become callers.
+"""The tables `[identity]` of the configuration file: how tokens and certificates become callers.
 
 [[identity.oidc]]
 name = "corp"
@@ -15,6 +15,14 @@ gateway = "outcrop.example.com"
 
 [[identity.iam.rules]]
 match = { arn = "arn:aws:iam::111122223333:role/ml-*" }
+team = "research"
+
+[identity.mtls]
+header = "x-forwarded-client-cert"
+format = "xfcc"
+
+[[identity.mtls.rules]]
+match = { URI = "spiffe://example.com/ns/ml/*" }
 team = "research"
 """
 
@@ -137,11 +145,32 @@ class IamRow(Row):
         return self
 
 
+class MtlsRow(Row):
+    """Callers with a client certificate, which a trusted proxy has verified."""
+
+    header: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,64}$")] = Field(
+        description="The header, in lower case, in which the proxies of FORWARDED_ALLOW_IPS send the certificate. They "
+        "must replace a header that the client sends."
+    )
+    format: Literal["subject", "xfcc"] = Field(
+        description="`subject`: the distinguished name (RFC 4514), as of AWS's load balancers and nginx. `xfcc`: as of "
+        "Envoy; the last element counts."
+    )
+    rules: _Rules = Field(description="What the attributes of the subject, `URI` and `DNS` give, see below.")
+
+    @model_validator(mode="after")
+    def _check_match(self) -> "MtlsRow":
+        if any(not rule.match for rule in self.rules):
+            raise ValueError("a rule must match an attribute of the certificate")
+        return self
+
+
 class IdentityRow(Row):
-    """Callers who are known by a token. It needs DATABASE_URL, which has the teams."""
+    """Callers who are known by a token or a certificate. It needs DATABASE_URL, which has the teams."""
 
     oidc: list[OidcRow] = Field(default_factory=list, max_length=32)
     iam: IamRow | None = None
+    mtls: MtlsRow | None = None
 
     @model_validator(mode="after")
     def _check_issuers(self) -> "IdentityRow":

@@ -40,6 +40,16 @@ class TrustedProxies:
         last = hops[0] if hops else peer
         return last if self._trusts_last else next((hop for hop in hops if not self._trusts(hop)), last)
 
+    @property
+    def is_everyone(self) -> bool:
+        """True for `*`: no address is known to be a proxy's."""
+        return self._trusts_last
+
+    def is_sent_by_proxy(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether a request came over a connection from a proxy whose address is listed."""
+        client = scope.get("client")
+        return client is not None and self._trusts(client[0])
+
     def _trusts(self, host: str) -> bool:
         try:
             address = ipaddress.ip_address(host)

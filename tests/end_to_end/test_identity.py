@@ -1,4 +1,4 @@
-"""Callers without a key of the gateway: with tokens of a real issuer."""
+"""Callers without a key of the gateway: with tokens of a real issuer, of AWS IAM, and with certificates."""
 
 import itertools
 import json
@@ -48,6 +48,15 @@ team_claim = "department"
 match = {{ groups = "platform-admins" }}
 roles = ["admin"]
 """
+MTLS = """
+[identity.mtls]
+header = "x-client-subject"
+format = "subject"
+
+[[identity.mtls.rules]]
+match = { O = "Example" }
+team = "research"
+"""
 
 _numbers = itertools.count(1)
 
@@ -85,7 +94,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, emulator_url: str) -> Itera
     database = settings["database_url"]
     team = within(database, lambda each: add_team(each, name="research", models=[ECHO]))
     with running_issuer() as issuer:
-        config = OIDC.format(issuer=issuer.url)
+        config = OIDC.format(issuer=issuer.url) + MTLS
         with gateway(emulator_url, records, config_toml=config, forwarded_allow_ips="127.0.0.1", **settings) as url:
             yield Served(url, database, team, issuer, records)
 
@@ -192,9 +201,34 @@ def test_an_issuer_that_is_down_leaves_other_callers_alone(emulator_url: str, tm
         assert httpx.post(url + CHAT, json=BODY, headers={"x-api-key": KEY}, timeout=20).status_code == 200
 
 
+def test_a_certificate_that_a_trusted_proxy_reports_identifies_its_caller(served: Served) -> None:
+    subject = {"x-client-subject": "CN=svc-a,O=Example"}
+    answer = served.post(**subject)
+    assert (answer.status_code, served.caller(answer)) == (200, "mtls/CN=svc-a,O=Example")
+    assert served.post("client-certificate", **subject).status_code == 200
+    # a key or a token takes precedence, also where it is wrong
+    assert served.caller(served.post(served.token(), **subject)) == "oidc/corp/alice"
+    assert served.post("wrong-key-of-somebody", **subject).status_code == 401
+    assert served.post(**{"x-client-subject": "CN=svc-a,O=Other"}).status_code == 403
+    assert served.post(**{"x-client-subject": "nonsense"}).status_code == 401
+    assert served.post("client-certificate").status_code == 401
+
+
+def test_a_certificate_of_an_untrusted_peer_is_ignored(emulator_url: str, tmp_path: Path) -> None:
+    settings = database_settings(tmp_path)
+    within(settings["database_url"], lambda each: add_team(each, name="research"))
+    with gateway(emulator_url, config_toml=MTLS, forwarded_allow_ips="10.0.0.0/8", **settings) as url:
+        for forged in ({}, {"x-forwarded-for": "10.0.0.1"}):
+            headers = {"x-client-subject": "CN=svc-a,O=Example", **forged}
+            assert httpx.post(url + CHAT, json=BODY, headers=headers, timeout=20).status_code == 401
+
+
 @pytest.mark.parametrize(
     ("config", "changes", "words"),
     [
+        (MTLS, {"forwarded_allow_ips": "*"}, "FORWARDED_ALLOW_IPS must list"),
+        (MTLS, {}, "FORWARDED_ALLOW_IPS must list"),
+        (MTLS, {"database_url": None}, "DATABASE_URL is not set"),
         (OIDC.format(issuer="https://login.example.com"), {"database_url": None}, "DATABASE_URL is not set"),
     ],
 )

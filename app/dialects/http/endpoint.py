@@ -153,7 +153,7 @@ class Endpoint(Struct, frozen=True):
         self, scope: Scope, receive: Receive, sender: ResponseSender, head: RequestHead, deadline: Deadline
     ) -> None:
         limits, record = self.limits, sender.record
-        claim = limits.authenticator.authenticate(head, record.client)
+        claim = limits.authenticator.authenticate(head, record.client, scope)
         if isinstance(claim, PendingClaim):
             claim = await self._resolve(claim, record.client)
         if timeout := head.headers.get(TIMEOUT):

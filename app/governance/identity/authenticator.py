@@ -1,6 +1,6 @@
 """Authenticates callers: a bearer key, an `x-api-key`, or a SigV4 signature made with the key as secret.
 
-A token of an identity provider counts as a key.
+A token of an identity provider or of AWS IAM counts as a key; a client certificate counts without one.
 
 boto3 refuses bearer keys over plain http, so a key is also a pair for signing: access key id = its name, or the id of a
 virtual key; secret access key = its secret. A signature must cover the body and is valid for five minutes.
@@ -19,7 +19,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _MAX_SIGNED = 128
 MAX_SKEW_SECONDS = 300
+# stands for no key, in clients that insist on one; their certificate identifies them
+CERTIFICATE_KEY = "client-certificate"
 # the service names with which clients of Bedrock sign
 _SERVICES = frozenset({"bedrock", "bedrock-mantle"})
 # headers of these prefixes change what a request does, so a signature must cover them
@@ -79,7 +81,7 @@ class Authenticator:
         keys: the secrets of each name. regions: those that the gateway calls, for which a signature may be.
         open_access: accepts requests whatever their credentials; None for never.
         directory: of virtual keys; None without a database.
-        external: finds callers by tokens; None if the configuration asks for none.
+        external: finds callers by tokens and certificates; None if the configuration asks for neither.
         clock: seconds since the epoch.
     """
 
@@ -107,14 +109,16 @@ class Authenticator:
             for secret in secrets_
         }
 
-    def authenticate(self, head: RequestHead, client: str = "") -> Caller | SignedClaim | PendingClaim:
+    def authenticate(
+        self, head: RequestHead, client: str = "", scope: Mapping[str, Any] = {}
+    ) -> Caller | SignedClaim | PendingClaim:
         """Return the caller, or a claim: to verify once the body has been read, or to resolve before that.
 
         Args:
-            client: the address of the client.
+            client: the address of the client. scope: of ASGI, for certificates.
 
         Raises:
-            PermissionRefused: see `OpenAccess.check`; or no rule gives a token a team.
+            PermissionRefused: see `OpenAccess.check`; or no rule gives a token or a certificate a team.
             AuthenticationFailed: no key, an unknown one, or two different ones.
             SignatureRefused: a signature that is malformed, or out of time.
         """
@@ -128,6 +132,10 @@ class Authenticator:
         bearer = rest.strip() if scheme.lower() == "bearer" else ""
         api_key = head.headers.get("x-api-key", "").strip()
         secret = bearer or api_key
+        if self._external is not None and secret in ("", CERTIFICATE_KEY):
+            certified = self._find_certificate(self._external, scope)
+            if certified is not None:
+                return certified
         if not secret:
             raise AuthenticationFailed(
                 "no API key: send it as 'Authorization: Bearer <key>', as 'x-api-key: <key>', or sign with SigV4"
@@ -146,6 +154,14 @@ class Authenticator:
         if self._directory is None:
             raise AuthenticationFailed("incorrect API key")
         return self._directory.find(secret) or PendingClaim(partial(self._directory.load, secret), is_proven=True)
+
+    def _find_certificate(self, external: ExternalCallers, scope: Mapping[str, Any]) -> Caller | PendingClaim | None:
+        """Find the caller whose certificate a trusted proxy reports. Raises AuthenticationFailed, PermissionRefused."""
+        identity = external.find_certificate(scope)
+        if identity is None:
+            return None
+        caller = external.teams.find(identity)
+        return caller or PendingClaim(partial(external.load_identity, identity), is_proven=True)
 
     def _read_claim(self, head: RequestHead, authorization: str) -> SignedClaim | PendingClaim:
         match = _AUTHORIZATION.match(authorization)

@@ -1,6 +1,9 @@
-"""Finds callers that have no key of this gateway: by tokens."""
+"""Finds callers that have no key of this gateway: by tokens of OIDC issuers and AWS IAM, and by client certificates."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -8,6 +11,7 @@ from app.bedrock.transport import Transport
 from app.governance.address_permits import AddressPermits
 from app.governance.identity.caller import Caller
 from app.governance.identity.claim_rules import Identity
+from app.governance.identity.proxy_certificate import ProxyCertificates
 from app.governance.identity.team_policies import TeamPolicies
 from app.governance.identity.verified_tokens import VerifiedTokens
 
@@ -18,11 +22,12 @@ _PERMITS = 8, 64, 1.0
 class ExternalCallers(Struct, frozen=True):
     """Finds callers that have no key of this gateway. `load_*` wait for I/O, for less than two seconds.
 
-    transport: on which issuers are asked.
+    transport: on which issuers and STS are asked. certificates: None if no proxy reports any.
     permits: limits how many tokens of one client address are verified at once.
     """
 
     tokens: VerifiedTokens
+    certificates: ProxyCertificates | None
     teams: TeamPolicies
     transport: Transport
     permits: AddressPermits = field(default_factory=lambda: AddressPermits(*_PERMITS))
@@ -59,6 +64,10 @@ class ExternalCallers(Struct, frozen=True):
             return known
         async with self.permits.permit(client, ""):
             return await self.tokens.verify(token, digest)
+
+    def find_certificate(self, scope: Mapping[str, Any]) -> Identity | None:
+        """Return the identity of the certificate of a connection. See `ProxyCertificates.find`."""
+        return self.certificates.find(scope) if self.certificates is not None else None
 
     async def load_identity(self, identity: Identity) -> Caller:
         """Return the caller of an identity. See `TeamPolicies.load`."""
