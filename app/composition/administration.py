@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from app.dialects.http.endpoint_spec import EndpointSpec
+    from app.governance.identity.external_callers import ExternalCallers
 
 
 class Administration(Struct, frozen=True):
@@ -27,11 +28,14 @@ class Administration(Struct, frozen=True):
     close: Callable[[], Awaitable[None]]
 
 
-def open_administration(settings: Settings, failed_attempts: FailedAttempts) -> Administration | None:
+def open_administration(
+    settings: Settings, failed_attempts: FailedAttempts, external: ExternalCallers | None = None
+) -> Administration | None:
     """Return the admin API, not connected yet; None without DATABASE_URL.
 
     Args:
         failed_attempts: counts wrong keys by address, with those of callers.
+        external: verifies tokens of administrators.
     """
     # reports of administrators must not take connections from requests
     database = open_database(settings)
@@ -49,7 +53,8 @@ def open_administration(settings: Settings, failed_attempts: FailedAttempts) -> 
 
     pepper = settings.pepper()
     transactions = Transactions(database, StoredAnswers(pepper))
-    gate = Gate(Administrators(settings.administrators(), failed_attempts), lambda scope: scope[RECORD])
+    administrators = Administrators(settings.administrators(), failed_attempts, external)
+    gate = Gate(administrators, lambda scope: scope[RECORD])
     routers = [
         admin_router(transactions, pepper, gate),
         spend_limit_router(transactions, replace(gate, render=render_for_anthropic)),

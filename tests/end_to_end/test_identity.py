@@ -223,6 +223,26 @@ def test_a_certificate_of_an_untrusted_peer_is_ignored(emulator_url: str, tmp_pa
             assert httpx.post(url + CHAT, json=BODY, headers=headers, timeout=20).status_code == 401
 
 
+def test_a_role_makes_an_administrator(served: Served) -> None:
+    def ask(method: str, path: str, token: str, body: Any = None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}", "x-forwarded-for": f"2001:db8:{next(_numbers):x}::1"}
+        return httpx.request(method, f"{served.url}/admin/v1{path}", headers=headers, json=body, timeout=20)
+
+    administrator = served.token(sub="root", groups=["platform-admins"])
+    made = ask("POST", "/teams", administrator, {"name": "made by an administrator"})
+    assert made.status_code == 201, made.text
+    listed = ask("GET", "/audit", administrator)
+    assert listed.status_code == 200, listed.text
+    entries = [each for each in listed.json()["data"] if each["object_id"] == made.json()["id"]]
+    assert [entry["actor"] for entry in entries] == ["oidc/corp/root"]
+    assert ask("GET", "/teams", served.token()).status_code == 403
+    assert ask("GET", "/teams", served.token(groups=["platform-admins"], aud="another")).status_code == 401
+    assert ask("GET", "/teams", KEY).status_code == 401
+    # it gives no team
+    answer = served.post(administrator)
+    assert (answer.status_code, answer.json()["error"]["message"][:7]) == (403, "no rule")
+
+
 @pytest.mark.parametrize(
     ("config", "changes", "words"),
     [
