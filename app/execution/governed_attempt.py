@@ -130,5 +130,6 @@ def _subject_of(context: RequestContext) -> Subject:
     user = context.head.headers.get(USER) or context.user
     if policy is None:
         return Subject("", context.caller.name, recorded(user))
-    user = recorded(user) if user else policy.person
+    # a person who is known without a key may not choose whose limits apply
+    user = recorded(user) if user and policy.key_id else policy.person
     return Subject(policy.team_id, policy.key_id, user, policy.labels, policy.limits, policy.budgets)

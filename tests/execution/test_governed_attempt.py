@@ -72,7 +72,7 @@ class Gateway:
                 await (limits if isinstance(rule, Limit) else budgets).add(connection, rule)  # type: ignore[arg-type]
         found = {"limits": Limit, "budgets": Budget}
         kept: Any = {name: tuple(rule for rule in rules if isinstance(rule, kind)) for name, kind in found.items()}
-        self.caller = Caller("k", Policy(team_id="t", key_id="k", **kept, **changes))
+        self.caller = Caller("k", Policy(**{"team_id": "t", "key_id": "k", **kept, **changes}))
         return self.caller
 
     async def executor(self, *answers: Any) -> Executor:
@@ -152,6 +152,15 @@ async def test_the_header_names_the_user_before_the_body(gateway: Gateway) -> No
         await gateway.call(made=made)
         made.head.headers.clear()
     assert [entry.user for entry in await gateway.entries()] == ["ada", "bob", "eve"]
+
+
+async def test_a_person_without_a_key_cannot_name_another_user(gateway: Gateway) -> None:
+    """Else callers with a token would choose whose limit by user applies, and who is charged in reports."""
+    await gateway.with_rules(key_id="", person="eve")
+    made = gateway.context()
+    made.head.headers["x-outcrop-user"] = made.user = "ada"
+    await gateway.call(made=made)
+    assert [entry.user for entry in await gateway.entries()] == ["eve"]
 
 
 async def test_the_worst_case_is_held_and_a_spent_budget_refuses(gateway: Gateway) -> None:
