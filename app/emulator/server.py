@@ -11,6 +11,7 @@ from app.emulator.errors import ServiceError, invalid
 from app.emulator.llm import LocalModel
 from app.emulator.model_runner import ModelRunner
 from app.emulator.protocol import ABORT
+from app.emulator.quotas import Quotas
 from app.emulator.receiving import read_body, while_connected
 from app.emulator.responses import CompleteResponse
 from app.emulator.routes import Routes
@@ -25,13 +26,15 @@ class Emulator:
     """The application.
 
     Args:
-        llm: the local language model, or None.
+        llm: the local language model, or None. quotas: those that are enforced, or None.
     """
 
-    def __init__(self, authenticator: Authenticator, llm: LocalModel | None = None) -> None:
+    def __init__(
+        self, authenticator: Authenticator, llm: LocalModel | None = None, quotas: Quotas | None = None
+    ) -> None:
         self._authenticator = authenticator
         self._llm = llm
-        self._routes = Routes(ModelRunner(llm))
+        self._routes = Routes(ModelRunner(llm, quotas=quotas))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""

@@ -59,6 +59,7 @@ async def _create(runner: ModelRunner, body: bytes) -> Response:
     fault = await runner.faults.inject(suffix, f"{model.id}/messages", body)
     if fault.name == "garbage":
         return GARBAGE
+    model = runner.as_called(model, model.id, is_mantle=True)
     events = runner.run_anthropic(model, _as_invoked(document))
     if document.get("stream"):
         return StreamingResponse(await with_first_frame(_frames(events)), fault, SseWriter(), "text/event-stream")

@@ -29,6 +29,7 @@ async def create(runner: ModelRunner, path: str, *, is_mantle: bool | None, body
     if is_mantle is None:
         is_mantle = _is_served_on_mantle(name, path)
     model, suffix = _find(name, path, is_mantle=is_mantle)
+    model = runner.as_called(model, name, is_mantle=is_mantle)
     fault = await runner.faults.inject(suffix, f"{name}{path}", body)
     if fault.name == "garbage":
         return GARBAGE
