@@ -19,6 +19,7 @@
     │   └── UpgradeRequired       426  the path needs another protocol, as WebSocket
     ├── RateLimited               429  a throttle of AWS or of the gateway
     │   ├── LimitReached          429  a limit of the caller does not allow the call now
+    │   ├── QuotaBusy             429  too many calls wait for a quota of Bedrock
     │   └── QuotaExceeded         429  a quota that waiting does not restore
     │       └── BudgetSpent       429  a budget of the caller has too little left
     ├── InternalFailure           500  a defect of Outcrop, or Bedrock's InternalServerException
@@ -209,6 +210,12 @@ class RateLimited(GatewayError):
     default_retry_here = True
     default_retry_elsewhere = True
     default_retry_after: ClassVar[float | None] = 1.0
+
+
+class QuotaBusy(RateLimited):
+    """The call cannot start before its time is over, because others wait for Bedrock's quota of the model."""
+
+    default_retry_here = False
 
 
 class QuotaExceeded(RateLimited):

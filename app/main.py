@@ -56,7 +56,9 @@ def create_app(
     """
     gateway = build_gateway(settings, worker_context or WorkerContext())
     background = BackgroundResponses(gateway.responses)
-    administration = open_administration(settings, gateway.ingress_limits.failed_attempts, gateway.external_callers)
+    administration = open_administration(
+        settings, gateway.ingress_limits.failed_attempts, gateway.external_callers, gateway.quotas
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:

@@ -79,6 +79,7 @@ NAVIGATION = {
         "docs/operate/logs",
         "docs/operate/metrics",
         "docs/operate/administration",
+        "docs/operate/quotas",
         "docs/operate/ledger",
         "docs/operate/webhooks",
         "docs/operate/sizing",

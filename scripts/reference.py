@@ -176,6 +176,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     '`[models."ARN"]`': config_file.ModelRow,
     '`[limits."MODEL"]`': config_file.LimitsRow,
     '`[prices."MODEL"]`': config_file.PriceRow,
+    '`[quotas."MODEL"]`': config_file.QuotaRow,
+    '`[quotas."MODEL".regions.REGION]`': config_file.RegionQuotaRow,
     "`[[identity.oidc]]`": identity_tables.OidcRow,
     "`[identity.iam]`": identity_tables.IamRow,
     "`[identity.mtls]`": identity_tables.MtlsRow,

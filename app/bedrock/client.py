@@ -10,7 +10,7 @@ from app.bedrock.credentials import CredentialsProvider, Identity
 from app.bedrock.endpoints import Endpoint, Service
 from app.bedrock.errors import error_of_reply
 from app.bedrock.retry import RetryPolicy
-from app.bedrock.signing import MANTLE, SIGNING_NAME, Signer, SigningTarget
+from app.bedrock.signing import OWN_NAMES, SIGNING_NAME, Signer, SigningTarget
 from app.bedrock.transport import DEFAULT_TIMEOUTS, Headers, HttpRequest, HttpResponse, Timeouts, Transport
 from app.errors import ConnectTimeout, GatewayError, IdentityRefused, UpstreamUnreachable
 from app.observability.observer import AttemptContext
@@ -121,7 +121,7 @@ class BedrockClient(Struct):
             path,
             request.query,
             request.headers,
-            MANTLE if request.service == MANTLE else SIGNING_NAME,
+            request.service if request.service in OWN_NAMES else SIGNING_NAME,
         )
         headers = self.signer.sign(identity, target, request.body)
         headers += trace  # not signed: proxies on the way may change them

@@ -17,8 +17,9 @@ from app.bedrock.transport import Headers
 from app.wire import sigv4
 
 SIGNING_NAME = "bedrock"
-# the one service whose signatures have a name of their own: docs/reference/contracts/bedrock-endpoints.md#mantle
 MANTLE = "bedrock-mantle"
+# services whose signatures have names of their own: docs/reference/contracts/bedrock-endpoints.md#mantle
+OWN_NAMES = frozenset({MANTLE, "servicequotas"})
 
 _MAX_TEMPLATES = 1024
 # callers choose parts of a path, and long ones are not kept

@@ -16,6 +16,7 @@ from app.governance.identity.failed_attempts import FailedAttempts
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+    from app.composition.quotas import BedrockQuotas
     from app.dialects.http.endpoint_spec import EndpointSpec
     from app.governance.identity.external_callers import ExternalCallers
 
@@ -29,13 +30,16 @@ class Administration(Struct, frozen=True):
 
 
 def open_administration(
-    settings: Settings, failed_attempts: FailedAttempts, external: ExternalCallers | None = None
+    settings: Settings,
+    failed_attempts: FailedAttempts,
+    external: ExternalCallers | None = None,
+    quotas: BedrockQuotas | None = None,
 ) -> Administration | None:
     """Return the admin API, not connected yet; None without DATABASE_URL.
 
     Args:
         failed_attempts: counts wrong keys by address, with those of callers.
-        external: verifies tokens of administrators.
+        external: verifies tokens of administrators. quotas: those that are shown.
     """
     # reports of administrators must not take connections from requests
     database = open_database(settings)
@@ -45,6 +49,7 @@ def open_administration(
     from app.admin.api.own_account import OwnAccount
     from app.admin.api.routes.gate import Gate
     from app.admin.api.routes.idempotency import StoredAnswers
+    from app.admin.api.routes.reports import no_quotas
     from app.admin.api.routes.router import admin_router
     from app.admin.api.routes.spend_limits import render_for_anthropic, spend_limit_router
     from app.admin.api.routes.transactions import Transactions
@@ -56,7 +61,7 @@ def open_administration(
     administrators = Administrators(settings.administrators(), failed_attempts, external)
     gate = Gate(administrators, lambda scope: scope[RECORD])
     routers = [
-        admin_router(transactions, pepper, gate),
+        admin_router(transactions, pepper, gate, no_quotas if quotas is None else quotas.describe),
         spend_limit_router(transactions, replace(gate, render=render_for_anthropic)),
     ]
     return Administration(routers, own_account_endpoints(OwnAccount(transactions)), database.close)

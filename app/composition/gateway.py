@@ -23,10 +23,12 @@ from app.composition.deployment import planner_of, prices_of
 from app.composition.governance import Governance, build_governance
 from app.composition.identity import build_external_callers
 from app.composition.ingress import build_ingress_limits
+from app.composition.quotas import build_quotas, knows_quotas
 from app.composition.upkeep import build_upkeep
 from app.config.settings import Settings, SettingsError
 from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
+from app.execution.attempt import Attempt
 from app.execution.executor import Executor
 from app.execution.media import MediaFetcher
 from app.execution.public_names import public_transport
@@ -44,6 +46,7 @@ from app.server.worker_context import WorkerContext
 from app.storage.responses import MemoryResponses, ResponseStore
 
 if TYPE_CHECKING:
+    from app.composition.quotas import BedrockQuotas
     from app.governance.identity.external_callers import ExternalCallers
     from app.governance.identity.virtual_keys import KeyDirectory
     from app.governance.maintenance.upkeep import Upkeep
@@ -76,6 +79,7 @@ class Gateway(Struct):
     load: Load
     load_interval: float
     worker_context: WorkerContext
+    quotas: "BedrockQuotas | None" = None
     database: "Database | None" = None
     key_directory: "KeyDirectory | None" = None
     external_callers: "ExternalCallers | None" = None
@@ -104,6 +108,8 @@ class Gateway(Struct):
             self.upkeep.start()
         if self.key_directory is not None:
             self.key_directory.start()
+        if self.quotas is not None:
+            self.quotas.start(self.client, self.directory)
         self._leave = self.worker_context.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
@@ -125,6 +131,8 @@ class Gateway(Struct):
         await self.transport.close()
         if self.executor.media is not None:
             await self.executor.media.close()
+        if self.quotas is not None:
+            await self.quotas.close()
         await self.tracer.close(_LAST_SPANS_SECONDS)
         if self.governance is not None:
             await self.governance.close()
@@ -279,10 +287,9 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     external = build_external_callers(settings, database, key_directory, proxies)
     authenticator = build_authenticator(settings, key_directory, external)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, authenticator)
-    metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
-    metrics.watch("waiting", "Requests that wait for a permit.", lambda: ingress_limits.admission.counters.waiting.own)
     prices = prices_of(settings)
     governance = build_governance(settings, database, prices, metrics)
+    quotas = build_quotas(settings, worker_context.processes, governance) if knows_quotas(settings) else None
     gateway = Gateway(
         clients=clients,
         transport=transport,
@@ -292,7 +299,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
             planner,
             Failover(retry, _breakers(settings)),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
-            govern=None if governance is None else governance.govern,
+            govern=_govern(governance, quotas),
             find_profile=directory.profile_of,
             find_model=lambda target, timeout: (
                 directory.look_up(target.known, planner.behind, clients[target.location], timeout)
@@ -310,6 +317,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         load=load,
         load_interval=settings.load_log_interval,
         worker_context=worker_context,
+        quotas=quotas,
         database=database,
         key_directory=key_directory,
         external_callers=external,
@@ -317,8 +325,25 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
         upkeep=build_upkeep(settings, database, None if governance is None else governance.teams),
         governance=governance,
     )
-    metrics.watch_breakers(gateway.breakers)
+    _watch(gateway)
     return gateway
+
+
+def _govern(governance: Governance | None, quotas: "BedrockQuotas | None") -> Callable[[Attempt], Attempt] | None:
+    """Return what wraps attempts: limits of callers around quotas of Bedrock, so that no refused call waits."""
+    if governance is None or quotas is None:
+        return governance.govern if governance is not None else quotas.wrap if quotas is not None else None
+    return lambda attempt: governance.govern(quotas.wrap(attempt))
+
+
+def _watch(gateway: Gateway) -> None:
+    """Add to the metrics what is read when they are rendered."""
+    metrics, load, waiting = gateway.metrics, gateway.load, gateway.ingress_limits.admission.counters.waiting
+    metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
+    metrics.watch("waiting", "Requests that wait for a permit.", lambda: waiting.own)
+    metrics.watch_breakers(gateway.breakers)
+    if gateway.quotas is not None:
+        metrics.watch_quotas(gateway.quotas.figures)
 
 
 def _proxies(settings: Settings) -> TrustedProxies | None:

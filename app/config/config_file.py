@@ -20,6 +20,13 @@ total = 900
 [prices."meta.llama3-3-70b-instruct-v1:0"]
 input = 0.70
 output = 0.70
+
+[quotas."us.anthropic.claude-sonnet-5"]
+tokens_per_minute = 3000000
+regions.us-west-2 = { tokens_per_minute = 1000000 }
+
+[quota_weights]
+team-a = 3
 """
 
 from pathlib import Path
@@ -97,6 +104,33 @@ class PriceRow(Row):
     regional: float = Field(1.0, ge=0, description="Factor of all prices, except for calls of global profiles.")
 
 
+class RegionQuotaRow(Row):
+    """A quota of Bedrock in one region. What is left out is not limited."""
+
+    tokens_per_minute: int | None = Field(None, ge=1, le=10**12, description="Tokens, at the runtime.")
+    requests_per_minute: int | None = Field(None, ge=1, le=10**9, description="Requests, where AWS still counts them.")
+    input_tokens_per_minute: int | None = Field(None, ge=1, le=10**12, description="Input tokens, on mantle.")
+    output_tokens_per_minute: int | None = Field(None, ge=1, le=10**12, description="Output tokens, on mantle.")
+
+    @model_validator(mode="after")
+    def _check_tokens(self) -> "RegionQuotaRow":
+        if (self.input_tokens_per_minute is None) != (self.output_tokens_per_minute is None):
+            raise ValueError("input_tokens_per_minute and output_tokens_per_minute go together: set both or neither")
+        if self.tokens_per_minute is None and self.input_tokens_per_minute is None:
+            raise ValueError("set tokens_per_minute, or input_tokens_per_minute and output_tokens_per_minute")
+        return self
+
+
+class QuotaRow(RegionQuotaRow):
+    """A quota of Bedrock, of a model or inference profile in each region and account that has no other."""
+
+    target: float = Field(0.93, ge=0.1, le=1, description="The share of the quota that is used.")
+    output_burndown: int | None = Field(
+        None, ge=1, le=1000, description="Tokens of the quota that an output token takes, instead of the known number."
+    )
+    regions: dict[_Region, RegionQuotaRow] = Field(default_factory=dict, description="Other quotas, by region.")
+
+
 class ConfigFile(Row):
     """The configuration file."""
 
@@ -105,6 +139,11 @@ class ConfigFile(Row):
     models: dict[ModelName, ModelRow] = Field(default_factory=dict)
     limits: dict[ModelName, LimitsRow] = Field(default_factory=dict)
     prices: dict[ModelName, PriceRow] = Field(default_factory=dict)
+    quotas: dict[ModelName, QuotaRow] = Field(default_factory=dict)
+    quota_weights: dict[Name, Annotated[float, Field(gt=0, le=1000)]] = Field(
+        default_factory=dict,
+        description="Parts of teams where several wait for one quota, by their ids. 1 if left out.",
+    )
     identity: IdentityRow | None = None
 
     @model_validator(mode="after")

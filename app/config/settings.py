@@ -12,8 +12,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from app.config.admin_settings import AdminSettings
 from app.config.config_file import ConfigFile, load_config, parse_config, read_config
 from app.config.entries import is_secret, parse_aliases, parse_api_keys, parse_origins
-from app.config.operation_settings import OperationSettings
 from app.config.pem import refuse_password, try_pem
+from app.config.quota_settings import QuotaSettings
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 SMOKE = "smoke"
@@ -30,7 +30,7 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-class Settings(AdminSettings, OperationSettings):
+class Settings(AdminSettings, QuotaSettings):
     """All settings. The environment variable of a field is its name in upper case."""
 
     bedrock_model_id: str = Field(
@@ -47,7 +47,9 @@ class Settings(AdminSettings, OperationSettings):
     model_aliases: str = Field(
         "", description="Names that callers may use for models: a comma-separated list of `name=model`."
     )
-    config_file: Path | None = Field(None, description="A TOML file with aliases, routes, models, limits and prices.")
+    config_file: Path | None = Field(
+        None, description="A TOML file with aliases, routes, models, limits, prices and quotas."
+    )
     config_toml: str = Field("", description="The text of CONFIG_FILE, where no file can be mounted.")
     default_max_tokens: int = Field(
         16_384,

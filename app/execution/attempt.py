@@ -25,7 +25,7 @@ from app.errors import GatewayError, InvalidRequest
 from app.execution.operations.operation import Operation, ignored_tools
 from app.execution.request_context import RequestContext
 from app.models.ids import ModelId
-from app.observability.observer import AttemptContext, RequestRecord, TriedTarget
+from app.observability.observer import AttemptContext, QuotaUse, RequestRecord, TriedTarget
 from app.observability.trace import NO_TRACE, Headers, Span
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult, FailoverCandidate
@@ -198,6 +198,12 @@ def fold_usage(record: RequestRecord, usage: Usage | None) -> None:
 def fold_check(record: RequestRecord, upstream_request_id: str) -> None:
     """Write the id of a guardrail's check into the log record; the next attempt writes its own."""
     record.upstream_request_id = upstream_request_id
+
+
+def fold_quota(record: RequestRecord, use: QuotaUse) -> None:
+    """Write what an attempt took of a quota into the log record."""
+    waited = use.waited if record.quota is None else record.quota.waited + use.waited
+    record.quota = QuotaUse(waited, use.reserved, use.settled)
 
 
 def _fold_stream(

@@ -69,7 +69,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         """Compose the attempts over the clients of Bedrock, which are given by location.
 
         Args:
-            guardrail: one that applies to every call. govern: wraps attempts in the limits of callers.
+            guardrail: one that applies to every call. govern: wraps attempts in limits and quotas.
             find_profile: the inference profile of a model, if it has one.
         """
         once: Attempt = UpstreamAttempt(clients)

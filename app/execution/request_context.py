@@ -1,12 +1,12 @@
 """One HTTP request of a caller."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from app.errors import BodyTooLarge
+from app.errors import BodyTooLarge, GatewayError
 from app.governance.held_bytes import HeldBytes
 from app.governance.identity.caller import Caller
 from app.observability.observer import RequestRecord
@@ -15,6 +15,9 @@ from app.server.request_head import RequestHead
 
 if TYPE_CHECKING:
     from app.governance.holds.call_limits import RequestHold
+
+Headers = tuple[tuple[str, str], ...]
+FailStream = Callable[[GatewayError], bytes | None]
 
 # of the largest body, in memory
 _MAX_GROWTH = 4
@@ -31,6 +34,8 @@ class RequestContext(Struct):
     size: the bytes of the body, with what was fetched for it so far.
     response: counts the bytes of large responses until they have been sent; None for no limit.
     user: the end user for whom the caller makes the request. hold: what its attempts hold of the caller's limits.
+    begin_stream: begins a stream before its first event, with its headers; sends the bytes for a silent stream, and
+        later an error by the function, if there is one. heartbeat: does so; None for what is not streamed.
     """
 
     head: RequestHead
@@ -45,6 +50,8 @@ class RequestContext(Struct):
     response: HeldBytes | None = None
     user: str = ""
     hold: "RequestHold | None" = None
+    begin_stream: Callable[[Headers, bytes, FailStream], Awaitable[None]] | None = None
+    heartbeat: Callable[[], Awaitable[None]] | None = None
 
     def grow(self, count: int) -> None:
         """Count bytes that were fetched for the request.

@@ -38,7 +38,8 @@ def families(metrics: Iterable[Counts | Seconds | Gauges]) -> Iterator[Metric]:
                     up_to = zip(map(floatToGoString, metric.bounds), accumulate(counts), strict=True)
                     family.add_metric(labels, [*up_to], total)
             case Gauges():
-                family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+                kind = CounterMetricFamily if metric.is_total else GaugeMetricFamily
+                family = kind(metric.name, metric.help, labels=metric.labels)
                 for labels, value in metric.values().items():
                     family.add_metric(labels, value)
         yield family

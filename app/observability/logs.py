@@ -118,7 +118,7 @@ _PLAIN = tuple(
     if name
     not in {
         *("started", "usage", "first_event_ms", "model_behind", "cost"),
-        *("tries", "trace", "has_moved", "tier", "standings"),
+        *("tries", "trace", "has_moved", "tier", "standings", "quota"),
     }
 )
 # of botocore's service model (2026-11); callers may send any name
@@ -149,6 +149,9 @@ def _add_fields(fields: dict[str, object], record: RequestRecord) -> None:
         fields["cost_usd"] = round(record.cost, 9)
     if record.usage is not None:
         fields["tokens"] = record.usage.counts()
+    if (quota := record.quota) is not None:
+        waited = round(quota.waited * 1000, 2)
+        fields["quota"] = {"waited_ms": waited, "reserved": quota.reserved, "settled": quota.settled}
 
 
 def _try(attempt: TriedTarget) -> dict[str, object]:

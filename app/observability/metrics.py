@@ -30,6 +30,23 @@ _LAGS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
+# of pools of Bedrock's quotas: what each is, and whether it only grows
+QUOTA_FIGURES = {
+    "limit_tokens_per_minute": ("Tokens per minute that the quota allows.", False),
+    "learned_share": ("The share of the quota that is used, as throttles have taught.", False),
+    "waiting_calls": ("Calls that wait for the quota now.", False),
+    "reserved_now_tokens": ("Tokens that calls reserve now.", False),
+    "calls": ("Calls that were sent.", True),
+    "queued": ("Calls that had to wait.", True),
+    "waited_seconds": ("Seconds that calls waited that were sent then.", True),
+    "reserved_tokens": ("Tokens that calls reserved.", True),
+    "settled_tokens": ("Tokens that calls took.", True),
+    "throttled": ("Calls that Bedrock throttled.", True),
+    "refused": ("Calls that could not start in time.", True),
+    "spilled": ("Calls that went to another target.", True),
+}
+
+
 class Counts(Struct, frozen=True):
     """A counter. values: counts by the values of the labels; callers add to them directly."""
 
@@ -62,12 +79,16 @@ class Seconds(Struct, frozen=True):
 
 
 class Gauges(Struct, frozen=True):
-    """Gauges that are read when the metrics are rendered. values: by the value of the label, if there is one."""
+    """Gauges that are read when the metrics are rendered. values: by the value of the label, if there is one.
+
+    is_total: they only grow, as counters do.
+    """
 
     name: str
     help: str
     labels: tuple[str, ...]
     values: Callable[[], Mapping[tuple[str, ...], float]]
+    is_total: bool = False
 
 
 class Metrics:
@@ -168,6 +189,15 @@ class Metrics:
 
         described = "Breakers that are not closed: 1 half open, 2 open."
         self.all.append(Gauges("outcrop_breaker_state", described, ("target",), values))
+
+    def watch_quotas(self, figures: Callable[[], Mapping[str, Mapping[str, float]]]) -> None:
+        """Add the pools of Bedrock's quotas. figures: those of each pool by their names, as in `QUOTA_FIGURES`."""
+
+        def values_of(name: str) -> Callable[[], Mapping[tuple[str, ...], float]]:
+            return lambda: {(pool,): each[name] for pool, each in figures().items()}
+
+        for name, (help_, is_total) in QUOTA_FIGURES.items():
+            self.all.append(Gauges(f"outcrop_quota_{name}", help_, ("pool",), values_of(name), is_total))
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus's text format. Takes tens of milliseconds if there are many models."""

@@ -68,11 +68,19 @@ class AttemptContext(Struct):
     hold: Callable[[int], Awaitable[None]] = _hold_nothing
 
 
+class QuotaUse(Struct, frozen=True):
+    """What a call took of a quota of Bedrock. waited: seconds in its queue. reserved, settled: tokens of the quota."""
+
+    waited: float
+    reserved: int
+    settled: int
+
+
 class RequestRecord(Struct):
     """What is logged and measured of one HTTP request. It holds no content and no secret.
 
     `execution.attempt` alone writes what attempts determine: target, location, mode, surface, upstream_request_id,
-    usage, model_behind, tier, ignored, adjusted, tries and has_moved.
+    usage, model_behind, tier, ignored, adjusted, tries, has_moved and quota.
 
     client: the address of the client, or of the nearest proxy that is not trusted.
     route: the path's template, never the path, whose segments callers choose.
@@ -85,6 +93,7 @@ class RequestRecord(Struct):
     exceeded: limits and budgets of the caller that refuse nothing, and would not have allowed the request.
     standings: returns what is left of the caller's limits and budgets by kind; None for a caller without any.
     tries: the attempts, in the order of their beginning. has_moved: a target after the first was tried.
+    quota: what the last attempt took of a quota, if that is known, with the waits of all attempts.
     """
 
     request_id: str
@@ -113,6 +122,7 @@ class RequestRecord(Struct):
     first_event_ms: float | None = None
     tries: list[TriedTarget] = field(default_factory=list)
     has_moved: bool = False
+    quota: QuotaUse | None = None
     trace: Trace = NO_TRACE
     exceeded: Sequence[str] = ()
     standings: Callable[[], Mapping[str, Any]] | None = None

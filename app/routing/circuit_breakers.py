@@ -23,6 +23,7 @@ from app.errors import (
     NotFound,
     Overloaded,
     PermissionRefused,
+    QuotaBusy,
     RateLimited,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -111,6 +112,8 @@ class CircuitBreaker:
         """Note the outcome of a call of a caller, who is given by name."""
         now = self._limits.clock()
         match error:
+            case QuotaBusy():
+                pass  # the call was not sent
             case RateLimited():
                 self.reset()
                 self.paused_until = now + (error.retry_after or error.default_retry_after or 0.0)

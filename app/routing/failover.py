@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from app.bedrock.retry import RetryPolicy
 from app.converse.usage import Usage
-from app.errors import GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused
+from app.errors import GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused, QuotaBusy
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers, CircuitBreaker
 
@@ -272,6 +272,8 @@ class _Outcome(Generic[C, T]):
             kind = type(retryable[0][1])
             result, error, _ = min([failure for failure in retryable if type(failure[1]) is kind], key=itemgetter(2))
             is_final = self.attempts > 1 or self.is_budget_spent or not error.retry_here
+            # the queue of a quota tells when to try again
+            is_final = is_final and not isinstance(error, QuotaBusy)
             return replace(result, error=error.replaced(is_final=is_final))
         if not math.isinf(self.open_for):
             raise Overloaded(

@@ -8,7 +8,7 @@ from app.observability.observer import RequestRecord
 APP = Path(__file__).parents[2] / "app"
 WRITTEN_BY_ATTEMPTS = {
     "target", "location", "mode", "surface", "upstream_request_id", "usage", "model_behind", "tier", "ignored",
-    "adjusted", "tries", "has_moved",
+    "adjusted", "tries", "has_moved", "quota",
 }  # fmt: skip
 
 

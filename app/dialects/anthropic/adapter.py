@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from msgspec import Struct
 
 from app.converse.call import NativeCall
+from app.dialects.anthropic.errors import error_body
 from app.dialects.anthropic.native import NativeStream, UsageOfMessages, from_document
 from app.dialects.anthropic.normalization import OBSOLETE_BETAS, has_schema
 from app.dialects.anthropic.request import to_call
@@ -19,11 +20,13 @@ from app.dialects.anthropic.stream import PING, EventStream
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import model_name_of, validate
 from app.dialects.http.responses import Headers
+from app.errors import GatewayError
 from app.execution.executor import Executor
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
 from app.routing.planner import BodyFormat, Target
 from app.wire.json import JsonObject
+from app.wire.sse import named_frame
 
 
 class MessagesAdapter(Struct):
@@ -63,6 +66,9 @@ class MessagesAdapter(Struct):
 
     def to_native(self, _target: Target) -> NativeRequest:
         return self._pass_on(self.document)
+
+    def fail(self, error: GatewayError) -> bytes:
+        return named_frame("error", error_body(error, self._response_context.request_id))
 
     async def finish(self, stream: NativeStream | EventStream) -> bytes:
         return stream.finish()

@@ -87,6 +87,10 @@ class DialectAdapter(Protocol):
         """Prepare the request for a surface that takes the dialect's own format. Raises InvalidRequest."""
         ...
 
+    def fail(self, error: GatewayError) -> bytes:
+        """Return the bytes that end a stream which failed before its first event."""
+        ...
+
     async def finish(self, stream: Any) -> bytes:
         """Return the last bytes of a stream that succeeded. Raises UpstreamFailed if its message is incomplete."""
         ...

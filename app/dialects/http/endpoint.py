@@ -181,7 +181,7 @@ class Endpoint(Struct, frozen=True):
                 context = RequestContext(
                     head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body)
                 )
-                context.response = sender.held
+                context.response, context.begin_stream = sender.held, sender.begin_stream
                 del body
                 async with DisconnectGuard(scope, receive, sender):
                     response = await self.spec.handler(context)

@@ -56,6 +56,8 @@ class DialectHandler(Struct, frozen=True):
         adapter = await self.open(context)
         context.record.streamed = is_streamed(adapter.document)
         if context.record.streamed:
+            if context.begin_stream is not None:
+                context.heartbeat = partial(context.begin_stream, (*SSE, *adapter.headers), adapter.idle, adapter.fail)
             return await self.executor.run(context, adapter.model, partial(streaming_operation, adapter))
         response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:

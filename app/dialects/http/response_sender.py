@@ -94,7 +94,7 @@ class ResponseSender(Struct):
     limit_headers: LimitHeaders | None = None
     is_done: bool = False
     _is_started: bool = False
-    _stream: StreamingResponse | None = None
+    _fail: Callable[[GatewayError], bytes | None] | None = None
     _last_sent: float = 0.0
     _is_sending: bool = False
     _kept: bytes = b""
@@ -129,10 +129,14 @@ class ResponseSender(Struct):
     async def send_stream(self, response: StreamingResponse) -> None:
         """Send a stream to its end, and close its relay. Raises GatewayError; then `send_error` ends the stream."""
         heart: asyncio.Task[None] | None = None
+        if self._is_started:
+            self._fail = response.fail
         with closing(response.relay):
             try:
                 # an error before the first bytes still has a status of its own
                 is_over = await self._deliver(response)
+                if self._is_started and self.record.first_event_ms is None:
+                    self.record.first_event_ms = (time.monotonic() - self.record.started) * 1000
                 if response.idle and self.heartbeat:
                     heart = asyncio.create_task(self._beat(response.idle))
                 while not is_over:
@@ -147,6 +151,16 @@ class ResponseSender(Struct):
             self._note_sent()
         await self._end(last)
 
+    async def begin_stream(self, headers: Headers, idle: bytes, fail: Callable[[GatewayError], bytes | None]) -> None:
+        """Begin a stream that waits for its turn, unless it has begun, and send `idle`.
+
+        From then on its status is 200, and an error is its last event, which `fail` makes.
+        """
+        if not self._is_started:
+            self._fail = fail
+            await self._start(200, headers)
+        await self._send_piece(idle)
+
     async def send_error(self, error: GatewayError) -> None:
         """Send an error: complete, or as the last bytes of a stream. If neither is possible, `is_done` stays False."""
         reason = error.message if isinstance(error, AuthenticationFailed) else ""
@@ -155,8 +169,8 @@ class ResponseSender(Struct):
             advice = _ADVICE if _must_not_be_retried(error) else ()
             response = self.render_error(error, self.record.request_id)
             await self.send_complete(response, (*error.headers.items(), *advice))
-        elif self._stream is not None and not self.is_done:
-            last = self._stream.fail(error)
+        elif self._fail is not None and not self.is_done:
+            last = self._fail(error)
             if last is not None:
                 await self._end(last)
 
@@ -230,7 +244,7 @@ class ResponseSender(Struct):
         self._last_sent = now
 
     async def _start_stream(self, response: StreamingResponse) -> None:
-        self._stream = response
+        self._fail = response.fail
         headers = response.headers
         if response.length is not None:
             headers = (*headers, ("content-length", str(response.length)))

@@ -14,6 +14,8 @@ from typing import Literal
 from msgspec import Struct, field
 
 MINUTE_NS = 60_000_000_000
+# a limit of this kind spaces starts: its capacity is what may start within so many nanoseconds
+STARTS, STARTS_NS = "starts", 1_000_000_000
 Kind = Literal["budget", "rate", "permits"]
 
 
@@ -23,6 +25,7 @@ class Balance(Struct):
     capacity: None if nothing limits it any more. is_enforced: False for shadow limits and for budgets that only warn:
         all that is asked for is granted.
     settled: posted, of a budget. refilled_at_ns: of a rate, when all that was used will have been refilled.
+    period_ns: of a rate, in which its capacity is refilled.
     """
 
     key: str
@@ -32,13 +35,14 @@ class Balance(Struct):
     settled: int = 0
     leased: int = 0
     refilled_at_ns: int = 0
+    period_ns: int = MINUTE_NS
 
     def used(self, now_ns: int) -> int:
         """Return what is used now, without leases."""
         if self.kind != "rate":
             return self.settled
         missing_ns = max(self.refilled_at_ns - now_ns, 0)
-        return -(-missing_ns * (self.capacity or 0) // MINUTE_NS)
+        return -(-missing_ns * (self.capacity or 0) // self.period_ns)
 
     def free(self, now_ns: int) -> int | None:
         """Return what can still be leased; negative after the capacity was lowered; None without a limit."""
@@ -56,14 +60,14 @@ class Balance(Struct):
         if self.kind != "rate" or not self.capacity or amount + self.leased > self.capacity:
             return None
         excess = self.used(now_ns) + self.leased + amount - self.capacity
-        return max(-(-excess * MINUTE_NS // self.capacity), 0)
+        return max(-(-excess * self.period_ns // self.capacity), 0)
 
     def use(self, amount: int, at_ns: int) -> None:
         """Count what was used: of a budget, what was spent; of a rate, what was used at a time that has passed."""
         if self.kind == "budget":
             self.settled += amount
         elif self.kind == "rate" and self.capacity:
-            self.refilled_at_ns = max(self.refilled_at_ns, at_ns) - (-amount * MINUTE_NS // self.capacity)
+            self.refilled_at_ns = max(self.refilled_at_ns, at_ns) - (-amount * self.period_ns // self.capacity)
 
 
 class Lease(Struct):

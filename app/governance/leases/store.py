@@ -18,7 +18,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.governance.leases.balance import Balance, Kind, Lease, LeaseReply, LeaseRequest, apply_request
+from app.governance.leases.balance import (
+    MINUTE_NS,
+    STARTS,
+    STARTS_NS,
+    Balance,
+    Kind,
+    Lease,
+    LeaseReply,
+    LeaseRequest,
+    apply_request,
+)
 from app.storage.database import Database
 from app.storage.statements import clock_us, insert_into
 from app.storage.tables import balances, budgets, leases, limits, replicas
@@ -89,7 +99,8 @@ async def lock(connection: AsyncConnection, replica: str, now_us: int, keys: Col
         .outerjoin(budgets, budgets.c.id == balances.c.source_id)
         .outerjoin(leases, of_replica)
     )
-    columns = (balances, limits.c.capacity, limits.c.shadow.label("limit_shadow"), budgets.c.amount_nano)
+    of_limit = limits.c.capacity, limits.c.kind.label("limit_kind"), limits.c.shadow.label("limit_shadow")
+    columns = (balances, *of_limit, budgets.c.amount_nano)
     more = (
         budgets.c.override_nano,
         budgets.c.override_until,
@@ -122,7 +133,8 @@ def _balance_of(row: Row[Any], moment: datetime) -> Balance:
         is_overridden = row.override_nano is not None and (row.override_until is None or moment < row.override_until)
         capacity = row.override_nano if is_overridden else row.amount_nano
         is_enforced = row.action == "block" and not row.budget_shadow
-    return Balance(row.key, row.kind, capacity, is_enforced, row.settled, row.leased, row.refilled_at_ns)
+    period_ns = STARTS_NS if row.limit_kind == STARTS else MINUTE_NS
+    return Balance(row.key, row.kind, capacity, is_enforced, row.settled, row.leased, row.refilled_at_ns, period_ns)
 
 
 async def write(connection: AsyncConnection, rows: LockedRows) -> None:

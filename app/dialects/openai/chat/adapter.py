@@ -20,6 +20,8 @@ from app.dialects.openai.chat.response import ChatResponseContext, from_reply
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.stream import ChunkStream
 from app.dialects.openai.chat.tools import custom_names
+from app.dialects.openai.common.errors import error_body
+from app.errors import GatewayError
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
 from app.routing.planner import BodyFormat, Planner, Target
@@ -76,6 +78,9 @@ class ChatAdapter(Struct):
             partial(native.NativeChunks, self.known_as, include_usage=include_usage),
             usage_of_completion,
         )
+
+    def fail(self, error: GatewayError) -> bytes:
+        return sse.data_frame(error_body(error))
 
     async def finish(self, stream: native.NativeChunks | ChunkStream) -> bytes:
         return stream.finish()

@@ -14,6 +14,7 @@ from app.converse.usage import Usage
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import validate
 from app.dialects.http.responses import Headers
+from app.dialects.openai.common.errors import type_and_code_of
 from app.dialects.openai.responses.compaction import (
     SCOPE,
     compacted,
@@ -46,14 +47,14 @@ from app.dialects.openai.responses.schema_in import Item, ResponseHead, Response
 from app.dialects.openai.responses.stored import CallersResponses
 from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
-from app.errors import InvalidRequest, ResponseNotStored
+from app.errors import GatewayError, InvalidRequest, ResponseNotStored
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.operations.operation import MALFORMED, malformed
 from app.execution.request_context import RequestContext
 from app.models.openai_surfaces import responses_surface
 from app.routing.planner import BodyFormat, Planner, Target
 from app.storage.responses import ResponseStore
-from app.wire import sse
+from app.wire import json, sse
 from app.wire.documents import listed, text_in
 from app.wire.json import JsonObject
 
@@ -206,6 +207,12 @@ class ResponsesAdapter:
         response_id, created_at, model = self._response_head
         head = {"id": response_id, "object": "response", "created_at": created_at, "model": model}
         return {**head, **request_members(self._sent_document), "store": self._is_kept}
+
+    def fail(self, error: GatewayError) -> bytes:
+        detail = {"code": type_and_code_of(error)[1] or "server_error", "message": error.message}
+        response = {**self._members(), "status": "failed", "error": detail, "store": False}
+        event = {"type": "response.failed", "sequence_number": 0, "response": response}
+        return sse.named_frame("response.failed", json.dumps(event))
 
     async def complete(self, response: JsonObject) -> JsonObject:
         return await self._kept.keep(response, [*self._earlier, *self._sent])

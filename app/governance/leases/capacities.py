@@ -1,0 +1,46 @@
+"""Writes the capacities of shared pools into the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+from app.storage.database import Database
+from app.storage.records import now
+from app.storage.tables import limits
+
+_SCOPE = "quota"
+
+
+async def write_capacities(database: Database, rows: Iterable[tuple[str, str, int]]) -> None:
+    """Write rows of `limits`, or change them.
+
+    Args:
+        rows: the id of each, its kind and its capacity.
+
+    Raises:
+        DatabaseDown: they may have been written.
+    """
+    values = [
+        {
+            "id": id_,
+            "scope": _SCOPE,
+            "scope_id": id_,
+            "per": "",
+            "per_value": "",
+            "kind": kind,
+            "capacity": capacity,
+            "shadow": False,
+            "updated_at": now(),
+        }
+        for id_, kind, capacity in sorted(rows)
+    ]
+    async with database.begin() as connection:
+        insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(limits)
+        changed = {"capacity": insert.excluded.capacity, "updated_at": insert.excluded.updated_at}
+        statement = insert.on_conflict_do_update(
+            index_elements=["id"], set_=changed, where=limits.c.capacity != insert.excluded.capacity
+        )
+        await connection.execute(statement, values)

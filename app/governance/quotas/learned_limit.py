@@ -1,0 +1,67 @@
+"""How much of a quota is there, as throttling teaches: additive increase, multiplicative decrease."""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+_DECREASE = 0.7
+_MIN_FACTOR = 0.02
+# calls that were under way at a throttle are throttled too, and teach nothing more
+_ONE_EVENT_SECONDS = 1.0
+# how long a throttle stops all starts, if Bedrock does not say it; twice as long after each throttle without a success
+_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 4.0
+# within seconds the part comes back to just below what was throttled last; from there it grows slowly
+_NEAR, _BACK_SECONDS = 0.95, 8.0
+_CAREFUL_INCREASE, _INCREASE = 0.001, 0.005
+
+
+class LearnedLimit(Struct):
+    """The part of the configured quota that calls may use.
+
+    throttled_at: the part that was in use at the last throttle. resumes_at: until then no call starts.
+    throttles: so far.
+    """
+
+    factor: float = 1.0
+    throttled_at: float = 2.0
+    resumes_at: float = 0.0
+    throttles: int = 0
+    _updated: float = 0.0
+    _lowered_at: float = -_ONE_EVENT_SECONDS
+    _in_a_row: int = 0
+
+    def current(self, now: float) -> float:
+        """Return the part that may be used now."""
+        if self.factor >= 1.0:
+            return 1.0
+        elapsed = now - self._updated
+        if elapsed > 0.1:
+            self._updated = now
+            self.factor = min(self._grown(elapsed), 1.0)
+        return self.factor
+
+    def note_success(self) -> None:
+        """Note that a call was served."""
+        self._in_a_row = 0
+
+    def note_throttle(self, now: float, retry_after: float | None) -> None:
+        """Learn from a call that was throttled. retry_after: the pause that Bedrock asks for, if it does."""
+        self.throttles += 1
+        if now - self._lowered_at < _ONE_EVENT_SECONDS:
+            self.resumes_at = max(self.resumes_at, now + (retry_after or 0.0))
+            return
+        pause = min(_PAUSE_SECONDS * 2.0 ** min(self._in_a_row, 10), _LONGEST_PAUSE_SECONDS)
+        self._in_a_row += 1
+        self.resumes_at = max(self.resumes_at, now + (pause if retry_after is None else retry_after))
+        factor = self.current(now)
+        self._lowered_at = self._updated = now
+        self.throttled_at = factor
+        self.factor = max(factor * _DECREASE, _MIN_FACTOR)
+
+    def _grown(self, elapsed: float) -> float:
+        near = _NEAR * self.throttled_at
+        if self.factor < near:
+            return self.factor + (near - self.factor) * (1 - math.exp(-elapsed / _BACK_SECONDS)) + 0.0001 * elapsed
+        return self.factor + (_CAREFUL_INCREASE if self.factor <= self.throttled_at else _INCREASE) * elapsed

@@ -1,0 +1,140 @@
+"""When a call fits into a quota: the meters of one process, without input and output. Times are monotonic seconds.
+
+Bedrock takes what a call may need when the call starts, and gives back in the end what it did not. A meter mirrors
+that, and spaces the starts of calls evenly, since bursts are throttled even where the minute has room:
+
+- `reserved` and what was used and is not refilled yet must fit into the quota of a minute.
+- Starts are spaced by what calls are expected to take, at the target share of the quota. What a call took beyond that
+  delays the next ones; what it took less is given to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+_MINUTE = 60.0
+# seconds of the quota that may start at once after a pause
+BURST_SECONDS = 0.5
+
+
+class Need(Struct, frozen=True):
+    """What a call takes of one meter. reserved: at its start, at most. cost: in the end, as it is expected."""
+
+    reserved: int
+    cost: int
+
+
+class Hold(Struct):
+    """What one call holds of all meters of a pool. It is settled once."""
+
+    needs: Sequence[Need]
+    is_open: bool = True
+
+
+class Meters(Protocol):
+    """All meters of one pool. factor: the part of the quota that is there, as it was learned."""
+
+    def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
+        """Hold what a call needs, if it fits now."""
+        ...
+
+    async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
+        """Hold what a call needs that did not fit, or return the seconds after which to ask again."""
+        ...
+
+    def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
+        """End a hold. used: what the call took of each meter."""
+        ...
+
+    def delay(self, needs: Sequence[Need], factor: float) -> float:
+        """Return the seconds until a call can start that is next, as far as it is known."""
+        ...
+
+    def rate(self, factor: float) -> float:
+        """Return what the first meter lets start per second."""
+        ...
+
+
+class Meter(Struct):
+    """One number that is limited per minute: tokens, requests, or the input or output of mantle.
+
+    target: the share of it that is used. next_start: when the next call may start. reserved: by calls that run.
+    refilled_at: when all that was used will have been refilled.
+    """
+
+    name: str
+    per_minute: int
+    target: float
+    burst_seconds: float = BURST_SECONDS
+    next_start: float = 0.0
+    reserved: int = 0
+    refilled_at: float = 0.0
+
+    def delay(self, need: Need, now: float, factor: float) -> float:
+        """Return the seconds until a call may start; one that exceeds the whole quota starts when no other runs."""
+        start = max(self.next_start - now, 0.0)
+        quota = self.per_minute * factor
+        used = max(self.refilled_at - now, 0.0) * quota / _MINUTE
+        excess = used + self.reserved + min(need.reserved, quota) - quota
+        return start if excess <= 0 else max(start, excess * _MINUTE / quota)
+
+    def rate(self, factor: float) -> float:
+        """Return what may start per second."""
+        return self.per_minute * self.target * factor / _MINUTE
+
+    def take(self, need: Need, now: float, factor: float) -> None:
+        """Start a call."""
+        self.next_start = max(self.next_start, now - self.burst_seconds) + need.cost / self.rate(factor)
+        self.reserved += need.reserved
+
+    def settle(self, need: Need, used: int, now: float, factor: float) -> None:
+        """End a call."""
+        self.reserved -= need.reserved
+        self.refilled_at = max(self.refilled_at, now) + used * _MINUTE / (self.per_minute * factor)
+        self.next_start = max(self.next_start, now - self.burst_seconds) + (used - need.cost) / self.rate(factor)
+
+
+class LocalMeters:
+    """The meters of one process, which shares its pool with nobody.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, meters: Sequence[Meter], clock: Callable[[], float]) -> None:
+        self.meters = meters
+        self._clock = clock
+
+    def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
+        """See `Meters`."""
+        now = self._clock()
+        for meter, need in zip(self.meters, needs, strict=True):
+            if meter.delay(need, now, factor) > 0:
+                return None
+        for meter, need in zip(self.meters, needs, strict=True):
+            meter.take(need, now, factor)
+        return Hold(needs)
+
+    async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
+        """See `Meters`."""
+        return self.take(needs, factor) or self.delay(needs, factor)
+
+    def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
+        """See `Meters`."""
+        if hold.is_open:
+            hold.is_open = False
+            now = self._clock()
+            for meter, need, amount in zip(self.meters, hold.needs, used, strict=True):
+                meter.settle(need, amount, now, factor)
+
+    def delay(self, needs: Sequence[Need], factor: float) -> float:
+        """See `Meters`."""
+        now = self._clock()
+        return max(meter.delay(need, now, factor) for meter, need in zip(self.meters, needs, strict=True))
+
+    def rate(self, factor: float) -> float:
+        """See `Meters`."""
+        return self.meters[0].rate(factor)

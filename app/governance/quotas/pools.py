@@ -1,0 +1,154 @@
+"""The pools of a deployment: which quota a call belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from app.bedrock.endpoints import UpstreamLocation
+from app.governance.quotas.meters import Meter, Meters
+from app.governance.quotas.pool import Arithmetic, QuotaPool
+from app.models.burndown import Burndown
+from app.models.ids import ModelId
+
+_MAX_KNOWN = 4096
+
+
+class QuotaLimits(Struct, frozen=True):
+    """One quota. None where nothing is limited, or where it is not known.
+
+    tokens_per_minute: of the runtime. input_tokens_per_minute, output_tokens_per_minute: of mantle.
+    target: the share of the quota that is used. output_rate: see `models.burndown`; None for the table's.
+    source: where the figures come from.
+    """
+
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    target: float = 0.93
+    output_rate: int | None = None
+    source: str = "configuration"
+
+    def meters(self, *, is_mantle: bool) -> list[Meter]:
+        """Return the meters of the runtime or of mantle; none if that has no quota."""
+        if is_mantle:
+            if self.input_tokens_per_minute is None or self.output_tokens_per_minute is None:
+                return []
+            return [
+                Meter("input_tokens", self.input_tokens_per_minute, self.target),
+                Meter("output_tokens", self.output_tokens_per_minute, self.target),
+            ]
+        if self.tokens_per_minute is None:
+            return []
+        meters = [Meter("tokens", self.tokens_per_minute, self.target)]
+        if self.requests_per_minute is not None:
+            meters.append(Meter("requests", self.requests_per_minute, self.target))
+        return meters
+
+
+class PoolKey(Struct, frozen=True):
+    """What distinguishes quotas. name: of the model or inference profile."""
+
+    name: str
+    location: UpstreamLocation
+    is_mantle: bool
+
+
+class Quotas:
+    """All pools; each is made when a call needs it.
+
+    Args:
+        limits: by the name of the model or inference profile and the region; an empty region is any.
+        region: the gateway's own. share: makes the meters of a pool, by its key, of those for the whole quota.
+        clock: that of the event loop.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[tuple[str, str], QuotaLimits],
+        region: str,
+        share: Callable[[PoolKey, Sequence[Meter]], Meters],
+        clock: Callable[[], float],
+        burndown: Burndown | None = None,
+    ) -> None:
+        self._configured = dict(limits)
+        self._found: dict[tuple[str, str], QuotaLimits] = {}
+        self._region = region
+        self._share = share
+        self._clock = clock
+        self._burndown = burndown or Burndown()
+        self._by_call: dict[tuple[str, str, UpstreamLocation, bool], QuotaPool | None] = {}
+        self.pools: dict[PoolKey, QuotaPool] = {}
+        self.limits: dict[PoolKey, QuotaLimits] = {}
+
+    def pool_of(
+        self, called: ModelId, behind: ModelId, location: UpstreamLocation, *, is_mantle: bool
+    ) -> QuotaPool | None:
+        """Return the pool of a call; None if its quota is not known.
+
+        Args:
+            called: the model as it is called. behind: the model that an ARN hides, else the same.
+        """
+        key = called.raw, behind.raw, location, is_mantle
+        try:
+            return self._by_call[key]
+        except KeyError:
+            pool = self._find(called, behind, location, is_mantle)
+            if len(self._by_call) >= _MAX_KNOWN:
+                self._by_call.clear()
+            self._by_call[key] = pool
+            return pool
+
+    def set_found(self, found: Mapping[tuple[str, str], QuotaLimits]) -> None:
+        """Replace the limits that were read from AWS. Pools that exist keep theirs until they change."""
+        for key, pool in list(self.pools.items()):
+            before, after = self.limits[key], self._limits_of(key, found)
+            if after is not None and after != before and not pool.waiting:
+                del self.pools[key], self.limits[key]
+        self._found = dict(found)
+        self._by_call.clear()
+
+    async def close(self) -> None:
+        """Stop serving the queues."""
+        for pool in self.pools.values():
+            await pool.close()
+
+    def _find(self, called: ModelId, behind: ModelId, location: UpstreamLocation, is_mantle: bool) -> QuotaPool | None:
+        for name in _names(called, behind, is_mantle=is_mantle):
+            key = PoolKey(name, location, is_mantle)
+            if key in self.pools:
+                return self.pools[key]
+            limits = self._limits_of(key, self._found)
+            if limits is not None and (meters := limits.meters(is_mantle=is_mantle)):
+                rate = 1 if is_mantle else limits.output_rate or self._burndown.rate(_base(called, behind))
+                arithmetic = Arithmetic(rate, is_mantle, limits.requests_per_minute is not None and not is_mantle)
+                shown = " ".join([name, location.name, "mantle" if is_mantle else ""]).strip()
+                pool = QuotaPool(shown, self._share(key, meters), arithmetic, self._clock)
+                self.pools[key], self.limits[key] = pool, limits
+                return pool
+        return None
+
+    def _limits_of(self, key: PoolKey, found: Mapping[tuple[str, str], QuotaLimits]) -> QuotaLimits | None:
+        region = key.location.region or self._region
+        for limits in (self._configured, found):
+            for entry in ((key.name, region), (key.name, "")):
+                if entry in limits and limits[entry].meters(is_mantle=key.is_mantle):
+                    return limits[entry]
+        return None
+
+
+def _names(called: ModelId, behind: ModelId, *, is_mantle: bool) -> Iterable[str]:
+    """Return the names by which the quota of a call may be known, the most exact one first."""
+    yield called.raw
+    for model in (called, behind):
+        if model.is_opaque:
+            continue
+        if model is behind and called.is_opaque and not called.is_billed_as_model:
+            continue  # provisioned capacity has no such quota
+        yield model.base if is_mantle or not model.geography else f"{model.geography}.{model.base}"
+
+
+def _base(called: ModelId, behind: ModelId) -> str:
+    return behind.base if called.is_opaque else called.base

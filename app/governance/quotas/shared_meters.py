@@ -1,0 +1,158 @@
+"""The meters of a pool that replicas share, by leases from the database: docs/adr/0033-leases-from-one-database.md.
+
+Each meter has two balances of kind `rate`. `quota/ID/minute` has the quota of a minute, from which calls that run hold
+what they reserve. `quota/ID/starts` refills within a second, and spaces the starts of all replicas evenly.
+Their capacities are rows of `limits` with the scope `quota`, which each replica writes from its configuration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+
+from app.governance.leases.balance import STARTS, STARTS_NS
+from app.governance.leases.capacities import write_capacities
+from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
+from app.governance.leases.lease_book import LeaseBook
+from app.governance.leases.store import BalanceRef
+from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
+from app.storage.database import DatabaseDown
+
+_log = logging.getLogger(__name__)
+
+# starts are counted in thousandths, so that a few requests per minute are a whole number too
+_SCALE = 1000
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.5
+_RETRY_SECONDS = 1.0
+
+
+class SharedHold(Hold):
+    """A hold of leased capacity. book: in which it is held; None where the database was not there."""
+
+    book: LeaseBook | None = None
+    minute: dict[str, int] = {}
+
+
+class SharedMeters:
+    """Meters whose capacity is leased.
+
+    Args:
+        pool: what the pool is called in the database. meters: for the whole quota. alone: what counts while the
+            database cannot be reached. clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        pool: str,
+        meters: Sequence[Meter],
+        client: LeaseClient,
+        alone: LocalMeters,
+        clock: Callable[[], float],
+    ) -> None:
+        digest = hashlib.blake2b(pool.encode(), digest_size=12).hexdigest()
+        ids = [f"quota-{digest}-{meter.name}" for meter in meters]
+        self._pool = pool
+        self._meters = meters
+        self._client = client
+        self._alone = alone
+        self._clock = clock
+        self._minutes = [f"quota/{each}/minute" for each in ids]
+        self._starts = [f"quota/{each}/starts" for each in ids]
+        self._refs = {
+            **{key: BalanceRef(key, "rate", f"{each}-minute") for key, each in zip(self._minutes, ids, strict=True)},
+            **{key: BalanceRef(key, "rate", f"{each}-starts") for key, each in zip(self._starts, ids, strict=True)},
+        }
+        self._capacities = [max(int(meter.rate(1.0) * STARTS_NS / 1e9 * _SCALE), 1) for meter in meters]
+        # what calls took beyond what was expected of them; it is added to what the next ones take
+        self._debts = [0] * len(meters)
+        self._is_written = False
+        self._down_until = 0.0
+        self._next_at = 0.0
+
+    def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
+        """See `Meters`."""
+        if self._is_down:
+            return self._alone.take(needs, factor)
+        amounts, starts = self._amounts(needs, factor)
+        book = self._client.take(amounts) if self._is_written else None
+        return None if book is None else self._held(book, needs, amounts, starts, factor)
+
+    async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
+        """See `Meters`."""
+        if self._is_down:
+            return await self._alone.wait(needs, factor)
+        try:
+            if not self._is_written:
+                await self._write()
+            amounts, starts = self._amounts(needs, factor)
+            found = await self._client.acquire(amounts, self._refs)
+        except (LeasesUnavailable, DatabaseDown):
+            _log.warning("a quota cannot be shared now: the database is down", extra={"fields": {"quota": self._pool}})
+            self._down_until = self._clock() + _RETRY_SECONDS
+            return _SHORTEST_WAIT
+        if isinstance(found, Refused):
+            seconds = _LONGEST_WAIT if found.retry_after is None else found.retry_after
+            seconds = min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
+            self._next_at = self._clock() + seconds
+            return seconds
+        return self._held(found, needs, amounts, starts, factor)
+
+    def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
+        """See `Meters`."""
+        if not hold.is_open:
+            return
+        if not isinstance(hold, SharedHold) or hold.book is None:
+            self._alone.settle(hold, used, factor)
+            return
+        hold.is_open = False
+        taken = {key: int(amount / factor) for key, amount in zip(self._minutes, used, strict=True)}
+        self._client.settle(hold.book, hold.minute, taken)
+        for index, (need, amount) in enumerate(zip(hold.needs, used, strict=True)):
+            self._debts[index] += int((amount - need.cost) * _SCALE / factor)
+
+    def delay(self, needs: Sequence[Need], factor: float) -> float:
+        """See `Meters`. Only the database knows it; the last answer counts."""
+        del needs, factor
+        return max(self._next_at - self._clock(), 0.0)
+
+    def rate(self, factor: float) -> float:
+        """See `Meters`: of all replicas together."""
+        return self._meters[0].rate(factor)
+
+    @property
+    def _is_down(self) -> bool:
+        return bool(self._down_until) and self._clock() < self._down_until
+
+    def _amounts(self, needs: Sequence[Need], factor: float) -> tuple[dict[str, int], list[int]]:
+        """Return what is held of each balance, and what the starts take, which may be more."""
+        amounts: dict[str, int] = {}
+        starts: list[int] = []
+        for index, (meter, need) in enumerate(zip(self._meters, needs, strict=True)):
+            amounts[self._minutes[index]] = min(int(need.reserved / factor), meter.per_minute)
+            taken = max(int(need.cost * _SCALE / factor) + self._debts[index], 0)
+            amounts[self._starts[index]] = min(taken, self._capacities[index])
+            starts.append(taken)
+        return amounts, starts
+
+    def _held(
+        self, book: LeaseBook, needs: Sequence[Need], amounts: dict[str, int], starts: list[int], factor: float
+    ) -> SharedHold:
+        """Count the starts at once, and keep what the calls reserve."""
+        held = {key: amounts[key] for key in self._starts}
+        self._client.settle(book, held, dict(zip(self._starts, starts, strict=True)))
+        for index, (need, taken) in enumerate(zip(needs, starts, strict=True)):
+            self._debts[index] -= taken - int(need.cost * _SCALE / factor)
+        self._next_at = 0.0
+        return SharedHold(needs, True, book, {key: amounts[key] for key in self._minutes})
+
+    async def _write(self) -> None:
+        """Write the capacities. Raises DatabaseDown."""
+        rows = []
+        for meter, minute, starts, capacity in zip(
+            self._meters, self._minutes, self._starts, self._capacities, strict=True
+        ):
+            rows.append((self._refs[minute].source_id, "per_minute", meter.per_minute))
+            rows.append((self._refs[starts].source_id, STARTS, capacity))
+        await write_capacities(self._client.transactions.database, rows)
+        self._is_written = True

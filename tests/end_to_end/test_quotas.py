@@ -1,0 +1,306 @@
+"""Calls that wait for a quota of Bedrock, over sockets: in turns, refused, in streams, at another target."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.emulator.protocol import BreakableProtocol
+from app.emulator.quotas import Pool, Quotas
+from app.emulator.server import Emulator
+from tests.end_to_end.conftest import Records
+from tests.quota_bedrock import QuotaBedrock
+from tests.quota_callers import INPUT, MAX_TOKENS, MODEL, Callers
+from tests.servers import KEY, emulator_app, free_port, gateway, http_reply, process, read_request, serving, upstream
+
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "anthropic": "/v1/messages",
+    "responses": "/v1/responses",
+    "bedrock": f"/model/{MODEL}/converse",
+}
+
+
+def quota(tokens_per_minute: int, model: str = MODEL, more: str = "") -> str:
+    return f'[quotas."{model}"]\ntokens_per_minute = {tokens_per_minute}\n{more}\n'
+
+
+def body(dialect: str, output: int = 20, **more: Any) -> dict[str, Any]:
+    text = json.dumps({"input": INPUT, "output": output})
+    if dialect == "bedrock":
+        turn = {"role": "user", "content": [{"text": text}]}
+        return {"messages": [turn], "inferenceConfig": {"maxTokens": MAX_TOKENS}, **more}
+    if dialect == "responses":
+        return {"model": MODEL, "input": text, "max_output_tokens": MAX_TOKENS, **more}
+    length = "max_tokens" if dialect == "anthropic" else "max_completion_tokens"
+    return {"model": MODEL, "messages": [{"role": "user", "content": text}], length: MAX_TOKENS, **more}
+
+
+def post(url: str, dialect: str = "openai", headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+    sent = {"x-api-key": KEY, "authorization": f"Bearer {KEY}", **(headers or {})}
+    return httpx.post(url + PATHS[dialect], json=body(dialect, **more), headers=sent, timeout=60)
+
+
+@contextlib.contextmanager
+def limited(
+    records: Records | None = None, *, per_minute: int = 60_000, toml: str = "", **settings: Any
+) -> Iterator[tuple[str, Pool]]:
+    """Run a gateway before a Bedrock with a quota; yield its base URL, and the quota at Bedrock."""
+    bedrock = QuotaBedrock(per_minute)
+    with upstream(bedrock.handle) as at:
+        settings = {"config_toml": toml or quota(per_minute), "native_surfaces": "none", **settings}
+        with gateway(at, records, **settings) as url:
+            yield url, bedrock.pool
+
+
+def in_parallel(count: int, call: Any) -> list[Any]:
+    answers: list[Any] = [None] * count
+
+    def run(number: int) -> None:
+        answers[number] = call(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def test_nothing_of_quotas_is_loaded_without_one() -> None:
+    code = (
+        "import sys\n"
+        "from app.main import create_app\n"
+        "from tests.servers import gateway_settings\n"
+        "create_app(gateway_settings('http://127.0.0.1:9'))\n"
+        "print([name for name in sys.modules"
+        " if name.startswith('app.governance.quotas') or name.endswith(('quota_attempt', 'burndown'))])\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert printed == "[]\n"
+
+
+def test_calls_wait_for_their_turn_and_none_is_throttled(records: Records) -> None:
+    with limited(records) as (url, pool):
+        answers = in_parallel(8, lambda _: post(url))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert (pool.calls, pool.throttled) == (8, 0)
+    uses = [record.quota for record in records.all if record.quota is not None]
+    assert len(uses) == 8
+    assert {use.settled for use in uses} == {INPUT + 20 * 5}
+    assert max(use.waited for use in uses) > 0.5 > min(use.waited for use in uses)
+    assert min(use.reserved for use in uses) > MAX_TOKENS
+
+
+@pytest.mark.parametrize("dialect", [*PATHS])
+def test_a_call_that_cannot_start_in_time_is_refused_at_once(dialect: str) -> None:
+    with limited(per_minute=6000, quota_max_wait=1, toml=quota(6000)) as (url, pool):
+        answers = in_parallel(6, lambda _: (time.monotonic(), post(url, dialect), time.monotonic()))
+    refused = [(answer, ended - began) for began, answer, ended in answers if answer.status_code != 200]
+    assert refused
+    assert all(answer.status_code == 429 for answer, _ in refused)
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer, _ in refused)
+    assert all("x-should-retry" not in answer.headers for answer, _ in refused)
+    assert min(seconds for _, seconds in refused) < 0.9
+    assert "quota of this model" in refused[0][0].text
+    assert pool.throttled == 0
+
+
+def test_a_stream_takes_from_the_quota_until_its_end() -> None:
+    quotas = Quotas(600_000)
+    app = emulator_app()
+    app = Emulator(app._authenticator, quotas=quotas)
+    with serving(app, http=BreakableProtocol) as bedrock:
+        with gateway(bedrock, config_toml=quota(600_000)) as url:
+            for dialect in ("openai", "anthropic", "responses"):
+                answer = post(url, dialect, stream=True)
+                assert answer.status_code == 200
+            state = httpx.get(f"{url}/metrics").text
+    (pool,) = quotas.pools.values()
+    assert pool.calls == 3
+    assert 'outcrop_quota_settled_tokens_total{pool="' + MODEL + f'"}} {float(pool.settled)}' in state
+    assert 'outcrop_quota_reserved_now_tokens{pool="' + MODEL + '"} 0.0' in state
+
+
+BEATS = {"openai": b": ", "anthropic": b"event: ping", "responses": b": "}
+
+
+@pytest.mark.parametrize("dialect", [*BEATS])
+def test_a_stream_that_waits_gets_heartbeats_and_later_errors_as_events(dialect: str) -> None:
+    with limited(per_minute=6000, heartbeat_interval=0.2, toml=quota(6000)) as (url, pool):
+        assert post(url, dialect).status_code == 200
+        # this Bedrock does not stream: what it answers is an error, after the stream has begun
+        answer = post(url, dialect, stream=True)
+    assert pool.calls == 2
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.content.count(BEATS[dialect]) >= 3
+    last = answer.text.strip().split("\n\n")[-1]
+    assert json.loads(last.rpartition("data: ")[2])
+    assert "Bedrock" in last
+    assert ("response.failed" if dialect == "responses" else "error") in last
+
+
+def test_a_stream_that_need_not_wait_long_keeps_its_status() -> None:
+    with limited(per_minute=600_000) as (url, _):
+        answer = post(url, stream=True)
+    assert answer.status_code == 502
+
+
+def test_a_class_that_does_not_exist_is_refused() -> None:
+    with limited() as (url, _):
+        assert post(url, headers={"x-outcrop-class": "batch"}).status_code == 200
+        answer = post(url, headers={"x-outcrop-class": "urgent"})
+    assert answer.status_code == 400
+    assert "x-outcrop-class must be one of interactive, batch" in answer.text
+
+
+def test_counting_tokens_takes_nothing(records: Records) -> None:
+    with serving(emulator_app(), http=BreakableProtocol) as bedrock:
+        with gateway(bedrock, records, config_toml=quota(60)) as url:
+            for _ in range(5):
+                answer = httpx.post(
+                    f"{url}/v1/messages/count_tokens", json=body("anthropic"), headers={"x-api-key": KEY}, timeout=5
+                )
+                assert answer.status_code == 200
+
+
+def test_a_route_spills_to_the_target_where_the_call_starts_earlier(records: Records) -> None:
+    other = QuotaBedrock(600_000)
+    with upstream(other.handle) as elsewhere:
+        first = f'{{ model = "{MODEL}" }}'
+        second = f'{{ model = "{MODEL}", region = "eu-west-1", endpoint_url = "{elsewhere}" }}'
+        toml = quota(6000, more="regions.eu-west-1 = { tokens_per_minute = 600000 }")
+        toml += f"[routes.smart]\ntargets = [{first}, {second}]\n"
+        with limited(records, per_minute=6000, toml=toml, quota_spill_wait=0.5) as (url, pool):
+            answers = in_parallel(8, lambda _: post(url, model="smart"))
+    assert [answer.status_code for answer in answers] == [200] * 8
+    assert pool.throttled == other.pool.throttled == 0
+    assert other.pool.calls >= 5
+    assert pool.calls >= 1, "calls that need not wait stay where their caches are"
+
+
+def test_a_caller_that_leaves_the_queue_takes_nothing() -> None:
+    with limited(per_minute=6000, quota_max_wait=60) as (url, pool):
+        assert post(url).status_code == 200
+        for _ in range(5):
+            with pytest.raises(httpx.ReadTimeout):
+                httpx.post(
+                    url + PATHS["openai"], json=body("openai"), headers={"authorization": f"Bearer {KEY}"}, timeout=0.2
+                )
+        assert post(url).status_code == 200
+        assert pool.calls <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.timed
+def test_two_replicas_share_a_quota_between_a_flood_and_a_small_team(tmp_path: Any) -> None:
+    """The short form of tests/soak/test_quotas.py."""
+    per_minute, seconds = 180_000, 10.0
+    keys = {"flood": "flood-key-of-24-letters!", "small": "small-key-of-24-letters!"}
+    with contextlib.ExitStack() as stack:
+        port = free_port()
+        bedrock = stack.enter_context(process("tests.quota_bedrock", str(port), str(per_minute), path="/", port=port))
+        gateways = [
+            stack.enter_context(replica(bedrock, keys, quota(per_minute), tmp_path, number)) for number in range(2)
+        ]
+        callers = Callers(gateways, keys)
+        asyncio.run(callers.run(seconds, {"flood": (48, 0.0), "small": (2, 0.3)}))
+        counts = httpx.get(bedrock).json()
+    small = callers.outcomes["small"]
+    assert counts["settled"] / (per_minute * seconds / 60) > 0.8, "the first calls end after half a second"
+    assert counts["throttled"] <= 0.01 * (counts["calls"] + counts["throttled"])
+    assert small.statuses == {}
+    assert small.median < 1.5
+
+
+def replica(bedrock: str, keys: dict[str, str], toml: str, folder: Any, number: int) -> Any:
+    """Run a gateway with a database that all replicas share."""
+    from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+
+    port = free_port()
+    data = folder / f"data{number}"
+    data.mkdir()
+    environment = {
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": bedrock,
+        "BEDROCK_MODEL_ID": MODEL,
+        "NATIVE_SURFACES": "none",
+        "API_KEYS": ",".join(f"{name}={secret}" for name, secret in keys.items()),
+        "CONFIG_TOML": toml,
+        "DATABASE_URL": f"sqlite:///{folder}/outcrop.db",
+        "DATA_DIR": str(data),
+        "KEY_PEPPER": "p" * 40,
+        "PORT": str(port),
+    }
+    return process("app", path="/health/ready", port=port, **environment)
+
+
+def test_quotas_are_read_from_aws_with_a_signature_of_its_own() -> None:
+    """Applied quotas come before AWS's defaults, and pages are read one after the other."""
+    seen: list[tuple[str, str, dict[str, Any]]] = []
+    name = "Cross-region model inference tokens per minute for Anthropic Claude Sonnet 4.5 V1"
+    pages = {
+        ("ListServiceQuotas", None): {"Quotas": [], "NextToken": "second"},
+        ("ListServiceQuotas", "second"): {
+            "Quotas": [{"QuotaCode": "L-F4DDD3EB", "QuotaName": name, "Value": 900_000.0}]
+        },
+        ("ListAWSDefaultServiceQuotas", None): {
+            "Quotas": [{"QuotaCode": "L-F4DDD3EB", "QuotaName": name, "Value": 1.0}]
+        },
+    }
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, sent = await read_request(reader)
+            fields = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:] if ": " in line)
+            if "x-amz-target" in fields:
+                document = json.loads(sent)
+                operation = next(each for each, _ in pages if fields["x-amz-target"].endswith("." + each.lower()))
+                seen.append((operation, fields["authorization"], document))
+                found: Any = pages[operation, document.get("NextToken")]
+            elif b"/inference-profiles" in head:
+                profile = {"inferenceProfileId": MODEL, "type": "SYSTEM_DEFINED", "status": "ACTIVE"}
+                arn = f"arn:aws:bedrock:us-east-1::foundation-model/{MODEL.partition('.')[2]}"
+                found = {"inferenceProfileSummaries": [{**profile, "models": [{"modelArn": arn}]}]}
+            elif b"/foundation-models" in head:
+                model = {
+                    "modelId": MODEL.partition(".")[2],
+                    "modelName": "Claude Sonnet 4.5",
+                    "providerName": "Anthropic",
+                }
+                found = {"modelSummaries": [{**model, "outputModalities": ["TEXT"]}]}
+            else:
+                found = {
+                    "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+                    "stopReason": "end_turn",
+                    "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+                    "metrics": {"latencyMs": 1},
+                }
+            writer.write(http_reply(json.dumps(found).encode()))
+            await writer.drain()
+
+    with upstream(answer) as at, gateway(at, quotas_from_aws=True, native_surfaces="none") as url:
+        deadline = time.monotonic() + 15
+        while len(seen) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        shown = ""
+        while "900000.0" not in shown and time.monotonic() < deadline:
+            assert post(url).status_code == 200
+            shown = httpx.get(f"{url}/metrics").text
+            time.sleep(0.05)
+    assert 'outcrop_quota_limit_tokens_per_minute{pool="' + MODEL + '"} 900000.0' in shown
+    assert [operation for operation, _, _ in seen] == ["ListServiceQuotas"] * 2 + ["ListAWSDefaultServiceQuotas"]
+    assert all("/us-east-1/servicequotas/aws4_request" in authorization for _, authorization, _ in seen)
+    assert seen[1][2] == {"ServiceCode": "bedrock", "MaxResults": 100, "NextToken": "second"}

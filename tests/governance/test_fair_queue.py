@@ -1,0 +1,173 @@
+"""The order of calls that wait for a quota: shares, starvation, and what is served before a new call."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.governance.quotas.fair_queue import BATCH_WEIGHT, INTERACTIVE_WEIGHT, Entry, FairQueue, Flow
+
+costs = st.integers(1, 50_000)
+
+
+def queue_of(*entries: Entry[int]) -> FairQueue[int]:
+    queue: FairQueue[int] = FairQueue()
+    for entry in entries:
+        queue.push(entry)
+    return queue
+
+
+def serve(queue: FairQueue[int]) -> Entry[int]:
+    entry = queue.peek()
+    assert entry is not None
+    assert queue.peek() is entry
+    queue.pop(entry)
+    return entry
+
+
+def drain(queue: FairQueue[int]) -> list[Entry[int]]:
+    served = []
+    while queue:
+        served.append(serve(queue))
+    return served
+
+
+def entries(team: str, count: int, cost: int = 100, key: str = "", **flow: float | bool) -> list[Entry[int]]:
+    made = Flow(team, key or team, **flow)  # type: ignore[arg-type]
+    return [Entry(made, cost, number) for number in range(count)]
+
+
+def test_a_small_team_waits_for_one_call_of_a_flood() -> None:
+    queue = queue_of(*entries("flood", 50), *entries("small", 2))
+    order = [entry.flow.team for entry in drain(queue)]
+    assert order[:4].count("small") == 2
+
+
+def test_calls_of_one_key_keep_their_order() -> None:
+    queue = queue_of(*entries("a", 5), *entries("b", 5))
+    served = drain(queue)
+    assert [entry.item for entry in served if entry.flow.team == "a"] == [0, 1, 2, 3, 4]
+
+
+def test_keys_of_a_team_share_its_part() -> None:
+    many = [entry for number in range(9) for entry in entries("a", 20, key=f"a{number}")]
+    queue = queue_of(*many, *entries("b", 100))
+    served = Counter(serve(queue).flow.team for _ in range(100))
+    assert abs(served["a"] - served["b"]) <= 2
+
+
+def test_batch_calls_get_a_tenth_beside_interactive_ones_and_all_that_these_leave() -> None:
+    queue = queue_of(*entries("a", 500), *entries("a", 500, is_batch=True))
+    served = Counter(serve(queue).flow.is_batch for _ in range(400))
+    part = BATCH_WEIGHT / (BATCH_WEIGHT + INTERACTIVE_WEIGHT)
+    assert served[True] == pytest.approx(400 * part, rel=0.05)
+    alone = queue_of(*entries("a", 3, is_batch=True))
+    assert len(drain(alone)) == 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    weights=st.lists(st.floats(1, 8), min_size=2, max_size=5),
+    sizes=st.data(),
+)
+def test_each_team_gets_its_part_of_the_tokens(weights: list[float], sizes: st.DataObject) -> None:
+    """Within 5 % of the weights, while all of them wait."""
+    queue: FairQueue[int] = FairQueue()
+    flows = [Flow(f"t{number}", "k", weight) for number, weight in enumerate(weights)]
+    typical = [sizes.draw(st.lists(st.integers(200, 2000), min_size=1, max_size=4)) for _ in flows]
+    sent = [0] * len(flows)
+
+    def refill(index: int) -> None:
+        cost = typical[index][sent[index] % len(typical[index])]
+        sent[index] += 1
+        queue.push(Entry(flows[index], cost, index))
+
+    for index in range(len(flows)):
+        for _ in range(3):
+            refill(index)
+    # of turns, so that the one that is under way is less than 5 %
+    total = 60 * max(map(max, typical)) * sum(weights) / min(weights)
+    got, served = [0] * len(flows), 0
+    while served < total:
+        entry = serve(queue)
+        got[entry.item] += entry.cost
+        served += entry.cost
+        refill(entry.item)
+    for part, weight in zip(got, weights, strict=True):
+        assert part / served == pytest.approx(weight / sum(weights), rel=0.05)
+
+
+WEIGHTS = {"a": 1.0, "b": 1.0, "c": 4.0}
+flows = st.builds(
+    lambda team, key, is_batch: Flow(team, key, WEIGHTS[team], is_batch),
+    st.sampled_from("abc"),
+    st.sampled_from("xy"),
+    st.booleans(),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(flows, costs, st.sampled_from(["push", "push", "pop", "leave", "charge"])), max_size=80))
+def test_every_call_is_served_once_whatever_happens(steps: list[tuple[Flow, int, str]]) -> None:
+    queue: FairQueue[int] = FairQueue()
+    waiting: list[Entry[int]] = []
+    for number, (flow, cost, step) in enumerate(steps):
+        if step == "push":
+            waiting.append(Entry(flow, cost, number))
+            queue.push(waiting[-1])
+        elif step == "charge":
+            queue.charge(flow, cost - 25_000)
+        elif waiting and step == "pop":
+            waiting.remove(serve(queue))
+        elif waiting:
+            queue.remove(waiting.pop(number % len(waiting)))
+        assert len(queue) == len(waiting)
+        assert queue.backlog == sum(entry.cost for entry in waiting)
+    assert sorted(entry.item for entry in drain(queue)) == sorted(entry.item for entry in waiting)
+    assert queue.peek() is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    backlog=st.lists(st.tuples(flows, st.integers(1, 5000)), max_size=60),
+    late=flows,
+    cost=st.integers(1, 5000),
+    noise=st.lists(st.tuples(flows, st.integers(1, 5000)), max_size=20),
+)
+def test_no_call_starves(backlog: list[tuple[Flow, int]], late: Flow, cost: int, noise: list[tuple[Flow, int]]) -> None:
+    """However many calls come after it, a call is served within the rounds that its key's earlier calls need."""
+    queue: FairQueue[int] = FairQueue()
+    for flow, size in backlog:
+        queue.push(Entry(flow, size, 0))
+    mine = Entry(late, cost, 1)
+    queue.push(mine)
+    others = [Flow("d", "z"), *[flow for flow, _ in noise]]
+    ahead = sum(size for flow, size in backlog if (flow.team, flow.key) == (late.team, late.key)) + cost
+    # at the worst a tenth of a class, a weight of 1 beside 4s and one key of two, with a quantum of 5000 for each turn
+    bound = 10 * (1 + 4 * 4) * 2 * (ahead + 5000) / 1 + 200_000
+    served = 0
+    while mine.is_waiting:
+        entry = serve(queue)
+        served += entry.cost
+        if entry is not mine:
+            queue.push(Entry(others[served % len(others)], 5000, 0))
+        assert served <= bound
+
+
+@settings(max_examples=200, deadline=None)
+@given(backlog=st.lists(st.tuples(flows, st.integers(1, 5000)), max_size=60), late=flows, cost=st.integers(1, 5000))
+def test_what_is_served_before_a_new_call_is_known(backlog: list[tuple[Flow, int]], late: Flow, cost: int) -> None:
+    """Within the turns that other flows have begun: a call that is refused could not have been served much earlier."""
+    queue: FairQueue[int] = FairQueue()
+    for flow, size in backlog:
+        queue.push(Entry(flow, size, 0))
+    expected = queue.work_before(late)
+    mine = Entry(late, cost, 1)
+    queue.push(mine)
+    served = 0
+    while (entry := serve(queue)) is not mine:
+        served += entry.cost
+    others = {(entry_flow.team, entry_flow.key, entry_flow.is_batch) for entry_flow, _ in backlog}
+    # each node on the way may be ahead or behind by a turn: a quantum times the weight
+    assert abs(served - expected) <= 5000 * 9 * 4 * 3 * (1 + len(others))

@@ -1,0 +1,180 @@
+"""When calls fit into a quota, what they are expected to take, and what throttles teach."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.converse.usage import Usage
+from app.governance.quotas.estimates import Estimates
+from app.governance.quotas.learned_limit import LearnedLimit
+from app.governance.quotas.meters import LocalMeters, Meter, Need
+from app.governance.quotas.pool import Arithmetic
+
+# 100 tokens a second, half of which is used
+LIMIT, TARGET = 6000, 0.5
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def meters(clock: Clock) -> LocalMeters:
+    return LocalMeters([Meter("tokens", LIMIT, TARGET)], clock)
+
+
+def test_starts_are_spaced_by_what_calls_cost(meters: LocalMeters, clock: Clock) -> None:
+    needs = [Need(100, 50)]
+    started = 0
+    for _ in range(1000):
+        if meters.take(needs, 1.0):
+            started += 1
+        clock.now += 0.01
+    assert started == 10 + 1, "one a second, and what had been saved for half a second"
+
+
+def test_what_calls_took_more_or_less_than_expected_moves_the_next_starts(meters: LocalMeters, clock: Clock) -> None:
+    hold = meters.take([Need(500, 50)], 1.0)
+    assert hold is not None
+    meters.settle(hold, [250], 1.0)
+    assert meters.delay([Need(1, 1)], 1.0) == pytest.approx(5.0 - 0.5)
+    clock.now += 4.5
+    hold = meters.take([Need(500, 50)], 1.0)
+    assert hold is not None
+    meters.settle(hold, [0], 1.0)
+    assert meters.delay([Need(1, 1)], 1.0) == 0.0
+    meters.settle(hold, [5000], 1.0)
+    assert meters.delay([Need(1, 1)], 1.0) == 0.0, "a hold ends once"
+
+
+def test_what_calls_reserve_must_fit_into_the_minute(clock: Clock) -> None:
+    meters = LocalMeters([Meter("tokens", LIMIT, 1.0, burst_seconds=1000)], clock)
+    large = [Need(4000, 1)]
+    first = meters.take(large, 1.0)
+    clock.now += 10
+    assert first is not None
+    assert meters.take(large, 1.0) is None
+    assert meters.take([Need(2000, 1)], 1.0) is not None
+    meters.settle(first, [3000], 1.0)
+    assert meters.delay(large, 1.0) == pytest.approx(30.0), "3,000 of 6,000 that were used must be refilled"
+
+
+def test_a_call_larger_than_the_quota_starts_when_no_other_runs(meters: LocalMeters, clock: Clock) -> None:
+    small = meters.take([Need(10, 1)], 1.0)
+    clock.now += 10
+    assert small is not None
+    assert meters.take([Need(100_000, 1)], 1.0) is None
+    meters.settle(small, [0], 1.0)
+    assert meters.take([Need(100_000, 1)], 1.0) is not None
+
+
+def test_all_meters_must_have_room(clock: Clock) -> None:
+    meters = LocalMeters([Meter("tokens", LIMIT, 1.0), Meter("requests", 6, 1.0)], clock)
+    needs = [Need(10, 10), Need(1, 1)]
+    assert meters.take(needs, 1.0) is not None
+    assert meters.take(needs, 1.0) is None
+    assert meters.delay(needs, 1.0) == pytest.approx(9.5)
+
+
+@given(
+    costs=st.lists(st.tuples(st.integers(1, 400), st.integers(0, 800)), min_size=1, max_size=60),
+    factor=st.floats(0.1, 1.0),
+)
+def test_no_more_is_used_than_the_rate_allows(costs: list[tuple[int, int]], factor: float) -> None:
+    """However wrong the estimates are, once calls have ended."""
+    clock = Clock()
+    meters = LocalMeters([Meter("tokens", LIMIT, 1.0)], clock)
+    began, used, last = clock.now, 0, 0
+    for expected, taken in costs:
+        needs = [Need(max(expected, taken), expected)]
+        while (hold := meters.take(needs, factor)) is None:
+            clock.now += max(meters.delay(needs, factor), 0.001)
+        meters.settle(hold, [taken], factor)
+        used, last = used + taken, taken
+    allowed = (clock.now - began + 0.5) * LIMIT / 60 * factor
+    assert used - last <= allowed + 1
+
+
+# estimates
+
+
+def test_estimates_follow_what_answers_say() -> None:
+    estimates = Estimates()
+    first = estimates.estimate("k", 1000, 4096)
+    assert 200 < first.input < 400
+    for _ in range(50):
+        estimates.note("k", 1000, Usage(input=20, cache_read=180, output=700))
+    later = estimates.estimate("k", 2000, 4096)
+    assert later.input == pytest.approx(400, rel=0.1)
+    assert later.billed == pytest.approx(40, rel=0.3)
+    assert later.output == pytest.approx(700, rel=0.05)
+    assert estimates.estimate("k", 2000, 50).output == 50, "no answer is longer than max_tokens"
+
+
+def test_a_key_has_its_own_lengths_and_a_new_one_those_of_all() -> None:
+    estimates = Estimates()
+    for number in range(20):
+        estimates.note("long", 100, Usage(input=10, output=2000))
+        estimates.note("short", 100, Usage(input=10, output=20 if number % 10 else 400))
+    assert estimates.estimate("long", 100, 4096).output == 2000
+    assert estimates.estimate("short", 100, 4096).long_output == 400
+    assert 20 < estimates.estimate("new", 100, 4096).output < 2000
+
+
+def test_a_reservation_is_what_aws_takes_or_what_the_answer_may_cost() -> None:
+    estimates = Estimates()
+    for _ in range(10):
+        estimates.note("k", 1000, Usage(input=200, output=100))
+    small = Arithmetic(output_rate=5).needs(estimates.estimate("k", 1000, 150), 150)[0]
+    large = Arithmetic(output_rate=5).needs(estimates.estimate("k", 1000, 9000), 9000)[0]
+    assert small.reserved == small.cost, "200 + 5 * 100 are more than 200 + 150"
+    assert large.reserved == pytest.approx(9200, abs=20)
+    assert large.cost == small.cost
+
+
+def test_mantle_has_two_meters_and_no_burndown() -> None:
+    arithmetic = Arithmetic(output_rate=1, is_mantle=True)
+    usage = Usage(input=30, cache_read=70, output=10)
+    assert arithmetic.used(usage) == [30, 10]
+    first, second = arithmetic.needs(Estimates().estimate("k", 1000, 500), 500)
+    assert first.reserved > 500 > second.reserved
+
+
+# throttling
+
+
+def test_a_throttle_lowers_the_limit_once_and_it_comes_back_to_just_below() -> None:
+    learned = LearnedLimit()
+    learned.note_throttle(10.0, None)
+    learned.note_throttle(10.2, None)
+    assert learned.current(10.2) == pytest.approx(0.7, abs=0.02)
+    assert learned.throttles == 2
+    assert learned.resumes_at == pytest.approx(10.25)
+    later = [learned.current(10.0 + seconds) for seconds in range(1, 60)]
+    assert later == sorted(later)
+    assert 0.9 < later[25] < 0.97
+    assert learned.current(1000.0) == 1.0
+
+
+def test_throttles_in_a_row_make_longer_pauses_and_a_success_ends_them() -> None:
+    learned = LearnedLimit()
+    pauses = []
+    for number in range(6):
+        now = 10.0 * (number + 1)
+        learned.note_throttle(now, None)
+        pauses.append(learned.resumes_at - now)
+    assert pauses == pytest.approx([0.25, 0.5, 1, 2, 4, 4])
+    learned.note_success()
+    learned.note_throttle(100.0, None)
+    assert learned.resumes_at == pytest.approx(100.25)
+    learned.note_throttle(110.0, 7.0)
+    assert learned.resumes_at == pytest.approx(117.0), "Bedrock's Retry-After"

@@ -1,0 +1,292 @@
+"""One quota and the calls that wait for it, in virtual time."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
+from app.converse.usage import Usage
+from app.errors import QuotaBusy
+from app.governance.quotas.fair_queue import Flow
+from app.governance.quotas.meters import LocalMeters
+from app.governance.quotas.pool import QuotaCall, QuotaPool, Reservation
+from app.governance.quotas.pools import QuotaLimits, Quotas
+from app.models.burndown import Burndown
+from app.models.ids import parse_model_id
+from benchmarks import virtual_time
+from benchmarks.quota_simulation import FLOOD, Scenario, Team, scenarios, simulate
+
+MODEL = parse_model_id("us.anthropic.claude-sonnet-5")
+# with outputs of 10 tokens at the rate 10, a call of 400 bytes takes about 200 tokens: two a second
+LIMITS = QuotaLimits(24_000, target=1.0)
+
+
+def quotas_of(**limits: QuotaLimits) -> Quotas:
+    rows = {(MODEL.raw, region.replace("_", "-")): each for region, each in limits.items()} or {(MODEL.raw, ""): LIMITS}
+    return Quotas(
+        rows, "us-east-1", lambda _, meters: LocalMeters(meters, virtual_time.now), virtual_time.now, Burndown()
+    )
+
+
+def pool_of(quotas: Quotas) -> QuotaPool:
+    pool = quotas.pool_of(MODEL, MODEL, DEFAULT_LOCATION, is_mantle=False)
+    assert pool is not None
+    return pool
+
+
+def call_of(team: str = "a", *, is_batch: bool = False) -> QuotaCall:
+    return QuotaCall(Flow(team, team, is_batch=is_batch), 400, 10)
+
+
+async def made(pool: QuotaPool, call: QuotaCall, max_wait: float = 30.0, seconds: float = 0.2) -> Reservation:
+    reservation = await pool.acquire(call, max_wait)
+    await asyncio.sleep(seconds)
+    reservation.settle(Usage(input=100, output=10))
+    return reservation
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    virtual_time.run(main)
+
+
+def test_calls_that_fit_do_not_wait_and_the_others_start_evenly() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        started = await asyncio.gather(*[made(pool, call_of()) for _ in range(10)])
+        waits = sorted(reservation.waited for reservation in started)
+        assert waits[0] == 0.0
+        gaps = [later - earlier for earlier, later in itertools.pairwise(waits[2:])]
+        assert max(gaps) < 1.0
+        assert waits[-1] == pytest.approx(4.5, abs=0.6)
+        assert pool.waiting == 0
+        await pool.close()
+
+    run(main())
+
+
+def test_a_call_that_cannot_start_in_time_is_refused_at_once_and_told_when_to_come_back() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        waiting = [asyncio.create_task(made(pool, call_of())) for _ in range(40)]
+        await asyncio.sleep(0.1)
+        before = virtual_time.now()
+        with pytest.raises(QuotaBusy) as refused:
+            await pool.acquire(call_of(), 5.0)
+        assert virtual_time.now() == before
+        retry_after = refused.value.retry_after
+        assert retry_after is not None
+        assert 8 < retry_after < 20, "about 22 seconds of calls wait, and 5 would be waited"
+        await asyncio.sleep(retry_after)
+        await pool.acquire(call_of(), 5.0 + 2.0)
+        await asyncio.gather(*waiting)
+        await pool.close()
+
+    run(main())
+
+
+def test_refusals_are_true() -> None:
+    """No call that is refused could have started in time: the same queue without the bound would have started it later."""
+
+    async def start_of(max_wait: float) -> float | None:
+        pool = pool_of(quotas_of())
+        for _ in range(3):
+            pool.estimates.note("a", 400, Usage(input=100, output=10))
+        flood = [asyncio.create_task(made(pool, call_of(f"f{number % 3}"))) for number in range(30)]
+        await asyncio.sleep(1.0)
+        began = virtual_time.now()
+        try:
+            await pool.acquire(call_of("f1"), max_wait)
+        except QuotaBusy:
+            return None
+        finally:
+            waited = virtual_time.now() - began
+            for task in flood:
+                task.cancel()
+            await asyncio.gather(*flood, return_exceptions=True)
+            await pool.close()
+        return waited
+
+    needed = virtual_time.run(start_of(1000.0))
+    assert needed is not None
+    assert needed > 5
+    assert virtual_time.run(start_of(needed * 1.1)) is not None
+    assert virtual_time.run(start_of(needed * 0.7)) is None
+
+
+def test_a_caller_that_leaves_leaves_the_queue() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        tasks = [asyncio.create_task(made(pool, call_of())) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        waiting = pool.waiting
+        for task in tasks[5:]:
+            task.cancel()
+        await asyncio.gather(*tasks[5:], return_exceptions=True)
+        assert waiting > pool.waiting > 0
+        last = await made(pool, call_of())
+        assert last.waited < 4
+        await asyncio.gather(*tasks[:5])
+        await pool.close()
+
+    run(main())
+
+
+def test_what_was_granted_to_a_caller_that_left_is_free_again() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        for _ in range(200):
+            task = asyncio.create_task(pool.acquire(call_of(), 30.0))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                (await task).release()
+        meters = pool.meters
+        assert isinstance(meters, LocalMeters)
+        assert meters.meters[0].reserved == 0
+        await pool.close()
+
+    run(main())
+
+
+def test_a_stream_that_waits_is_kept_alive() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        tasks = [asyncio.create_task(made(pool, call_of())) for _ in range(30)]
+        await asyncio.sleep(0.1)
+        beats: list[float] = []
+
+        async def beat() -> None:
+            beats.append(virtual_time.now())
+
+        await pool.acquire(call_of(), 30.0, on_wait=beat, wait_step=2.0)
+        assert len(beats) >= 5
+        assert beats[1] - beats[0] == pytest.approx(2.0)
+        await asyncio.gather(*tasks)
+        await pool.close()
+
+    run(main())
+
+
+def test_interactive_calls_go_before_batch_calls() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        batch = [asyncio.create_task(made(pool, call_of(is_batch=True))) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        now = await asyncio.gather(*[made(pool, call_of()) for _ in range(5)])
+        assert max(reservation.waited for reservation in now) < 4
+        waits = [reservation.waited for reservation in await asyncio.gather(*batch)]
+        assert max(waits) > 8
+        await pool.close()
+
+    run(main())
+
+
+def test_calls_that_become_too_late_are_refused_before_their_time_is_over() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        first = [asyncio.create_task(made(pool, call_of("first"), 12.0)) for _ in range(22)]
+        await asyncio.sleep(0.1)
+        others = [asyncio.create_task(made(pool, call_of(f"t{number}"), 60.0)) for number in range(5) for _ in range(8)]
+        await asyncio.sleep(4.0)
+        refused = [task for task in first if task.done() and isinstance(task.exception(), QuotaBusy)]
+        assert len(refused) > 5, "a sixth of the quota is left for them"
+        await asyncio.gather(*first, *others, return_exceptions=True)
+        await pool.close()
+
+    run(main())
+
+
+def test_what_teams_reserve_and_take_is_counted() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        reservation = await pool.acquire(QuotaCall(Flow("a", "k"), 400, 2000), 1.0)
+        reservation.settle(Usage(input=100, output=10))
+        figures = pool.figures.teams["a"]
+        assert (figures.reserved, figures.settled) == (2121, 200)
+
+    run(main())
+
+
+def test_a_throttle_stops_the_pool_for_a_moment_and_lowers_it() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        reservation = await pool.acquire(call_of(), 1.0)
+        reservation.throttled(2.0)
+        began = virtual_time.now()
+        await pool.acquire(call_of(), 10.0)
+        assert virtual_time.now() - began >= 2.0
+        assert pool.learned.factor < 0.8
+        await pool.close()
+
+    run(main())
+
+
+# which pool a call belongs to
+
+
+def test_a_pool_is_that_of_a_profile_in_a_region_and_an_account() -> None:
+    quotas = quotas_of()
+    elsewhere, account = UpstreamLocation("us-west-2"), UpstreamLocation(role="arn:aws:iam::111122223333:role/x")
+    pools = {id(quotas.pool_of(MODEL, MODEL, at, is_mantle=False)) for at in (DEFAULT_LOCATION, elsewhere, account)}
+    assert len(pools) == 3
+    for other in ("global.anthropic.claude-sonnet-5", "anthropic.claude-sonnet-5"):
+        model = parse_model_id(other)
+        assert quotas.pool_of(model, model, DEFAULT_LOCATION, is_mantle=False) is None
+    assert quotas.pool_of(MODEL, MODEL, DEFAULT_LOCATION, is_mantle=True) is None
+
+
+def test_an_arn_has_the_pool_of_its_profile_and_provisioned_capacity_has_none() -> None:
+    quotas, base = quotas_of(), "arn:aws:bedrock:us-east-1:111122223333"
+    profile = parse_model_id(f"{base}:inference-profile/{MODEL.raw}")
+    application = parse_model_id(f"{base}:application-inference-profile/abc")
+    provisioned = parse_model_id(f"{base}:provisioned-model/abc")
+    pool = pool_of(quotas)
+    assert quotas.pool_of(profile, profile, DEFAULT_LOCATION, is_mantle=False) is pool
+    assert quotas.pool_of(application, MODEL, DEFAULT_LOCATION, is_mantle=False) is pool
+    assert quotas.pool_of(provisioned, MODEL, DEFAULT_LOCATION, is_mantle=False) is None
+
+
+def test_a_region_may_have_another_quota_and_what_aws_says_comes_last() -> None:
+    quotas = quotas_of(us_west_2=QuotaLimits(60_000))
+    west = UpstreamLocation("us-west-2")
+    assert quotas.pool_of(MODEL, MODEL, DEFAULT_LOCATION, is_mantle=False) is None
+    quotas.set_found({(MODEL.raw, "us-east-1"): QuotaLimits(1200), (MODEL.raw, "us-west-2"): QuotaLimits(1)})
+    pool_of(quotas)
+    assert {key.location.region: limits.tokens_per_minute for key, limits in quotas.limits.items()} == {"": 1200}
+    assert quotas.pool_of(MODEL, MODEL, west, is_mantle=False) is not None
+    assert sorted(limits.tokens_per_minute or 0 for limits in quotas.limits.values()) == [1200, 60_000]
+    quotas.set_found({(MODEL.raw, "us-east-1"): QuotaLimits(2400)})
+    pool_of(quotas)
+    assert sorted(limits.tokens_per_minute or 0 for limits in quotas.limits.values()) == [2400, 60_000]
+
+
+# the goals, simulated
+
+
+def test_a_flood_does_not_starve_a_small_team_and_uses_the_quota() -> None:
+    result = simulate(Scenario(FLOOD))
+    small = result.teams["small"]
+    assert result.served >= 0.88
+    assert result.throttled_share <= 0.01
+    assert small.refused == 0
+    assert small.median < 1.5
+
+
+@pytest.mark.parametrize("name", ["outputs five times as long", "half of the quota", "bursts"])
+def test_nothing_collapses(name: str) -> None:
+    result = simulate(scenarios()[name])
+    assert result.served >= (0.75 if name == "bursts" else 0.88)
+    assert result.throttled_share <= (0.06 if name == "half of the quota" else 0.01)
+    assert result.teams["small"].refused <= 2
+    assert result.teams["small"].median < 2.5
+
+
+def test_teams_get_their_parts_by_weight() -> None:
+    teams = Team("one", 30), Team("three", 30, weight=3)
+    result = simulate(Scenario(teams, seconds=120))
+    one, three = result.teams["one"].settled, result.teams["three"].settled
+    assert three / (one + three) == pytest.approx(0.75, rel=0.05)
