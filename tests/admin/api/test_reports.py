@@ -92,9 +92,9 @@ async def test_usage_is_summed_up_by_group_and_interval(database: Database) -> N
     assert [row["start"][8:13] for row in by_hour] == ["30T03", "30T05", "01T05"]
     by_label = await rows_of(database, **RANGE, group_by="label:project,user")
     assert [(row["labels"]["project"], row["user"], row["requests"]) for row in by_label] == [
-        ("", "bob", 2),
         ("crm", "", 2),
         ("crm", "ada", 2),
+        ("", "bob", 2),
     ]
     by_labels = await rows_of(database, **RANGE, group_by="label,team,key")
     assert {json.dumps(row["labels"]) for row in by_labels} == {

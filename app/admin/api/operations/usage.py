@@ -22,7 +22,8 @@ _SUMS = (
     "requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens", "cost_nano", "estimated_nano", "unpriced_requests",
 )  # fmt: skip
-_COLUMNS = {"team": "team_id", "key": "key_id", "model": "model", "user": "user", "label": "labels"}
+# in the order of the primary key, so that a page needs no sort of everything
+_COLUMNS = {"team": "team_id", "key": "key_id", "user": "user", "model": "model", "label": "labels"}
 _LABEL = "label:"
 # what is shown without `from`
 _DEFAULT_RANGE = {"hour": timedelta(days=1), "day": timedelta(days=30), "month": timedelta(days=365)}
@@ -93,12 +94,10 @@ def _groups(connection: AsyncConnection, wanted: UsageQuery) -> list[_Group]:
         groups.append(_Group("start", month))
     elif wanted.interval is not None:
         groups.append(_Group("start", usage.c.start))
-    for name in dict.fromkeys(filter(None, wanted.group_by.split(","))):
-        if name.startswith(_LABEL):
-            groups.append(_Group(name, _label(name.removeprefix(_LABEL), is_sqlite=is_sqlite)))
-        else:
-            groups.append(_Group(name, usage.c[_COLUMNS[name]]))
-    return groups
+    names = dict.fromkeys(filter(None, wanted.group_by.split(",")))
+    groups += [_Group(name, usage.c[column]) for name, column in _COLUMNS.items() if name in names]
+    labels = [name.removeprefix(_LABEL) for name in names if name.startswith(_LABEL)]
+    return [*groups, *[_Group(f"{_LABEL}{name}", _label(name, is_sqlite=is_sqlite)) for name in labels]]
 
 
 def _label(name: str, *, is_sqlite: bool) -> ColumnElement[Any]:
