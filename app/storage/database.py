@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config.database_url import DatabaseUrl
+from app.storage.database_down import DatabaseDown
 
 if TYPE_CHECKING:
     import asyncpg
@@ -30,10 +31,6 @@ _SESSION = {
     "statement_timeout": "30000",
     "timezone": "UTC",
 }
-
-
-class DatabaseDown(Exception):
-    """The database cannot be reached, or refuses the connection. The message holds no password."""
 
 
 class Passwords(Protocol):

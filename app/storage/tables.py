@@ -226,6 +226,25 @@ ledger = Table(
     Index("ix_ledger_replica_id_phase", "replica_id", "phase"),
 )
 
+
+def _sum_columns() -> list[Column[object]]:
+    """What is summed up of settled attempts."""
+    columns: list[Column[object]] = [
+        Column("requests", BigInteger, nullable=False),
+        Column("input_tokens", BigInteger, nullable=False),
+        Column("output_tokens", BigInteger, nullable=False),
+        Column("cache_read_tokens", BigInteger, nullable=False),
+        Column("cache_write_tokens", BigInteger, nullable=False),
+        Column("cache_write_1h_tokens", BigInteger, nullable=False),
+        Column("reasoning_tokens", BigInteger, nullable=False),
+        Column("cost_nano", BigInteger, nullable=False),
+        # of the cost, what was an estimate when it was posted
+        Column("estimated_nano", BigInteger, nullable=False),
+        Column("unpriced_requests", BigInteger, nullable=False),
+    ]
+    return columns
+
+
 # sums of the ledger by hour and by day, which its writer keeps
 usage = Table(
     "usage",
@@ -239,17 +258,22 @@ usage = Table(
     Column("model", Text, primary_key=True),
     # JSON with sorted names
     Column("labels", Text, primary_key=True),
-    Column("requests", BigInteger, nullable=False),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("cache_read_tokens", BigInteger, nullable=False),
-    Column("cache_write_tokens", BigInteger, nullable=False),
-    Column("cache_write_1h_tokens", BigInteger, nullable=False),
-    Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("cost_nano", BigInteger, nullable=False),
-    # of the cost, what was an estimate when it was posted
-    Column("estimated_nano", BigInteger, nullable=False),
-    Column("unpriced_requests", BigInteger, nullable=False),
+    *_sum_columns(),
+    Index("ix_usage_key_id_interval_start", "key_id", "interval", "start"),
+)
+
+# the same sums with fewer dimensions, so that reports over many keys read few rows
+usage_totals = Table(
+    "usage_totals",
+    metadata,
+    Column("interval", Text, primary_key=True),
+    # `model`: by team and model, without key; `key`: by team and key, without model
+    Column("dimension", Text, primary_key=True),
+    Column("start", Instant, primary_key=True),
+    Column("team_id", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    *_sum_columns(),
 )
 
 audit = Table(
@@ -265,6 +289,14 @@ audit = Table(
     Column("object_id", Text, nullable=False, index=True),
     Column("before", Document),
     Column("after", Document),
+)
+
+# sessions of the console that were signed out before they expired
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("expires_at", Instant, nullable=False, index=True),
 )
 
 # answers of the admin API, for requests that are sent again

@@ -1,4 +1,4 @@
-"""Sums entries of the ledger by hour and by day, and adds the sums to the table `usage`."""
+"""Sums entries of the ledger by hour and by day, and adds the sums to the tables `usage` and `usage_totals`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from operator import add
 from typing import Any
 
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.ledger.entry import COUNTS, Entry
-from app.storage.tables import usage
+from app.storage.tables import usage, usage_totals
 from app.wire import json
 
 GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
+_TOTAL = ("interval", "dimension", "start", "team_id", "key_id", "model")
 SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
 # the values of GROUP
 Group = tuple[Any, ...]
@@ -71,13 +73,34 @@ def _counts_of(entry: Entry) -> tuple[int, ...]:
 
 
 async def add_to_usage(connection: AsyncConnection, sums: Mapping[Group, Mapping[str, int]]) -> None:
-    """Add sums to the rows of `usage`, which other replicas may change at the same time."""
+    """Add sums to the rows of both tables, which other replicas may change at the same time."""
     if not sums:
         return
+    await _add(connection, usage, GROUP, sums)
+    await _add(connection, usage_totals, _TOTAL, _totals_of(sums))
+
+
+def _totals_of(sums: Mapping[Group, Mapping[str, int]]) -> dict[Group, dict[str, int]]:
+    """Return the sums by team and model, and by team and key."""
+    totals: dict[Group, dict[str, int]] = {}
+    for (interval, start, team_id, key_id, _, model, _), row in sums.items():
+        for group in (
+            (interval, "model", start, team_id, "", model),
+            (interval, "key", start, team_id, key_id, ""),
+        ):
+            total = totals.setdefault(group, dict.fromkeys(SUMS, 0))
+            for name in SUMS:
+                total[name] += row[name]
+    return totals
+
+
+async def _add(
+    connection: AsyncConnection, table: Table, names: tuple[str, ...], sums: Mapping[Group, Mapping[str, int]]
+) -> None:
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(usage)
-    added = {name: usage.c[name] + insert.excluded[name] for name in SUMS}
-    statement = insert.on_conflict_do_update(index_elements=GROUP, set_=added)
+    insert = dialect.insert(table)
+    added = {name: table.c[name] + insert.excluded[name] for name in SUMS}
+    statement = insert.on_conflict_do_update(index_elements=names, set_=added)
     # sorted, so that two transactions never wait for each other in a circle
-    rows = [{**dict(zip(GROUP, group, strict=True)), **sums[group]} for group in sorted(sums)]
+    rows = [{**dict(zip(names, group, strict=True)), **sums[group]} for group in sorted(sums)]
     await connection.execute(statement, rows)

@@ -29,7 +29,7 @@ async def spend_rows(
     """
     moment = now()
     key = func.coalesce(balances.c.key, "").label("balance_key")
-    joined = budgets.outerjoin(balances, _is_of_window(moment))
+    joined = budgets.outerjoin(balances, is_of_window(moment))
     query = select(budgets, key, balances.c.settled, balances.c.leased).select_from(joined)
     query = query.where(*_whose(wanted), *conditions).order_by(budgets.c.id, key).limit(wanted.limit + 1)
     if wanted.cursor:
@@ -80,7 +80,7 @@ def spend_row(budget: Budget, key: str, settled: int | None, leased: int | None,
     )
 
 
-def _is_of_window(moment: datetime) -> ColumnElement[bool]:
+def is_of_window(moment: datetime) -> ColumnElement[bool]:
     """Return the condition for the balances of a budget in the window of a time."""
     periods: tuple[Period, ...] = get_args(Period)
     windows = [

@@ -17,12 +17,14 @@ def upgrade() -> None:
     _create_audit()
     _create_balances()
     _create_budgets()
+    _create_ended_sessions()
     _create_idempotency_keys()
     _create_ledger()
     _create_limits()
     _create_replicas()
     _create_teams()
     _create_usage()
+    _create_usage_totals()
     _create_webhooks()
     _create_keys()
     _create_key_changes()
@@ -84,6 +86,16 @@ def _create_budgets() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budgets")),
         sa.UniqueConstraint("scope", "scope_id", "per", "per_value", "period", "action", name=_BUDGET_IDENTITY),
     )
+
+
+def _create_ended_sessions() -> None:
+    op.create_table(
+        "ended_sessions",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("expires_at", Instant, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ended_sessions")),
+    )
+    op.create_index(op.f("ix_ended_sessions_expires_at"), "ended_sessions", ["expires_at"])
 
 
 def _create_idempotency_keys() -> None:
@@ -198,6 +210,32 @@ def _create_usage() -> None:
         sa.Column("user", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("labels", sa.Text, nullable=False),
+        *_sum_columns(),
+        sa.PrimaryKeyConstraint(
+            "interval", "start", "team_id", "key_id", "user", "model", "labels", name=op.f("pk_usage")
+        ),
+    )
+    op.create_index("ix_usage_key_id_interval_start", "usage", ["key_id", "interval", "start"])
+
+
+def _create_usage_totals() -> None:
+    op.create_table(
+        "usage_totals",
+        sa.Column("interval", sa.Text, nullable=False),
+        sa.Column("dimension", sa.Text, nullable=False),
+        sa.Column("start", Instant, nullable=False),
+        sa.Column("team_id", sa.Text, nullable=False),
+        sa.Column("key_id", sa.Text, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        *_sum_columns(),
+        sa.PrimaryKeyConstraint(
+            "interval", "dimension", "start", "team_id", "key_id", "model", name=op.f("pk_usage_totals")
+        ),
+    )
+
+
+def _sum_columns() -> list[sa.Column[int]]:
+    return [
         sa.Column("requests", sa.BigInteger, nullable=False),
         sa.Column("input_tokens", sa.BigInteger, nullable=False),
         sa.Column("output_tokens", sa.BigInteger, nullable=False),
@@ -208,10 +246,7 @@ def _create_usage() -> None:
         sa.Column("cost_nano", sa.BigInteger, nullable=False),
         sa.Column("estimated_nano", sa.BigInteger, nullable=False),
         sa.Column("unpriced_requests", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint(
-            "interval", "start", "team_id", "key_id", "user", "model", "labels", name=op.f("pk_usage")
-        ),
-    )
+    ]
 
 
 def _create_webhooks() -> None:
