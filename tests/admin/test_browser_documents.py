@@ -11,10 +11,10 @@ import pytest
 from fastapi import FastAPI
 
 from app.admin.browser_documents import browser_documents_router
-from scripts.browser_assets import FILES, FOLDER, MANIFEST, pinned_versions
+from scripts.browser_assets import BUNDLES, DOCUMENTS, Bundle
 
 PAGES = {"/docs": "docs.html", "/redoc": "redoc.html"}
-RECORDED = json.loads(MANIFEST.read_text())
+FOLDER = DOCUMENTS.folder
 
 
 def references(page: str) -> list[str]:
@@ -66,16 +66,20 @@ async def test_other_files_are_not_served(name: str) -> None:
     assert (await request(f"/docs/{name}")).status_code == 404
 
 
-def test_files_are_those_of_the_manifest() -> None:
-    names = [name for files in FILES.values() for name in files.values()]
-    assert sorted(names) == sorted(RECORDED["files"])
-    for name, expected in RECORDED["files"].items():
-        data = (FOLDER / name).read_bytes()
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.folder.parent.name)
+def test_files_are_those_of_the_manifest(bundle: Bundle) -> None:
+    recorded = json.loads(bundle.manifest.read_text())
+    names = [name for files in bundle.files.values() for name in files.values()]
+    assert sorted(names) == sorted(recorded["files"])
+    for name, expected in recorded["files"].items():
+        data = (bundle.folder / name).read_bytes()
         content = gzip.decompress(data) if name.endswith(".gz") else data
         assert hashlib.sha256(content).hexdigest() == expected, "run python -m scripts.browser_assets"
 
 
-def test_manifest_has_the_pinned_versions() -> None:
-    recorded = {name: package["version"] for name, package in RECORDED["packages"].items()}
-    assert recorded == pinned_versions(), "run python -m scripts.browser_assets"
-    assert all(package["integrity"].startswith("sha512-") for package in RECORDED["packages"].values())
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.folder.parent.name)
+def test_manifest_has_the_pinned_versions(bundle: Bundle) -> None:
+    packages = json.loads(bundle.manifest.read_text())["packages"]
+    recorded = {name: package["version"] for name, package in packages.items()}
+    assert recorded == bundle.pinned_versions(), "run python -m scripts.browser_assets"
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
