@@ -20,6 +20,7 @@ from app.composition.gateway import Gateway, build_gateway
 from app.config.entries import parse_origins
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.settings import Settings
+from app.console.entry import ConsoleParts, console_routes
 from app.dialects.anthropic.endpoints import message_endpoints
 from app.dialects.bedrock.endpoints import bedrock_endpoints
 from app.dialects.cohere.endpoints import rerank_endpoints
@@ -81,16 +82,22 @@ def create_app(
             application.include_router(router)
         specs += administration.own
 
+    route_table = RouteTable(specs, gateway.ingress_limits)
+    observers = [gateway.metrics, observer or LogObserver(log_format=settings.log_format)]
+    if settings.console:
+        database = None if administration is None else administration.database
+        parts = ConsoleParts(settings, gateway, route_table, observers, database)
+        application.router.routes += console_routes(parts)
     _add_greetings(application)
     application.add_exception_handler(HTTPException, answer_unknown_route)
     origins = parse_origins(settings.cors_origins)
     application.middleware_stack = RequestMiddleware(
         application.build_middleware_stack(),
-        observers=(gateway.metrics, observer or LogObserver(log_format=settings.log_format)),
+        observers=observers,
         load=gateway.load,
         prices=gateway.prices,
         tracer=gateway.tracer,
-        route_table=RouteTable(specs, gateway.ingress_limits),
+        route_table=route_table,
         proxies=gateway.proxies,
         origins=origins,
     )

@@ -63,6 +63,7 @@ NAVIGATION = {
         "docs/teams-and-keys",
         "docs/usage-and-budgets",
         "docs/embedded-bedrock",
+        "docs/console",
     ],
     "Deploy": [
         "DEPLOYMENT",

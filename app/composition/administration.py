@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from app.composition.quotas import BedrockQuotas
     from app.dialects.http.endpoint_spec import EndpointSpec
     from app.governance.identity.external_callers import ExternalCallers
+    from app.storage.database import Database
 
 
 class Administration(Struct, frozen=True):
-    """The admin API. routers: its endpoints. own: those for callers themselves. close: closes its connections."""
+    """The admin API.
+
+    routers: its endpoints. own: those for callers themselves. database: for administrators only, so that their reports
+    take no connection from requests. close: closes its connections.
+    """
 
     routers: Sequence[APIRouter]
     own: Sequence[EndpointSpec]
+    database: Database
     close: Callable[[], Awaitable[None]]
 
 
@@ -64,4 +70,4 @@ def open_administration(
         admin_router(transactions, pepper, gate, no_quotas if quotas is None else quotas.describe),
         spend_limit_router(transactions, replace(gate, render=render_for_anthropic)),
     ]
-    return Administration(routers, own_account_endpoints(OwnAccount(transactions)), database.close)
+    return Administration(routers, own_account_endpoints(OwnAccount(transactions)), database, database.close)

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from app.config.admin_settings import AdminSettings
 from app.config.config_file import ConfigFile, load_config, parse_config, read_config
+from app.config.console_settings import ConsoleSettings
 from app.config.entries import is_secret, parse_aliases, parse_api_keys, parse_origins
 from app.config.pem import refuse_password, try_pem
 from app.config.quota_settings import QuotaSettings
@@ -30,7 +31,7 @@ class SettingsError(Exception):
         self.faults = faults
 
 
-class Settings(AdminSettings, QuotaSettings):
+class Settings(AdminSettings, ConsoleSettings, QuotaSettings):
     """All settings. The environment variable of a field is its name in upper case."""
 
     bedrock_model_id: str = Field(

@@ -21,6 +21,8 @@ IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/connector.py"},
     "aiosqlite": set(),
     "asyncpg": {"storage/database.py"},
+    "jinja2": {"console/rendering.py"},
+    "markupsafe": {"console/figures.py"},
     "httptools": {"bedrock/http1/connection.py"},
     "jwt": {"governance/identity/issuer_keys.py", "governance/identity/oidc.py"},
     "opentelemetry": {"observability/tracing.py"},
@@ -159,6 +161,7 @@ assert asyncio.run(make_resolver(settings)()).identity == Credentials("AKIATEAM"
 assert "botocore.session" not in sys.modules, "botocore has been loaded"
 assert "app.cli.check" not in sys.modules, "another command has been loaded"
 assert "wsproto" not in sys.modules, "nobody has opened a WebSocket"
+assert not {"jinja2", "markupsafe", "app.console.application"} & sys.modules.keys(), "nobody has opened the console"
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
 databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
 databases |= {"app.admin.api", "cryptography", "jwt"}
@@ -303,7 +306,7 @@ def test_every_pin_has_its_hash(path: Path) -> None:
     assert all("==" in pin and "--hash=sha256:" in pin for pin in pins)
 
 
-@pytest.mark.parametrize("folder", ["browser-npm", "clients-npm"])
+@pytest.mark.parametrize("folder", ["browser-npm", "clients-npm", "console-npm"])
 def test_npm_packages_have_exact_versions(folder: str) -> None:
     package = json.loads((ROOT / "requirements" / folder / "package.json").read_text())
     assert package["dependencies"]
@@ -314,4 +317,6 @@ def test_dependabot_reads_every_directory_of_pins() -> None:
     updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
     directories = {(each["package-ecosystem"], each["directory"]) for each in updates}
     sources = {("pip", f"/{source.parent.relative_to(ROOT)}".removesuffix(".")) for source in SOURCES}
-    assert sources | {("npm", "/requirements/browser-npm"), ("npm", "/requirements/clients-npm")} <= directories
+    assert (
+        sources | {*(("npm", f"/requirements/{name}-npm") for name in ("browser", "clients", "console"))} <= directories
+    )

@@ -56,7 +56,7 @@ class _ModelHandler(Struct, frozen=True):
         return CompleteResponse(200, _headers(context), json.dumps(to_body(found)))
 
     async def _entries(self, context: RequestContext) -> list[CatalogEntry]:
-        entries = await self._all_entries()
+        entries = await listed_models(self.directory, self.planner)
         return [entry for entry in entries if self._may_call(context, entry.id)]
 
     def _may_call(self, context: RequestContext, name: str) -> bool:
@@ -64,22 +64,6 @@ class _ModelHandler(Struct, frozen=True):
         if policy is None or not policy.models:
             return True
         return allows_model(policy, name, self.planner.as_named(name) if self.planner.knows(name) else ())
-
-    async def _all_entries(self) -> list[CatalogEntry]:
-        aliases = [CatalogEntry(name, "outcrop") for name in self.planner.names()]
-        named = {entry.id for entry in aliases}
-        default = self.planner.known_as("")
-        try:
-            models = await self.directory.entries()
-            listed = [*short_entries(self.planner.short_names, models), *models]
-            listed = [entry for entry in listed if entry.id not in named]
-        except GatewayError as error:
-            _log.warning("only the default model is listed: %s", error.message)
-            listed = []
-        if default in named or any(entry.id == default for entry in listed):
-            return [*aliases, *listed]
-        owner = "outcrop" if default == DEFAULT_ALIAS else parse_model_id(default).base.partition(".")[0]
-        return [*aliases, CatalogEntry(default, owner), *listed]
 
     def _model_of(self, name: str) -> str:
         """Return the model that a name stands for, or the name if no model can have it."""
@@ -96,6 +80,24 @@ class _ModelHandler(Struct, frozen=True):
             return None
         owner = target.known.base.partition(".")[0]
         return None if target.translated_to == "converse" else CatalogEntry(name, owner)
+
+
+async def listed_models(directory: ModelDirectory, planner: Planner) -> list[CatalogEntry]:
+    """Return the deployment's own names, short names, what the account can call, and the default model."""
+    aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
+    named = {entry.id for entry in aliases}
+    default = planner.known_as("")
+    try:
+        models = await directory.entries()
+        listed = [*short_entries(planner.short_names, models), *models]
+        listed = [entry for entry in listed if entry.id not in named]
+    except GatewayError as error:
+        _log.warning("only the default model is listed: %s", error.message)
+        listed = []
+    if default in named or any(entry.id == default for entry in listed):
+        return [*aliases, *listed]
+    owner = "outcrop" if default == DEFAULT_ALIAS else parse_model_id(default).base.partition(".")[0]
+    return [*aliases, CatalogEntry(default, owner), *listed]
 
 
 def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "/v1") -> Sequence[EndpointSpec]:

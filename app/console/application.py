@@ -1,0 +1,158 @@
+"""The application of the console: its pages, and what holds for each of them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.admin.api.operations.failures import NotFound, OperationRefused
+from app.console.assets_served import read_assets, serve_asset
+from app.console.cookies import BROWSER_COOKIE, SESSION_COOKIE, set_cookie
+from app.console.ended_sessions import EndedSessions
+from app.console.entry import PREFIX, ConsoleParts
+from app.console.gateway_calls import GatewayCalls
+from app.console.page_spec import PageSpec
+from app.console.pages import pages_of
+from app.console.people import People, people_of
+from app.console.recent_requests import RecentRequests
+from app.console.rendering import SECURE_HEADERS, Renderer
+from app.console.sessions import SessionSigner, signer_of
+from app.console.visit import Refused, Visit, check_origin
+from app.dialects.http.endpoint import RECORD
+from app.errors import GatewayError
+from app.storage.database_down import DatabaseDown
+
+_log = logging.getLogger(__name__)
+
+_SAFE = ("GET", "HEAD")
+# the browser asks again, now for a page of its own site, and sends the cookie that is kept from other sites
+_AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>Outcrop</title></html>'
+
+
+class Console(Struct, frozen=True):
+    """What all pages share."""
+
+    parts: ConsoleParts
+    renderer: Renderer
+    signer: SessionSigner
+    people: People
+    ended: EndedSessions
+    recent: RecentRequests
+
+    async def identify(self, visit: Visit) -> None:
+        """Find out who is signed in, and what forms and scripts must send.
+
+        Raises:
+            Refused: a page of another site sent a request that changes something.
+        """
+        request = visit.request
+        if request.method not in _SAFE:
+            check_origin(request.headers)
+        session = self.signer.read(request.cookies.get(SESSION_COOKIE, ""))
+        if session is not None and not await self.ended.has(session):
+            visit.person = await self.people.current(session, visit.head, visit.client)
+        if visit.person is not None:
+            visit.token = self.signer.form_token(visit.person.session.id)
+            request.scope[RECORD].caller = visit.person.caller.name
+
+    async def serve(self, spec: PageSpec, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request of a page."""
+        scope[RECORD].route = PREFIX + spec.path.rstrip("/")
+        visit = Visit(Request(scope, receive, send), self)
+        try:
+            response = await self._answer(spec, visit)
+        except Refused as refused:
+            response = visit.message(spec.title, refused.status, refused.message)
+        except OperationRefused as error:
+            status = 404 if isinstance(error, NotFound) else 400
+            response = visit.message(spec.title, status, f"{error.message[:1].upper()}{error.message[1:]}.")
+        except GatewayError as error:
+            response = visit.message(spec.title, error.status, error.message)
+        except DatabaseDown as error:
+            _log.warning("the console cannot read the database: %s", error)
+            response = visit.message(spec.title, 503, f"The database does not answer: {error}.")
+        except Exception as error:  # noqa: BLE001 -- a defect must still be answered by a page
+            _log.exception("unexpected failure", extra={"fields": {"request_id": visit.request_id}})
+            scope[RECORD].detail = type(error).__name__
+            response = visit.message(spec.title, 500, "An internal error occurred. The log has the request id.")
+        await response(scope, receive, send)
+
+    async def _answer(self, spec: PageSpec, visit: Visit) -> Response:
+        await self.identify(visit)
+        if visit.person is None:
+            return await self._without_session(spec, visit)
+        if spec.access == "admin" and visit.person.sees == "own":
+            raise Refused(403, "This page is for administrators.")
+        return await spec.view(visit)
+
+    async def _without_session(self, spec: PageSpec, visit: Visit) -> Response:
+        """Answer a browser that is not signed in: the token of its form belongs to a cookie, too."""
+        if spec.access != "anyone":
+            return _sign_in_first(visit)
+        known = visit.request.cookies.get(BROWSER_COOKIE, "")
+        browser = known or secrets.token_urlsafe(16)
+        visit.token = self.signer.form_token(f"browser {browser}")
+        response = await spec.view(visit)
+        if not known:
+            set_cookie(visit.request, response, BROWSER_COOKIE, browser)
+        return response
+
+
+def _sign_in_first(visit: Visit) -> Response:
+    headers = {**SECURE_HEADERS, "cache-control": "no-store"}
+    if visit.request.method in _SAFE and visit.request.headers.get("sec-fetch-site") == "cross-site":
+        return Response(_AGAIN, headers=headers, media_type="text/html")
+    if visit.is_partial:
+        # the whole page has to change
+        return Response(status_code=401, headers={**headers, "hx-redirect": f"{PREFIX}/sign-in"})
+    return RedirectResponse(f"{PREFIX}/sign-in", 303, headers)
+
+
+class _Page(Struct, frozen=True):
+    """A page as an ASGI application."""
+
+    console: Console
+    spec: PageSpec
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.console.serve(self.spec, scope, receive, send)
+
+
+def make_console(parts: ConsoleParts) -> ASGIApp:
+    """Make the console. From now on it remembers the requests that this process serves."""
+    signer = signer_of(parts.settings)
+    console = Console(
+        parts,
+        Renderer(read_assets()),
+        signer,
+        people_of(parts, signer),
+        EndedSessions(parts.database),
+        RecentRequests(),
+    )
+    parts.observers.append(console.recent)
+    pages = pages_of(has_database=parts.database is not None)
+    routes = [Route(PREFIX + spec.path.rstrip("/"), _Page(console, spec), methods=[spec.method]) for spec in pages]
+    router = Router(
+        [
+            Route(f"{PREFIX}/assets/{{digest}}/{{name}}", serve_asset),
+            Route(f"{PREFIX}/call/{{path:path}}", GatewayCalls(console)),
+            *routes,
+        ]
+    )
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await router(scope, receive, send)
+        except HTTPException as error:
+            visit = Visit(Request(scope, receive, send), console)
+            text = "This page does not exist." if error.status_code == 404 else "This page does not take this method."
+            await visit.message("Not found", error.status_code, text)(scope, receive, send)
+
+    return serve

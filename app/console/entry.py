@@ -1,0 +1,71 @@
+"""The routes of the console, which load it at the first request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.composition.gateway import Gateway
+from app.config.settings import Settings
+from app.dialects.http.route_table import RouteTable
+from app.observability.observer import Observer
+
+if TYPE_CHECKING:
+    from app.storage.database import Database
+
+PREFIX = "/console"
+
+
+QuotaReader = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
+
+
+async def _no_quotas() -> Sequence[Mapping[str, Any]]:
+    return ()
+
+
+class ConsoleParts(Struct, frozen=True):
+    """What the console needs of the gateway.
+
+    observers: of requests; the console adds its own when it is loaded.
+    database: the one for administrators. quotas: returns those that this process watches.
+    """
+
+    settings: Settings
+    gateway: Gateway
+    route_table: RouteTable
+    observers: list[Observer]
+    database: Database | None = None
+    quotas: QuotaReader = _no_quotas
+
+
+class _LazyConsole:
+    """Loads the console in a thread, because its libraries take some tens of milliseconds to import."""
+
+    def __init__(self, parts: ConsoleParts) -> None:
+        self._parts = parts
+        self._console: asyncio.Task[ASGIApp] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._console is None:
+            self._console = asyncio.create_task(asyncio.to_thread(_load, self._parts))
+        # the first visitor may leave, and others wait for the same
+        console = await asyncio.shield(self._console)
+        await console(scope, receive, send)
+
+
+def _load(parts: ConsoleParts) -> ASGIApp:
+    from app.console.application import make_console
+
+    return make_console(parts)
+
+
+def console_routes(parts: ConsoleParts) -> Sequence[BaseRoute]:
+    """Return the routes, to be added to the application."""
+    console = _LazyConsole(parts)
+    # without methods: the console refuses those that a page does not take
+    return [Route(path, console, include_in_schema=False) for path in (PREFIX, PREFIX + "/{page:path}")]

@@ -1,0 +1,98 @@
+"""Calls of the gateway's own endpoints from the playground, by whoever is signed in.
+
+A script has no key: the session's cookie says who calls. A request needs the token of the session in a header, which no
+other site can read, and must come from the console's own origin. It then passes the endpoint as any other request does,
+with the limits and the policy of its caller. .github/SECURITY.md says what this keeps out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from app.console.entry import PREFIX
+from app.console.visit import TOKEN_HEADER, Refused, Visit, check_origin, check_token
+from app.errors import GatewayError
+from app.governance.identity.authenticator import Authenticator, SignedClaim
+from app.governance.identity.caller import Caller
+from app.server.request_head import RequestHead
+from app.storage.database_down import DatabaseDown
+
+if TYPE_CHECKING:
+    from app.console.application import Console
+
+_CALL = f"{PREFIX}/call"
+# what the playground calls
+_ROUTES = frozenset(
+    {
+        "/model/{modelId}/converse",
+        "/model/{modelId}/converse-stream",
+        "/v1/chat/completions",
+        "/v1/messages",
+        "/v1/models",
+        "/v1/responses",
+    }
+)
+_PASSED = frozenset(
+    {b"accept", b"anthropic-version", b"content-length", b"content-type", b"host", b"transfer-encoding", b"user-agent"}
+)
+
+
+class _Known(Authenticator):
+    """Takes every request as one of a caller whose session was checked."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__({})
+        self._caller = caller
+
+    def authenticate(self, head: RequestHead, client: str = "") -> Caller | SignedClaim:  # noqa: ARG002
+        return self._caller
+
+
+class GatewayCalls(Struct, frozen=True):
+    """Serves `/console/call/` and the path of an endpoint."""
+
+    console: Console
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit(Request(scope, receive, send), self.console)
+        try:
+            await self._check(visit)
+        except (Refused, GatewayError) as error:
+            await _refuse(error.status, error.message)(scope, receive, send)
+            return
+        except DatabaseDown:
+            await _refuse(503, "The database does not answer.")(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(_CALL)
+        found = self.console.parts.route_table.find(path, scope["method"])
+        if found is None or found[0].route not in _ROUTES:
+            await _refuse(404, "The playground does not call this path.")(scope, receive, send)
+            return
+        endpoint, parameters = found
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        own = {
+            "path": path,
+            "raw_path": raw.removeprefix(_CALL.encode()),
+            "path_params": parameters,
+            "headers": [(name, value) for name, value in scope["headers"] if name in _PASSED],
+        }
+        limits = replace(endpoint.limits, authenticator=_Known(visit.who.caller))
+        await replace(endpoint, limits=limits).handle({**scope, **own}, receive, send)
+
+    async def _check(self, visit: Visit) -> None:
+        """Check that a script of the console sent the request. Raises Refused."""
+        check_origin(visit.request.headers)
+        await self.console.identify(visit)
+        if visit.person is None:
+            raise Refused(401, "The session has ended: sign in again.")
+        check_token(visit.token, visit.request.headers.get(TOKEN_HEADER, ""))
+
+
+def _refuse(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": {"message": message, "type": "console"}}, status)

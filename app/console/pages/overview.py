@@ -1,0 +1,93 @@
+"""The first page: what is spent, who spends it, and what is not well."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from app.console.charts import Series, chart_data
+from app.console.page_spec import PageSpec
+from app.console.ranges import CHOICES, range_of
+from app.console.visit import Visit
+from app.storage.database_down import DatabaseDown
+
+TITLE = "Overview"
+_MINUTES = 60
+
+
+class Health(Struct, frozen=True):
+    """One part of the gateway. level: `good`, `warn` or `bad`."""
+
+    name: str
+    level: str
+    text: str
+
+
+async def show_overview(visit: Visit) -> Response:
+    """Show the page; htmx asks for the same page again and takes the part that changes."""
+    chosen = range_of(visit)
+    values: dict[str, Any] = {"usage": None, "health": _health(visit)}
+    if visit.has_database:
+        # it loads the libraries of databases
+        from app.console.pages.overview_usage import usage_of_overview
+
+        try:
+            found = await usage_of_overview(visit, chosen)
+            values["usage"] = found
+            replicas = found["replicas"]
+            values["health"] += [
+                Health("Database", "good", "answers"),
+                Health(
+                    "Replicas", "good" if replicas else "warn", f"{len(replicas)} live" if replicas else "none live"
+                ),
+            ]
+        except DatabaseDown as error:
+            values["health"] += [Health("Database", "bad", f"does not answer: {error}")]
+    elif visit.who.is_admin:
+        values["health"] += [Health("Database", "warn", "none: set DATABASE_URL for teams, keys and budgets")]
+    recent = _recent(visit)
+    return visit.page("overview.html", TITLE, ranges=CHOICES, range=chosen.name, recent=recent, **values)
+
+
+def _recent(visit: Visit) -> dict[str, Any]:
+    """Return what this process has seen in the last hour: errors and throttles are in no ledger."""
+    recent = visit.console.recent
+    minutes = recent.minutes(visit.own_caller, _MINUTES)
+    starts = [datetime.fromtimestamp(each.start, UTC) for each in minutes]
+    load, admission = visit.parts.gateway.load, visit.parts.gateway.ingress_limits.admission
+    return {
+        "requests": sum(each.requests for each in minutes),
+        "errors": sum(each.errors for each in minutes),
+        "throttles": sum(each.throttles for each in minutes),
+        "running": max(load.in_flight - 1, 0),
+        "waiting": admission.counters.waiting.total,
+        "since": datetime.fromtimestamp(recent.since, UTC),
+        "chart": chart_data(
+            starts,
+            [
+                Series("Calls", [each.requests for each in minutes]),
+                Series("Errors", [each.errors for each in minutes], tone="bad"),
+                Series("Throttles", [each.throttles for each in minutes]),
+            ],
+        ),
+    }
+
+
+def _health(visit: Visit) -> list[Health]:
+    """Return the health of the targets. Callers see whether Bedrock can be called, and no more."""
+    gateway = visit.parts.gateway
+    reasons = gateway.reasons_not_ready()
+    found = [Health("Bedrock", "bad", "; ".join(reasons)) if reasons else Health("Bedrock", "good", "can be called")]
+    if not visit.who.is_admin:
+        return [Health("Bedrock", found[0].level, "cannot be called now" if reasons else "can be called")]
+    found += [
+        Health(name, "bad" if state == "open" else "warn", f"circuit breaker {state.replace('_', ' ')}")
+        for name, state in sorted(gateway.breakers().items())
+    ]
+    return found
+
+
+PAGES = (PageSpec("GET", "/", show_overview, TITLE, "signed_in"),)
