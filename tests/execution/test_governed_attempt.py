@@ -257,6 +257,22 @@ async def test_a_caller_who_leaves_is_charged(gateway: Gateway) -> None:
     assert gateway.held == 0
 
 
+async def test_callers_who_leave_release_their_parallel_request(gateway: Gateway) -> None:
+    await gateway.with_rules(limit("max_parallel_requests", 5))
+
+    class Silent(Memory):
+        async def open(self, request: Any) -> Any:
+            await asyncio.sleep(60)
+
+    for _ in range(4):
+        calls = [asyncio.create_task(gateway.call(Silent())) for _ in range(5)]
+        await asyncio.sleep(0.02)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert await asyncio.gather(*[gateway.call() for _ in range(5)]) == [REPLY] * 5
+
+
 async def test_an_attempt_without_a_connection_is_not_charged(gateway: Gateway) -> None:
     await gateway.with_rules(money(10**9))
     with pytest.raises(errors.UpstreamUnreachable):

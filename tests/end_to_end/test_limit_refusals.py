@@ -1,0 +1,197 @@
+"""How unmodified SDKs take the refusals of limits and budgets, and what the headers of answers tell them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.storage.schema import prepare_schema
+from tests.databases import opened
+from tests.end_to_end.conftest import Records, boto_client
+from tests.governed import MODEL, PEPPER, PRICES, PROMPT, add_key, limit, money
+from tests.servers import gateway
+
+pytestmark = [pytest.mark.database, pytest.mark.slow]
+
+MESSAGES: Any = [{"role": "user", "content": PROMPT}]
+SLOW = f"{MODEL}.slow-900"
+# of two tokens
+COST = 0.002
+
+
+class Deployment:
+    """A gateway with a database. key: adds a key with rules of its own; returns its id and its secret."""
+
+    def __init__(self, url: str, database: str, records: Records) -> None:
+        self.url, self.records, self._database = url, records, database
+
+    def key(self, *rules: Any) -> tuple[str, str]:
+        async def add() -> tuple[str, str]:
+            async with opened(self._database) as database:
+                key, secret = await add_key(database, *rules)
+                return key.id, secret
+
+        return asyncio.run(add())
+
+    def statuses(self, key_id: str) -> list[int]:
+        """Return the statuses of the requests of a key, in the order of their beginning."""
+        found = [record for record in self.records.all if record.caller == key_id]
+        return [record.status for record in sorted(found, key=lambda each: each.started)]
+
+
+@pytest.fixture(scope="module")
+def deployment(emulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    folder: Path = tmp_path_factory.mktemp("governed")
+    database, records = f"sqlite:///{folder}/outcrop.db", Records()
+
+    async def prepare() -> None:
+        async with opened(database) as found:
+            await prepare_schema(found, migrate=False)
+
+    asyncio.run(prepare())
+    options = {"database_url": database, "key_pepper": PEPPER, "config_toml": PRICES}
+    with gateway(emulator_url, records, **options) as url:
+        yield Deployment(url, database, records)
+
+
+@contextmanager
+def busy(url: str, secret: str) -> Iterator[None]:
+    """Keep the one parallel request of a key for a while."""
+    import httpx
+
+    def ask() -> None:
+        body = {"model": SLOW, "messages": MESSAGES, "max_tokens": 2}
+        httpx.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {secret}"}, timeout=30)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    time.sleep(0.3)
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def test_openai_retries_a_limit_and_not_a_budget(deployment: Deployment) -> None:
+    import openai
+
+    key_id, secret = deployment.key(limit("max_parallel_requests", 1))
+    with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret) as client, busy(deployment.url, secret):
+        client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=2)
+    assert 429 in deployment.statuses(key_id)
+    assert deployment.statuses(key_id).count(200) == 2
+    key_id, secret = deployment.key(money(COST))
+    with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret) as client:
+        client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=2)
+        with pytest.raises(openai.RateLimitError) as refused:
+            client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=2)
+        with pytest.raises(openai.RateLimitError):
+            client.responses.create(model=MODEL, input=PROMPT, max_output_tokens=2)
+    assert (refused.value.code, refused.value.type) == ("insufficient_quota", "insufficient_quota")
+    assert refused.value.message == "Error code: 429 - spend limit reached (total)"
+    assert deployment.statuses(key_id) == [200, 429, 429]
+
+
+def test_anthropic_retries_a_limit_and_not_a_budget(deployment: Deployment) -> None:
+    import anthropic
+
+    key_id, secret = deployment.key(limit("max_parallel_requests", 1))
+    with anthropic.Anthropic(base_url=deployment.url, api_key=secret) as client, busy(deployment.url, secret):
+        client.messages.create(model=MODEL, messages=MESSAGES, max_tokens=2)
+    assert 429 in deployment.statuses(key_id)
+    key_id, secret = deployment.key(money(COST, period="day"))
+    with anthropic.Anthropic(base_url=deployment.url, api_key=secret) as client:
+        client.messages.create(model=MODEL, messages=MESSAGES, max_tokens=2)
+        with pytest.raises(anthropic.RateLimitError) as refused:
+            client.messages.create(model=MODEL, messages=MESSAGES, max_tokens=2)
+        assert client.messages.count_tokens(model=MODEL, messages=MESSAGES).input_tokens > 0
+    body: Any = refused.value.body
+    assert body["error"]["type"] == "billing_error"
+    assert body["error"]["message"].startswith("spend limit reached (daily; resets ")
+    headers = refused.value.response.headers
+    assert (headers["x-should-retry"], headers["anthropic-ratelimit-unified-status"]) == ("false", "rejected")
+    assert 0 < int(headers["retry-after"]) <= 86_400
+    assert deployment.statuses(key_id) == [200, 429, 200]
+
+
+def test_boto3_retries_a_limit_and_not_a_budget(deployment: Deployment) -> None:
+    from botocore.exceptions import ClientError
+
+    call: Any = {
+        "modelId": MODEL,
+        "messages": [{"role": "user", "content": [{"text": PROMPT}]}],
+        "inferenceConfig": {"maxTokens": 2},
+    }
+    retries = {"mode": "standard", "total_max_attempts": 5}
+    key_id, secret = deployment.key(limit("max_parallel_requests", 1))
+    with boto_client(deployment.url, name=key_id, secret=secret, retries=retries) as client:
+        with busy(deployment.url, secret):
+            client.converse(**call)
+    assert 429 in deployment.statuses(key_id)
+    key_id, secret = deployment.key(money(COST))
+    with boto_client(deployment.url, name=key_id, secret=secret, retries=retries) as client:
+        client.converse(**call)
+        with pytest.raises(ClientError) as refused:
+            client.converse(**call)
+    assert refused.value.response["Error"]["Code"] == "ServiceQuotaExceededException"
+    assert deployment.statuses(key_id) == [200, 400]
+
+
+def test_a_websocket_gets_an_event(deployment: Deployment) -> None:
+    import json
+
+    from websockets.sync.client import connect
+
+    _, secret = deployment.key(money(0.0))
+    url = deployment.url.replace("http", "ws") + "/v1/responses"
+    with connect(url, additional_headers={"authorization": f"Bearer {secret}"}) as socket:
+        socket.send(json.dumps({"type": "response.create", "model": MODEL, "input": PROMPT, "max_output_tokens": 2}))
+        event = json.loads(socket.recv(timeout=30))
+    assert event["type"] == "error"
+    assert "insufficient_quota" in json.dumps(event)
+
+
+def test_answers_tell_what_is_left(deployment: Deployment) -> None:
+    import anthropic
+    import openai
+
+    rules = [limit("requests_per_minute", 60), limit("tokens_per_minute", 60_000), money(8 * COST / 7, period="week")]
+    _, secret = deployment.key(*rules)
+    with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret) as client:
+        headers = client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, max_tokens=2).headers
+    assert headers["x-ratelimit-limit-requests"] == "60"
+    assert int(headers["x-ratelimit-remaining-requests"]) == 59
+    assert headers["x-ratelimit-reset-requests"] in ("1s", "0ms")
+    assert headers["x-ratelimit-limit-tokens"] == "60000"
+    assert "anthropic-ratelimit-unified-status" not in headers
+    with anthropic.Anthropic(base_url=deployment.url, api_key=secret, max_retries=0) as client:  # type: ignore[assignment]
+        with pytest.raises(anthropic.RateLimitError) as refused:
+            client.messages.create(model=MODEL, messages=MESSAGES, max_tokens=2)  # type: ignore[attr-defined]
+    headers = refused.value.response.headers  # type: ignore[assignment]
+    assert headers["anthropic-ratelimit-requests-limit"] == "60"
+    assert headers["anthropic-ratelimit-tokens-reset"].endswith("Z")
+    assert headers["anthropic-ratelimit-unified-status"] == "allowed_warning"
+    assert headers["anthropic-ratelimit-unified-7d-surpassed-threshold"] == "0.75"
+    assert headers["anthropic-ratelimit-unified-representative-claim"] == "seven_day"
+
+
+def test_rules_that_refuse_nothing_are_counted(deployment: Deployment) -> None:
+    import httpx
+    import openai
+
+    key_id, secret = deployment.key(limit("requests_per_minute", 1, shadow=True), money(COST, action="warn"))
+    with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret) as client:
+        for _ in range(3):
+            client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=2)
+    assert deployment.statuses(key_id) == [200, 200, 200]
+    exceeded = [each.exceeded for each in deployment.records.all if each.caller == key_id]
+    assert (list(exceeded[0]), sorted(exceeded[-1])) == ([], ["budget", "requests_per_minute"])
+    metrics = httpx.get(f"{deployment.url}/metrics").text
+    assert 'outcrop_limits_exceeded_total{kind="requests_per_minute"} 2.0' in metrics
