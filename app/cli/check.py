@@ -42,7 +42,7 @@ async def run_check(out: TextIO = sys.stdout, *, is_json: bool = False) -> int:
     report = Report(out, is_json=is_json)
     try:
         settings = load_settings()
-        gateway = build_gateway(settings, WorkerContext())
+        gateway = build_gateway(settings, WorkerContext(), governs=False)
     except SettingsError as error:
         report.add(Result(step="settings", status="failed", notes=error.faults))
         return report.end()

@@ -23,7 +23,7 @@ def command(is_json: bool) -> None:
     """List names and what they stand for: this deployment's own, then those of vendors; then the region's models."""
     logging.disable()
     with faults_end_the_start():
-        gateway = build_gateway(load_settings(), WorkerContext())
+        gateway = build_gateway(load_settings(), WorkerContext(), governs=False)
     raise SystemExit(asyncio.run(list_models(gateway, is_json=is_json)))
 
 

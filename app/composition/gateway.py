@@ -268,8 +268,10 @@ def _in(location: UpstreamLocation) -> str:
     return f" in {location.region or ('another account' if location.role else 'another endpoint')}"
 
 
-def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
+def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs: bool = True) -> Gateway:
     """Build the parts. Nothing runs, and nothing is connected, before `start`.
+
+    governs: hold calls to limits and budgets, and charge them, which needs `start`.
 
     Raises:
         SettingsError: names in the configuration file are invalid, the environment names an invalid proxy, or the
@@ -280,15 +282,14 @@ def build_gateway(settings: Settings, worker_context: WorkerContext) -> Gateway:
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
     clients = _clients(settings, _locations(planner), transport, retry)
     directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
-    database = open_database(settings)
+    database, proxies = open_database(settings), _proxies(settings)
     metrics, load = Metrics(_base_of), Load(worker_context.processes)
     key_directory = key_directory_of(settings, database)
-    proxies = _proxies(settings)
     external = build_external_callers(settings, database, key_directory, proxies)
     authenticator = build_authenticator(settings, key_directory, external)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, authenticator)
     prices = prices_of(settings)
-    governance = build_governance(settings, database, prices, metrics)
+    governance = build_governance(settings, database, prices, metrics) if governs else None
     quotas = build_quotas(settings, worker_context.processes, governance) if knows_quotas(settings) else None
     gateway = Gateway(
         clients=clients,

@@ -3,7 +3,9 @@
 import asyncio
 import io
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -245,3 +247,13 @@ async def test_models_lists_names_with_their_targets_and_the_models_of_the_regio
     document = json.loads(out.getvalue())
     assert (document["names"], document["models"]) == ({"default": ["scripted.echo-v1:0"]}, [])
     assert "could not be reached" in document["error"]
+
+
+@pytest.mark.database
+async def test_calls_of_the_check_need_no_database(check: Check, emulator_url: str, tmp_path: Path) -> None:
+    """The check runs beside gateways: it is no replica, and its calls are not in the ledger."""
+    database = {"DATABASE_URL": f"sqlite:///{tmp_path}/outcrop.db", "KEY_PEPPER": "p" * 32}
+    code, output = await check({**aws(emulator_url), **database})
+    assert (code, "ok    one-token call" in output) == (0, True)
+    with closing(sqlite3.connect(tmp_path / "outcrop.db")) as connection:
+        assert connection.execute("select name from sqlite_master").fetchall() == []
