@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.cli.checks.connection import connection_steps, credentials_step
+from app.cli.checks.identity import identity_steps
 from app.cli.checks.models import ListedModels
 from app.cli.checks.names import Named, misspelled_rows, named_targets, steps_of_names
 from app.cli.checks.report import Report, Result
@@ -73,6 +74,8 @@ async def _check(gateway: Gateway, settings: Settings, report: Report) -> None:
         has_credentials = not gateway.client.credentials.problem
         report.add(await run_step(step) if has_credentials else _skipped(step, "needs credentials"))
     await _check_names(gateway, settings, listed, report)
+    for step in identity_steps(gateway):
+        report.add(await run_step(step))
     with suppress(GatewayError):  # the step that lists models has said it
         if warnings := await misspelled_rows(settings, listed):
             report.add(Result(step="limits, prices", status="ok", notes=warnings))

@@ -15,6 +15,7 @@ from app.cli.check import run_check
 from app.cli.models import list_models
 from app.composition.gateway import build_gateway
 from app.server.worker_context import WorkerContext
+from tests.governance.oidc_issuer import running_issuer
 from tests.programs import aws
 from tests.servers import gateway_settings, http_reply, read_request, upstream
 
@@ -257,3 +258,19 @@ async def test_calls_of_the_check_need_no_database(check: Check, emulator_url: s
     assert (code, "ok    one-token call" in output) == (0, True)
     with closing(sqlite3.connect(tmp_path / "outcrop.db")) as connection:
         assert connection.execute("select name from sqlite_master").fetchall() == []
+
+
+@pytest.mark.database
+async def test_keys_of_issuers_are_read(check: Check, emulator_url: str, tmp_path: Path) -> None:
+    rules = '[[identity.oidc.rules]]\nmatch = {}\nteam = "t"\n'
+    with running_issuer() as issuer:
+        rows = [
+            f'[[identity.oidc]]\nname = "{name}"\nissuer = "{url}"\naudiences = ["a"]\nalgorithms = ["ES256"]\n{rules}'
+            for name, url in (("good", issuer.url), ("down", "http://127.0.0.1:9"))
+        ]
+        database = {"DATABASE_URL": f"sqlite:///{tmp_path}/outcrop.db", "KEY_PEPPER": "p" * 32}
+        code, output = await check({**aws(emulator_url), **database, "CONFIG_TOML": "".join(rows)})
+    assert code == 1
+    assert "ok    keys of issuer good" in output
+    assert "FAIL  keys of issuer down" in output
+    assert "remedy: check `issuer`, `jwks_uri`" in output

@@ -14,13 +14,16 @@ import openai
 import pytest
 from msgspec import Struct
 
+from app.bedrock.transport import HttpRequest
 from app.config.settings import SettingsError
 from app.main import create_app
 from app.storage.records import Team
+from tests.bedrock.http1.certificates import Authority
 from tests.end_to_end.conftest import Records
 from tests.governance.oidc_issuer import AUDIENCE, Issuer, running_issuer
+from tests.governance.test_iam import Answer, Sts, as_token, presigned
 from tests.keys import PEPPER, add_team, change_team, within
-from tests.servers import KEY, gateway, gateway_settings
+from tests.servers import KEY, gateway, gateway_settings, serving
 
 pytestmark = pytest.mark.database
 
@@ -199,6 +202,65 @@ def test_an_issuer_that_is_down_leaves_other_callers_alone(emulator_url: str, tm
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
         assert time.monotonic() - began < 2
         assert httpx.post(url + CHAT, json=BODY, headers={"x-api-key": KEY}, timeout=20).status_code == 200
+
+
+IAM = """
+[identity.iam]
+gateway = "outcrop.example.com"
+
+[[identity.iam.rules]]
+match = { arn = "arn:aws:iam::111122223333:role/ml-*" }
+team = "research"
+"""
+
+
+class StsServer(Sts):
+    """STS as a server."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        headers = [(name.decode(), value.decode()) for name, value in scope["headers"]]
+        url = f"https://{dict(headers)['host']}/?{scope['query_string'].decode()}"
+        answer = await self.open(HttpRequest("GET", url, headers, b""))
+        sent = [(name.encode(), value.encode()) for name, value in answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+def test_callers_with_aws_credentials_are_verified_by_sts_over_tls(
+    emulator_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, sts, records = Authority(tmp_path), StsServer(), Records()
+    authority.context("localhost")
+    certificate = str(tmp_path / "localhost1.pem")
+    settings = {**database_settings(tmp_path), "aws_ca_bundle": authority.bundle}
+    within(settings["database_url"], lambda each: add_team(each, name="research"))
+    with serving(sts, lifespan="off", ssl_certfile=certificate) as behind:
+        host = f"localhost:{behind.rpartition(':')[2]}"
+        monkeypatch.setattr("app.governance.identity.iam.sts_host", lambda _: host)
+        url_to_sign = f"https://{host}/?Action=GetCallerIdentity&Version=2011-06-15"
+        with gateway(emulator_url, records, config_toml=IAM, **settings) as url:
+
+            def post(token: str) -> httpx.Response:
+                return httpx.post(url + CHAT, json=BODY, headers={"x-api-key": token}, timeout=20)
+
+            token = as_token(presigned(url_to_sign))
+            answers = [post(token) for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [200, 200, 200], answers[0].text
+            assert len(sts.requests) == 1, "the answer is remembered"
+            caller = records.by_id(answers[0].headers["x-request-id"]).caller
+            assert caller == "iam/aws:sts::111122223333:assumed-role/ml-train/alice@example.com"
+            for forged in (presigned(url_to_sign, gateway="other"), presigned(url_to_sign, secret="another")):
+                assert [post(as_token(forged)).status_code for _ in range(2)] == [401, 401]
+            assert len(sts.requests) == 3
+            sts.arn = "arn:aws:sts::999999999999:assumed-role/ml-train/mallory"
+            assert post(as_token(presigned(url_to_sign, expires=800))).status_code == 403
+            sts.answer = Answer(302, b"", (("location", f"https://{host}/"),))
+            assert post(as_token(presigned(url_to_sign, expires=700))).status_code == 503
+            assert len(sts.requests) == 5
+            # a genuine host, but not of a region that this gateway asks
+            assert post(as_token(presigned())).status_code == 401
 
 
 def test_a_certificate_that_a_trusted_proxy_reports_identifies_its_caller(served: Served) -> None:

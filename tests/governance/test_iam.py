@@ -48,6 +48,10 @@ class Sts:
         self.arn = arn
         self.requests: list[HttpRequest] = []
         self.answer: Answer | None = None
+        self.problem = ""
+
+    async def probe(self, url: str) -> str:
+        return self.problem
 
     async def open(self, request: HttpRequest) -> Any:
         self.requests.append(request)
@@ -273,6 +277,16 @@ def test_a_rule_must_name_the_account(rule: dict[str, Any]) -> None:
     """Everybody with an AWS account anywhere can make a valid token."""
     with pytest.raises(ValueError, match="name the account"):
         IamRow.model_validate({"gateway": GATEWAY, "rules": [rule]})
+
+
+async def test_a_check_connects_to_each_host() -> None:
+    sts = Sts()
+    found = verifier(sts, regions=["us-east-1", "eu-west-1"]).checks()
+    assert [*found] == ["connect to sts.us-east-1.amazonaws.com", "connect to sts.eu-west-1.amazonaws.com"]
+    assert await found["connect to sts.eu-west-1.amazonaws.com"]() == "AWS STS can be reached"
+    sts.problem = "no address"
+    with pytest.raises(Overloaded, match="cannot be reached: no address"):
+        await found["connect to sts.us-east-1.amazonaws.com"]()
 
 
 async def test_regions_choose_the_hosts() -> None:

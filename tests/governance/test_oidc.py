@@ -212,6 +212,15 @@ async def test_a_rotated_key_is_found_at_once_and_a_withdrawn_one_is_forgotten(
     assert "does not publish" in (await refusal(verifier, old)).message
 
 
+async def test_a_check_reads_the_keys_of_each_issuer(verifier: OidcVerifier, issuer: Issuer) -> None:
+    ((name, read),) = VerifiedTokens([verifier]).checks()
+    assert (name, await read()) == ("keys of issuer corp", "keys: 1")
+    issuer.answer = (404, {}, b"")
+    with pytest.raises(Overloaded) as caught:
+        await read()
+    assert caught.value.detail == "corp: status 404"
+
+
 async def test_a_storm_of_unknown_keys_asks_the_issuer_once_in_ten_seconds(
     verifier: OidcVerifier, issuer: Issuer, clock: Clock
 ) -> None:

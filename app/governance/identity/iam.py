@@ -12,6 +12,7 @@ import base64
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct
@@ -22,7 +23,7 @@ from app.errors import AuthenticationFailed, Overloaded
 from app.governance.identity.claim_rules import ClaimRules
 from app.governance.identity.http_get import NotFetched, http_get
 from app.governance.identity.sts import GATEWAY_HEADER, PREFIX, QUERY, sts_host
-from app.governance.identity.verified_tokens import Verified
+from app.governance.identity.verified_tokens import Checks, Verified
 from app.wire import json, sigv4
 
 _MAX_LENGTH = 8 * 1024
@@ -90,6 +91,15 @@ class IamVerifier:
         claims = _claims_of(arn)
         subject, person = arn.removeprefix("arn:"), claims["session"] or claims["name"]
         return Verified(self._rules.apply(claims, subject, person), presigned.ends_at)
+
+    def checks(self) -> Checks:
+        """Return a connection to each host of STS."""
+        return {f"connect to {host}": partial(self._connect, host) for host in self._hosts}
+
+    async def _connect(self, host: str) -> str:
+        if problem := await self._transport.probe(f"https://{host}"):
+            raise Overloaded(f"AWS STS cannot be reached: {problem}", detail=host)
+        return "AWS STS can be reached"
 
     async def close(self) -> None:
         """Nothing runs in the background."""

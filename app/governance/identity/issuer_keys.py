@@ -84,18 +84,28 @@ class IssuerKeys:
         is_usable = self._clock() - self._read_at < _USABLE_SECONDS
         key = self._known(key_id, algorithm) if is_usable else None
         if key is None and (not is_usable or self.problem or (reading is not None and not reading.done())):
-            raise Overloaded(
-                "the keys of the token's issuer cannot be read now: try again",
-                detail=f"{self._name}: {self.problem or 'no answer yet'}",
-                retry_after=_MIN_INTERVAL_SECONDS,
-            )
+            raise self._unavailable()
         return key
+
+    async def read(self) -> str:
+        """Read the keys now; returns how many there are. Raises Overloaded: they cannot be read."""
+        await self._read()
+        if self.problem:
+            raise self._unavailable()
+        return f"keys: {len({key_id for key_id, _ in self._keys})}"
 
     async def close(self) -> None:
         """Stop reading."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+
+    def _unavailable(self) -> Overloaded:
+        return Overloaded(
+            "the keys of the token's issuer cannot be read now: try again",
+            detail=f"{self._name}: {self.problem or 'no answer yet'}",
+            retry_after=_MIN_INTERVAL_SECONDS,
+        )
 
     def _known(self, key_id: str, algorithm: str) -> PyJWK | None:
         if key_id:

@@ -14,7 +14,7 @@ from app.config.identity_tables import OidcRow
 from app.errors import AuthenticationFailed, PermissionRefused
 from app.governance.identity.claim_rules import ClaimRules, Claims, Identity, texts_of
 from app.governance.identity.issuer_keys import IssuerKeys
-from app.governance.identity.verified_tokens import Verified
+from app.governance.identity.verified_tokens import Checks, Verified
 
 _MAX_LENGTH = 16 * 1024
 # between the clocks of an issuer and of this machine
@@ -92,6 +92,10 @@ class OidcVerifier:
         except jwt.PyJWTError as error:
             raise _refusal(error) from None
         return Verified(issuer.identify(claims), float(claims["exp"]) + _LEEWAY_SECONDS)
+
+    def checks(self) -> Checks:
+        """Return the reading of each issuer's keys."""
+        return {f"keys of issuer {issuer.row.name}": issuer.keys.read for issuer in self._issuers.values()}
 
     async def close(self) -> None:
         """Stop reading keys."""

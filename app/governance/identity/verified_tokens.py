@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -27,6 +27,10 @@ class Verified(Struct, frozen=True):
     ends_at: float
 
 
+# what `outcrop check` tries, by name. It returns what it found, and raises a GatewayError
+Checks = Mapping[str, Callable[[], Awaitable[str]]]
+
+
 class TokenVerifier(Protocol):
     """Verifies tokens of one kind."""
 
@@ -41,6 +45,10 @@ class TokenVerifier(Protocol):
             AuthenticationFailed: it is forged, expired or not for this gateway. PermissionRefused: no rule applies.
             Overloaded: it cannot be verified now.
         """
+        ...
+
+    def checks(self) -> Checks:
+        """Return what shows whether tokens can be verified."""
         ...
 
     async def close(self) -> None:
@@ -65,6 +73,11 @@ class VerifiedTokens:
     def accepts(self, token: str) -> bool:
         """True if a token has the form of one that can be verified."""
         return any(verifier.accepts(token) for verifier in self._verifiers)
+
+    def checks(self) -> Iterator[tuple[str, Callable[[], Awaitable[str]]]]:
+        """Yield what shows whether tokens can be verified, by name."""
+        for verifier in self._verifiers:
+            yield from verifier.checks().items()
 
     def find(self, digest: bytes) -> Identity | None:
         """Return the identity of a token that was verified; None if it has to be.
