@@ -7,7 +7,8 @@ with the limits and the policy of its caller. .github/SECURITY.md says what this
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from app.console.entry import PREFIX
 from app.console.visit import TOKEN_HEADER, Refused, Visit, check_origin, check_token
 from app.errors import GatewayError
-from app.governance.identity.authenticator import Authenticator, SignedClaim
+from app.governance.identity.authenticator import Authenticator
 from app.governance.identity.caller import Caller
 from app.server.request_head import RequestHead
 from app.storage.database_down import DatabaseDown
@@ -50,7 +51,12 @@ class _Known(Authenticator):
         super().__init__({})
         self._caller = caller
 
-    def authenticate(self, head: RequestHead, client: str = "") -> Caller | SignedClaim:  # noqa: ARG002
+    def authenticate(
+        self,
+        head: RequestHead,  # noqa: ARG002 -- nothing in the request decides
+        client: str = "",  # noqa: ARG002
+        scope: Mapping[str, Any] = {},  # noqa: ARG002
+    ) -> Caller:
         return self._caller
 
 
