@@ -56,6 +56,8 @@ DIST_INFO_KEPT = {"METADATA", "entry_points.txt"}
 BOTOCORE_DATA_KEPT = {
     "endpoints.json", "partitions.json", "sdk-default-configuration.json", "_retry.json", "bedrock", "bedrock-runtime",
     "sts", "sso", "sso-oidc", "signin",
+    # for `outcrop ledger export`
+    "s3",
 }  # fmt: skip
 # Google APIs that OTLP over HTTP does not use, and attribute names that Outcrop does not use
 TRACING_LEFT_OUT = (

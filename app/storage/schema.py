@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from alembic.operations import Operations
@@ -12,6 +13,8 @@ from sqlalchemy import Connection, inspect, text
 
 from app.storage.database import Database
 
+# it writes which database it found
+logging.getLogger("alembic").setLevel(logging.WARNING)
 # any number that no other program locks in the same database
 _LOCK = 7_308_604_896_523_351
 _LOCK_SECONDS = 60

@@ -6,10 +6,12 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -51,7 +53,7 @@ def run_local(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Pop
         "PYTHONPATH": str(ROOT),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.run_local", *options],
+        [sys.executable, "-m", "scripts.run_local", "--state", str(folder / "state"), *options],
         env={**environment, **shell_settings},
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -90,7 +92,7 @@ def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -
         programs = [calls.pop(name) for name in ("Claude Code", "Codex")]
         assert all(f"http://127.0.0.1:{port}" in call for call in programs)
         assert [name.partition(" ")[0] for name in calls] == [
-            "curl", "streaming", "openai", "anthropic", "boto3", "embeddings",
+            "curl", "streaming", "openai", "anthropic", "boto3", "embeddings", "teams",
         ]  # fmt: skip
         for name, call in calls.items():
             ended = subprocess.run(
@@ -107,6 +109,8 @@ def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -
                 assert "data: [DONE]" in ended.stdout
             elif name == "embeddings":
                 assert '"embedding"' in ended.stdout
+            elif name == "teams and keys":
+                assert '"name": "first-key"' in ended.stdout
             elif options:
                 assert "Say hello." in ended.stdout
         children = children_of(process)
@@ -173,8 +177,9 @@ def handles_signals(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3, 0.7])
-def test_ctrl_c_during_startup_leaves_no_process(seconds: float) -> None:
+def test_ctrl_c_during_startup_leaves_no_process(tmp_path: Path, seconds: float) -> None:
     command = [sys.executable, "-m", "scripts.run_local", "--scripted", "--port", str(free_port())]
+    command += ["--state", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     while not handles_signals(process):
         time.sleep(0.01)
@@ -210,3 +215,58 @@ def test_death_of_one_process_ends_the_other(tmp_path: Path) -> None:
         process.communicate(timeout=30)
         assert process.returncode == 1
         assert not Path(f"/proc/{second}").exists()
+
+
+def shown(printed: str, name: str) -> str:
+    found = re.search(rf"^  {name} +(\S+)$", printed, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def chat(base: str, key: str) -> int:
+    body = {"model": "scripted.echo-v1:0", "max_tokens": 20, "messages": [{"role": "user", "content": "Say hello."}]}
+    return httpx.post(f"{base}/v1/chat/completions", json=body, headers={"x-api-key": key}, timeout=20).status_code
+
+
+def test_the_team_s_key_and_its_usage_outlive_the_program(tmp_path: Path) -> None:
+    found = []
+    for _ in range(2):
+        port = free_port()
+        with run_local(tmp_path, "--scripted", "--port", str(port)) as (printed, _):
+            base, secret = f"http://127.0.0.1:{port}", shown(printed, "its key")
+            assert [chat(base, key) for key in (secret, "outcrop-local-key")] == [200, 200]
+            found.append((secret, shown(printed, "admin key")))
+    assert found[0] == found[1]
+    with closing(sqlite3.connect(tmp_path / "state" / "outcrop.db")) as connection:
+        assert connection.execute("select count(*) from ledger where phase = 'settle'").fetchone() == (4,)
+        assert connection.execute("select count(*) from teams").fetchone() == (1,)
+    assert (tmp_path / "state" / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_replicas_share_a_postgresql_that_is_deleted_at_the_end(tmp_path: Path) -> None:
+    port = free_port()
+    while port + 1 != free_port_near(port + 1):
+        port = free_port()
+    with run_local(tmp_path, "--scripted", "--port", str(port), "--replicas", "2") as (printed, process):
+        secret, admin = shown(printed, "its key"), {"authorization": f"Bearer {shown(printed, 'admin key')}"}
+        bases = [shown(printed, "base URL"), shown(printed, "also at")]
+        assert bases == [f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"]
+        (identifier,) = [each["id"] for each in httpx.get(f"{bases[1]}/admin/v1/keys", headers=admin).json()["data"]]
+        limits = {"limits": {"requests_per_minute": 3}}
+        httpx.patch(f"{bases[0]}/admin/v1/keys/{identifier}", json=limits, headers=admin).raise_for_status()
+        time.sleep(2)
+        answers = [chat(base, secret) for base in bases * 4]
+        assert sorted(answers) == [200] * 3 + [429] * 5, "three over both gateways"
+        children = children_of(process)
+    assert not any_running(children)
+    assert not (tmp_path / "state" / "outcrop.db").exists()
+
+
+def free_port_near(port: int) -> int:
+    """Return the port if it is free, else 0."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
