@@ -21,9 +21,10 @@ _MAX_PEOPLE = 1_000
 
 
 class KnownKey(Struct):
-    """A key as it was read. ends: when it expires, in seconds since the epoch. read_at: by the monotonic clock.
+    """A key as it was read.
 
-    refusal: why it is refused; empty if it is not.
+    ends: when it expires, in seconds since the epoch. refusal: why it is refused; empty if it is not.
+    read_at: by the monotonic clock; refreshed_at: when it was last asked to be read again.
     """
 
     caller: Caller
@@ -32,6 +33,7 @@ class KnownKey(Struct):
     ends: float
     refusal: str
     read_at: float
+    refreshed_at: float
 
     @classmethod
     def of(cls, rows: KeyRows, read_at: float) -> KnownKey:
@@ -39,7 +41,7 @@ class KnownKey(Struct):
         key = rows.key
         refusal = f"this API key is {key.status}" if key.status != "active" else _refusal_of(rows.of_team.team)
         ends = key.expires_at.timestamp() if key.expires_at else float("inf")
-        return cls(Caller(key.id, policy_of_key(rows)), key.team_id, rows.secrets, ends, refusal, read_at)
+        return cls(Caller(key.id, policy_of_key(rows)), key.team_id, rows.secrets, ends, refusal, read_at, read_at)
 
 
 class KnownTeam(Struct):
@@ -47,7 +49,7 @@ class KnownTeam(Struct):
 
     rows: TeamRows
     refusal: str
-    read_at: float
+    refreshed_at: float
     policies: dict[tuple[str, frozenset[tuple[str, str]]], Policy] = field(default_factory=dict)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -60,6 +61,8 @@ class KeyDirectory:
         self._clock = clock
         self._keys: Known[KnownKey] = Known(_MAX_KEYS, clock)
         self._teams: Known[KnownTeam] = Known(_MAX_TEAMS, clock)
+        # when teams have changed whose keys may be known
+        self._teams_changed: dict[str, float] = {}
         # hashes of secrets that are genuine, and not valid any more
         self._wrong = Absent(clock)
         self._key_reader = RowReader(database, read_keys, self._keep_key, lambda row: (row.key.id, row.key.team_id))
@@ -83,7 +86,7 @@ class KeyDirectory:
             AuthenticationFailed: the secret is wrong, or its key is revoked, blocked or expired.
         """
         key_id, digest = key_id_of(text), hash_of(text, self._pepper)
-        known = self._keys.use(key_id)
+        known = self._use(key_id)
         caller = None if known is None else self._match(key_id, known, digest)
         if caller is None and (
             key_id in self._keys.absent or digest in self._wrong or not is_genuine(text, self._pepper)
@@ -98,16 +101,19 @@ class KeyDirectory:
             AuthenticationFailed: as `find` does. Overloaded: the database does not answer.
         """
         key_id, digest = key_id_of(text), hash_of(text, self._pepper)
+        is_known = False
         # the first read may have begun before the secret was stored
         for _ in range(2):
             await self._key_reader.read(key_id)
-            known = self._keys.use(key_id)
+            known = self._use(key_id)
             caller = None if known is None else self._match(key_id, known, digest)
             if caller is not None:
                 return caller
+            is_known = known is not None
             if key_id in self._keys.absent:
                 break
-        self._wrong.add(digest)
+        if is_known:
+            self._wrong.add(digest)
         raise AuthenticationFailed(INCORRECT)
 
     def find_signer(self, key_id: str) -> Signer | None:
@@ -116,7 +122,7 @@ class KeyDirectory:
         Raises:
             AuthenticationFailed: there is no such key.
         """
-        known = self._keys.use(key_id)
+        known = self._use(key_id)
         if known is None:
             if key_id in self._keys.absent or not is_key_id(key_id):
                 raise AuthenticationFailed(INCORRECT)
@@ -154,8 +160,8 @@ class KeyDirectory:
             return None
         if known.refusal:
             raise AuthenticationFailed(known.refusal)
-        if self._clock() - known.read_at > _REFRESH_SECONDS:
-            known.read_at = self._clock()
+        if self._clock() - known.refreshed_at > _REFRESH_SECONDS:
+            known.refreshed_at = self._clock()
             self._team_reader.request(team_id)
         return known.policy(person, labels)
 
@@ -176,8 +182,18 @@ class KeyDirectory:
             self._keys.forget(identifier)
             return
         self._teams.forget(identifier)
-        for key_id in [key_id for key_id, known in self._keys.items() if known.team_id == identifier]:
-            self._keys.forget(key_id)
+        if len(self._teams_changed) >= _MAX_TEAMS:
+            self._teams_changed.clear()
+            self._keys.clear()
+        self._teams_changed[identifier] = self._clock()
+
+    def _use(self, key_id: str) -> KnownKey | None:
+        """Return what is known of a key, unless its team has changed since."""
+        known = self._keys.use(key_id)
+        if known is None or known.read_at > self._teams_changed.get(known.team_id, -math.inf):
+            return known
+        self._keys.forget(key_id)
+        return None
 
     def _keep_key(self, key_id: str, rows: KeyRows | None) -> None:
         self._keys.put(key_id, None if rows is None else KnownKey.of(rows, self._clock()))
@@ -200,8 +216,8 @@ class KeyDirectory:
             raise AuthenticationFailed(known.refusal)
         if known.ends <= self._wall():
             raise AuthenticationFailed("this API key has expired")
-        if self._clock() - known.read_at > _REFRESH_SECONDS:
-            known.read_at = self._clock()
+        if self._clock() - known.refreshed_at > _REFRESH_SECONDS:
+            known.refreshed_at = self._clock()
             self._key_reader.request(key_id)
         return known.caller
 
