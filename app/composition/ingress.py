@@ -103,20 +103,20 @@ def _counters(settings: Settings, counters: list[CallerCounters]) -> list[Caller
 def _reserves(settings: Settings, counters: list[CallerCounters]) -> dict[str, Reserve]:
     """Divide half of the permits equally between the callers, if there are several. The smoke test has one permit.
 
-    All virtual keys together count as one caller. They share what is not reserved for others.
+    All virtual keys together count as one caller. They share what is not reserved, of which each caller gets half then.
     """
     names, has_virtual_keys = [*settings.keys()], _has_virtual_keys(settings)
     if len(names) < 2 and not has_virtual_keys:
         return {}
     callers = len([name for name in names if name != SMOKE]) + has_virtual_keys
     permits = max(settings.max_in_flight // (2 * callers), 1)
+    largest = max(settings.max_in_flight // 2, 1) if has_virtual_keys else 0
     counted = _counters(settings, counters)
     reserves = {
-        name: Reserve(1 if name == SMOKE else permits, counters=each.reserve)
+        name: Reserve(1 if name == SMOKE else permits, each.reserve, largest)
         for name, each in zip(names, counted, strict=False)
     }
-    largest = max(settings.max_in_flight // 2, 1)
-    others = [Reserve(largest=largest, counters=each.reserve) for each in counted[len(names) :]]
+    others = [Reserve(0, each.reserve, largest) for each in counted[len(names) :]]
     return PerCaller(reserves, others) if others else reserves
 
 

@@ -26,7 +26,7 @@ BUSY = "the gateway is busy: try again in a moment"
 class Reserve(Struct, frozen=True):
     """The permits that only one caller can take. counters: its requests.
 
-    largest: how many common permits a caller without a reserve may hold; 0 for a caller with one, which may hold all.
+    largest: how many common permits it may hold besides; 0 for any number.
     """
 
     permits: int = 0
@@ -71,7 +71,7 @@ class Admission(Struct):
             elif may_take_common and _add_within(self.counters.common, self.common):
                 part = self.counters.common
                 if reserve is not None and reserve.largest:
-                    share = reserve.counters.inside
+                    share = reserve.counters.common
                     if not _add_within(share, reserve.largest):
                         part.add(-1)
                         return False
@@ -113,7 +113,7 @@ class Admission(Struct):
 
     def _fills_queue(self, reserve: Reserve) -> bool:
         """True if too many requests of a caller wait: it gets as large a part of the queue as of the permits."""
-        part = self.max_waiting * (reserve.largest or reserve.permits + self.common) // self.limit
+        part = self.max_waiting * (reserve.permits + (reserve.largest or self.common)) // self.limit
         return reserve.counters.waiting.total > max(part, 1)
 
     async def _wait_for_turn(self, waiter: "_Waiter") -> None:
@@ -171,7 +171,10 @@ class Admission(Struct):
     def _may_get_more(self, caller: str) -> bool:
         """True unless a caller holds as many permits as it may."""
         reserve = self.reserves.get(caller)
-        return reserve is None or not reserve.largest or reserve.counters.inside.total < reserve.largest
+        if reserve is None or not reserve.largest:
+            return True
+        counters = reserve.counters
+        return counters.common.total < reserve.largest or counters.inside.total < reserve.permits
 
     def _is_another_first(self, since: int) -> bool:
         # a time before `earliest` was left by a process that is stopped: its request would have timed out

@@ -86,6 +86,7 @@ class RequestRecord(Struct):
     route: the path's template, never the path, whose segments callers choose.
     first_event_ms: from the first byte of the request to the first event sent, for streams.
     cost: USD, if it is known.
+    caller: the name of a key in API_KEYS, or the id of a virtual key; key_name: its name. team: the id of the team.
     model: as the caller named it. target: as it is called upstream.
     location: the region and account of the target, if they are not the gateway's own.
     model_behind: the model that was called, if an ARN hides it.
@@ -103,6 +104,8 @@ class RequestRecord(Struct):
     route: str = ""
     dialect: str = ""
     caller: str = ""
+    team: str = ""
+    key_name: str = ""
     model: str = ""
     target: str = ""
     location: str = ""

@@ -30,10 +30,15 @@ class AdmissionCounters(Struct, frozen=True):
 
 
 class ReserveCounters(Struct, frozen=True):
-    """Counts the requests of one caller. inside: permits of its reserve that it holds. waiting: requests that wait."""
+    """Counts the requests of one caller.
+
+    inside: permits of its reserve that it holds. waiting: requests that wait. common: permits of no reserve that it
+    holds, if their number is limited.
+    """
 
     inside: SharedCounter = field(default_factory=SharedCounter)
     waiting: SharedCounter = field(default_factory=SharedCounter)
+    common: SharedCounter = field(default_factory=SharedCounter)
 
 
 class GatewayCounters(Struct, frozen=True):

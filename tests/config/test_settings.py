@@ -317,6 +317,19 @@ def test_reasoning_is_signed_by_the_caller_s_own_keys(monkeypatch: pytest.Monkey
     assert len(own) == 32
 
 
+def test_reasoning_of_virtual_keys_is_signed_alike_on_every_replica(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def secrets(caller: str, **changes: str) -> tuple[bytes, ...]:
+        database = {"DATABASE_URL": f"sqlite:///{tmp_path}/outcrop.db", "KEY_PEPPER": "x" * 32}
+        return load(monkeypatch, tmp_path, **{**database, **changes}).signing_secrets()(caller)
+
+    assert secrets("one") == secrets("one") != secrets("other")
+    assert secrets("one") != secrets("one", KEY_PEPPER="y" * 32)
+    assert secrets("team") == (b"s3cret-of-team-0001",)
+    assert secrets("one", SEAL_SECRET="z" * 16) == (b"z" * 16,)
+
+
 @pytest.mark.parametrize(
     "key",
     ["plain-plain-plain", "pass=word=pass=word", "$a=b$a=b$a=b$a=b", "c2VjcmV0LXNlY3JldA==", "at-a-line's-end-it-is\n"],

@@ -89,6 +89,8 @@ def test_a_secret_is_a_bearer_key_an_api_key_and_a_pair_for_signing(served: Serv
     ids = [by_bearer.headers["x-request-id"], by_header.headers["x-request-id"]]
     ids.append(by_signature["ResponseMetadata"]["HTTPHeaders"]["x-request-id"])
     assert [served.records.by_id(request_id).caller for request_id in ids] == [key.id] * 3
+    record = served.records.by_id(ids[0])
+    assert (record.team, record.key_name) == (key.team_id, "ci")
     # beside the keys of the environment
     assert served.post("/v1/chat/completions", body, KEY).status_code == 200
     with boto_client(served.url) as client:

@@ -282,9 +282,9 @@ async def test_shares_hold_for_all_processes_together() -> None:
 
 def virtual(limit: int, max_waiting: int = 0, timeout: float = 5, process: int = 0, array: Any = None) -> Admission:
     """Permits of virtual keys, of which `a` and `b` share no counters."""
-    array = array or SharedCounterArray(1, 12)
+    array = array or SharedCounterArray(1, 16)
     counters = array.counters(process)
-    others = [Reserve(0, ReserveCounters(*counters[4 + 2 * i : 6 + 2 * i]), max(limit // 2, 1)) for i in range(4)]
+    others = [Reserve(0, ReserveCounters(*counters[4 + 3 * i : 7 + 3 * i]), max(limit // 2, 1)) for i in range(4)]
     reserves: PerCaller[Reserve] = PerCaller({}, others)
     assert reserves.get("a") is not reserves.get("b")
     return Admission(limit, max_waiting, timeout, AdmissionCounters(*counters[:4]), reserves)
@@ -304,7 +304,7 @@ async def test_one_virtual_key_takes_half_of_the_permits_at_most(limit: int) -> 
 
 
 async def test_half_of_the_permits_is_counted_over_all_processes() -> None:
-    array = SharedCounterArray(2, 12)
+    array = SharedCounterArray(2, 16)
     here, there = (virtual(8, process=process, array=array) for process in range(2))
     held = [*await take_all(here, "a"), *await take_all(there, "a")]
     assert len(held) == 4
@@ -312,7 +312,7 @@ async def test_half_of_the_permits_is_counted_over_all_processes() -> None:
 
 
 async def test_a_virtual_key_that_waits_at_its_limit_keeps_no_other_waiting() -> None:
-    array = SharedCounterArray(2, 12)
+    array = SharedCounterArray(2, 16)
     here, there = (virtual(8, max_waiting=4, process=process, array=array) for process in range(2))
     held = await take_all_of(here, "a", 4)
     waiting = asyncio.create_task(Visit(here, "a").enter())
@@ -341,3 +341,16 @@ async def test_a_virtual_key_fills_half_of_the_queue_at_most() -> None:
 
 async def take_all_of(admission: Admission, caller: str, count: int) -> list[Visit]:
     return [await Visit(admission, caller).enter() for _ in range(count)]
+
+
+async def test_a_key_of_the_environment_leaves_permits_to_virtual_keys() -> None:
+    reserves: PerCaller[Reserve] = PerCaller({"team": Reserve(2, largest=4)}, [Reserve(largest=4)])
+    admission = Admission(8, reserves=reserves)
+    first = await take_all(admission, "team")
+    assert len(first) == 6
+    second = await take_all(admission, "a")
+    assert len(second) == 2
+    for each in (*first, *second):
+        await each.leave()
+    assert len(await take_all(admission, "a")) == 4
+    assert len(await take_all(admission, "team")) == 4

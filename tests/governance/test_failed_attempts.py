@@ -14,6 +14,18 @@ def test_twenty_failures_at_once_then_one_each_second() -> None:
     assert attempts.note("192.0.2.1") > 0.0
 
 
+def test_the_wait_is_known_before_an_attempt() -> None:
+    now = 100.0
+    attempts = FailedAttempts(lambda: now)
+    for _ in range(20):
+        assert attempts.wait("192.0.2.1") == 0.0
+        attempts.note("192.0.2.1")
+    assert attempts.wait("192.0.2.1") == pytest.approx(1.0)
+    assert attempts.wait("192.0.2.2") == 0.0
+    now += 1.0
+    assert attempts.wait("192.0.2.1") == 0.0
+
+
 def test_addresses_are_counted_apart() -> None:
     attempts = FailedAttempts(lambda: 0.0)
     for _ in range(30):

@@ -174,6 +174,8 @@ class Endpoint(Struct, frozen=True):
                     caller = await off_loop(turn, len(body), partial(caller.verify, body))
                 held.move(limits.bodies)
             record.caller = caller.name
+            if caller.policy is not None:
+                record.team, record.key_name = caller.policy.team_id, caller.policy.name
             sender.held = HeldBytes(limits.responses, caller.name)
             async with limits.admission.permit(caller.name):
                 if body is None:
