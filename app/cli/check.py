@@ -65,7 +65,12 @@ async def _credentials_of(gateway: Gateway) -> AsyncIterator[None]:
 
 
 async def _check(gateway: Gateway, settings: Settings, report: Report) -> None:
-    """Report the credentials of each location, then the connection, then the names."""
+    """Report the database, the credentials of each location, then the connection, then the names."""
+    if gateway.database is not None:
+        # only deployments with a database load it
+        from app.cli.checks.database import database_step
+
+        report.add(await run_step(database_step(settings, gateway.database)))
     listed = ListedModels(gateway.clients, settings.aws_region, gateway.directory)
     for location, client in gateway.clients.items():
         if location.role or location == DEFAULT_LOCATION:

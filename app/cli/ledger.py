@@ -1,4 +1,4 @@
-"""`outcrop ledger`: exports the ledger, verifies what is derived from it, and deletes old entries."""
+"""`outcrop ledger`: lists and exports the ledger, verifies what is derived from it, and deletes old entries."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from app.cli.administration.client import AdminClient, find_team, list_all
+from app.cli.administration.connection import asks_administration
+from app.cli.administration.output import json_option, write_list
 from app.cli.database import opened_database, settings_with_database
 from app.cli.export_file import open_output
 from app.cli.moments import Moment
@@ -18,7 +21,38 @@ from app.config.settings import Settings
 
 @click.group("ledger")
 def command() -> None:
-    """Export the ledger, verify what is derived from it, and delete old entries."""
+    """List and export the ledger, verify what is derived from it, and delete old entries."""
+
+
+@command.command("list")
+@click.option("--from", "since", type=Moment(), help="The first time.")
+@click.option("--to", "until", type=Moment(), help="The end, which is not included.")
+@click.option("--team", help="Only entries of a team, by its id or name.")
+@click.option("--key", "key_id", help="Only entries of a key.")
+@click.option("--user", help="Only entries of an end user.")
+@click.option("--request", "request_id", help="Only entries of a request.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="The most entries.")
+@json_option
+@asks_administration
+def list_entries(
+    client: AdminClient,
+    since: datetime | None,
+    until: datetime | None,
+    team: str | None,
+    limit: int,
+    is_json: bool,
+    **ids: str | None,
+) -> None:
+    """List entries, the newest first."""
+    given = {
+        "from": since and since.isoformat(),
+        "to": until and until.isoformat(),
+        "team_id": team and find_team(client, team),
+        **ids,
+    }
+    query = {name: value for name, value in given.items() if value}
+    columns = ("at", "phase", "key_id", "user", "model_served", "input_tokens", "output_tokens", "cost_usd", "outcome")
+    write_list(list_all(client, "ledger", query, limit=limit), columns, is_json=is_json)
 
 
 @command.command("export")
@@ -96,7 +130,7 @@ async def _verify(settings: Settings, since: datetime, *, rebuilds: bool) -> boo
         return False
     for each in found.usage:
         group = " ".join(f"{name}={value}" for name, value in each.group.items())
-        click.echo(f"usage {group}: the ledger has {_more(each.missing)}")
+        click.echo(f"{each.table} {group}: the ledger has {_more(each.missing)}")
     for balance in found.balances:
         click.echo(f"balance {balance.key}: settled {balance.settled} nano-dollars, the ledger has {balance.charged}")
     differences = len(found.usage) + len(found.balances)

@@ -16,7 +16,7 @@ _COMMANDS = {
     "keys": "List, show, create, change, rotate, revoke and delete keys.",
     "usage": "Sum up requests, tokens and cost.",
     "spend": "Show what is left of budgets.",
-    "ledger": "Export the ledger, verify what is derived from it, delete old entries.",
+    "ledger": "List and export the ledger, verify what is derived from it, delete old entries.",
     "audit": "List changes of teams and keys.",
     "import": "Create teams and keys from LiteLLM, or from API_KEYS.",
     "migrate": "Set up the database of DATABASE_URL, or bring its schema up to date.",

@@ -80,6 +80,9 @@ class Governance:
 
     async def close(self) -> None:
         """Post what is left, and return all leases. What cannot be posted stays in the journal."""
+        if not self.client.transactions.replica:
+            # it was never started
+            return
         is_posted = self._ledger is None or await self._ledger.close()
         await self.client.close(keep_leases=not is_posted)
 

@@ -85,6 +85,13 @@ limits = Repository(tables.limits, Limit)
 budgets = Repository(tables.budgets, Budget)
 
 
+async def newest_secret(connection: AsyncConnection) -> KeySecret | None:
+    """Return the newest secret of any key."""
+    query = select(tables.key_secrets).order_by(tables.key_secrets.c.id.desc()).limit(1)
+    row = (await connection.execute(query)).first()
+    return None if row is None else KeySecret(**row._mapping)
+
+
 async def replace_limits(connection: AsyncConnection, owner: Scoped, new: Sequence[Limit]) -> list[Limit]:
     """Make these the limits of a team or a key. One of the same kind and subject stays the same row.
 

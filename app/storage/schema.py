@@ -47,29 +47,45 @@ async def prepare_schema(database: Database, *, migrate: bool) -> str:
         return await connection.run_sync(_prepare, migrate, database.url.shown)
 
 
+async def schema_revision(database: Database) -> str:
+    """Return the revision of the schema; empty for an empty database. Changes nothing.
+
+    Raises:
+        SchemaMismatch: this version cannot use it as it is. DatabaseDown: see `prepare_schema`.
+    """
+    await database.check_version()
+    async with database.begin(reads=True) as connection:
+        return await connection.run_sync(_checked_revision, False, database.url.shown) or ""
+
+
 def _prepare(connection: Connection, migrate: bool, shown: str) -> str:
     scripts = scripts_of_this_version()
-    head = scripts.get_current_head() or ""
+    current = _checked_revision(connection, migrate, shown)
+    if current is not None and int(current) >= int(scripts.get_current_head() or ""):
+        return ""
+    run_migrations(connection, scripts)
+    return "created" if current is None else "migrated"
+
+
+def _checked_revision(connection: Connection, migrate: bool, shown: str) -> str | None:
+    """Return the revision of the schema; None for an empty database. Raises SchemaMismatch: see `prepare_schema`."""
+    head = scripts_of_this_version().get_current_head() or ""
     current = MigrationContext.configure(connection).get_current_revision()
     if current is None:
         if {"teams", "keys", "ledger"} & set(inspect(connection).get_table_names()):
             raise SchemaMismatch(f"{shown} holds tables of another program: name an empty database in DATABASE_URL")
-        run_migrations(connection, scripts)
-        return "created"
+        return None
     difference = int(current) - int(head)
-    if difference in (0, 1):
-        return ""
     if difference > 1:
         raise SchemaMismatch(
             f"the schema of {shown} has revision {current}, and this version knows {head}: run a newer version"
         )
-    if not migrate:
+    if difference < 0 and not migrate:
         raise SchemaMismatch(
             f"the schema of {shown} has revision {current}, and this version needs {head}: run "
             "`outcrop migrate`, or set MIGRATE_AT_START=true"
         )
-    run_migrations(connection, scripts)
-    return "migrated"
+    return current
 
 
 def scripts_of_this_version() -> ScriptDirectory:

@@ -68,6 +68,13 @@ def test_entries_are_exported_to_standard_output_and_to_files(folder: Path) -> N
     assert not [each for each in folder.iterdir() if each.name.startswith(".")]
 
 
+def test_the_newest_entries_are_listed(folder: Path) -> None:
+    listed = json.loads(invoke(folder, "ledger", "list", "--limit", "2").stdout)["data"]
+    assert [(each["attempt_id"], each["cost_usd"]) for each in listed] == [("today", "1.50"), ("yesterday", "1.50")]
+    only = json.loads(invoke(folder, "ledger", "list", "--key", "k-old", "--to", "today").stdout)["data"]
+    assert [each["attempt_id"] for each in only] == ["old"]
+
+
 def test_what_cannot_be_written_ends_with_1(folder: Path) -> None:
     ended = invoke(folder, "ledger", "export", "--output", "/nowhere/x.csv")
     assert ended.exit_code == 1

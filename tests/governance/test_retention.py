@@ -156,7 +156,14 @@ async def test_rotated_secrets_and_answers_to_repeated_requests_are_deleted(data
         {"key": "old", "created_at": NOW - 3 * DAY, **answer},
         {"key": "new", "created_at": NOW - DAY, **answer},
     )
-    assert await delete_old_rows(database, 400, NOW) == {"key_secrets": 1, "idempotency_keys": 1}
+    old_us, new_us = (int((NOW - days * DAY).timestamp() * 1e6) for days in (41, 39))
+    await add(
+        database,
+        tables.key_changes,
+        {"name": "key/old", "changed_at_us": old_us},
+        {"name": "key/new", "changed_at_us": new_us},
+    )
+    assert await delete_old_rows(database, 400, NOW) == {"key_secrets": 1, "key_changes": 1, "idempotency_keys": 1}
     assert await names(database, tables.key_secrets) == {"rotated", "current"}
 
 

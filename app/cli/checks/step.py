@@ -35,6 +35,14 @@ class NotTried(Exception):
     """A step cannot be tried; the message says why. It counts as no failure."""
 
 
+class StepFailed(Exception):
+    """A step failed for a reason of its own. remedy: instead of the step's, if it is set."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
 class Step(Struct, frozen=True, kw_only=True):
     """One step.
 
@@ -61,6 +69,8 @@ async def run_step(step: Step) -> Result:
         status, remedy = "ok", ""
     except NotTried as reason:
         status, message, remedy = "skipped", str(reason), ""
+    except StepFailed as failure:
+        message, remedy = str(failure), failure.remedy or remedy
     except GatewayError as error:
         message = f"{error.message}{f' ({error.detail})' if error.detail else ''}"
         if not step.is_remedy_final:

@@ -15,7 +15,7 @@ from app.storage.tables import usage, usage_totals
 from app.wire import json
 
 GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
-_TOTAL = ("interval", "dimension", "start", "team_id", "key_id", "model")
+TOTAL = ("interval", "dimension", "start", "team_id", "key_id", "model")
 SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
 # the values of GROUP
 Group = tuple[Any, ...]
@@ -76,11 +76,11 @@ async def add_to_usage(connection: AsyncConnection, sums: Mapping[Group, Mapping
     """Add sums to the rows of both tables, which other replicas may change at the same time."""
     if not sums:
         return
-    await _add(connection, usage, GROUP, sums)
-    await _add(connection, usage_totals, _TOTAL, _totals_of(sums))
+    await add_rows(connection, usage, GROUP, sums)
+    await add_rows(connection, usage_totals, TOTAL, totals_of(sums))
 
 
-def _totals_of(sums: Mapping[Group, Mapping[str, int]]) -> dict[Group, dict[str, int]]:
+def totals_of(sums: Mapping[Group, Mapping[str, int]]) -> dict[Group, dict[str, int]]:
     """Return the sums by team and model, and by team and key."""
     totals: dict[Group, dict[str, int]] = {}
     for (interval, start, team_id, key_id, _, model, _), row in sums.items():
@@ -94,9 +94,10 @@ def _totals_of(sums: Mapping[Group, Mapping[str, int]]) -> dict[Group, dict[str,
     return totals
 
 
-async def _add(
+async def add_rows(
     connection: AsyncConnection, table: Table, names: tuple[str, ...], sums: Mapping[Group, Mapping[str, int]]
 ) -> None:
+    """Add sums to the rows of one table. names: of its primary key, whose values are a group."""
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     insert = dialect.insert(table)
     added = {name: table.c[name] + insert.excluded[name] for name in SUMS}

@@ -11,21 +11,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import func, select, text
+from sqlalchemy import Table, func, select, text
 
 from app.governance.ledger.entry import Entry
-from app.governance.ledger.usage_sums import GROUP, SUMS, Group, add_entry, add_to_usage
+from app.governance.ledger.usage_sums import GROUP, SUMS, TOTAL, Group, add_entry, add_rows, totals_of
 from app.storage.database import AsyncConnection, Database
-from app.storage.tables import balances, budgets, leases, ledger, usage
+from app.storage.tables import balances, budgets, leases, ledger, usage, usage_totals
 
 _DAY = timedelta(days=1)
+_TABLES: tuple[tuple[Table, tuple[str, ...]], ...] = ((usage, GROUP), (usage_totals, TOTAL))
 # any number that no other program locks in the same database
 _LOCK = 7_308_604_896_523_353
 
 
 class UsageDifference(Struct, frozen=True):
-    """A row of `usage` that is not what the ledger adds up to. missing: ledger minus row, where it is not 0."""
+    """A row of `usage` or `usage_totals` that is not what the ledger adds up to.
 
+    missing: ledger minus row, where it is not 0.
+    """
+
+    table: str
     group: Mapping[str, Any]
     missing: Mapping[str, int]
 
@@ -98,8 +103,14 @@ async def rebuild_usage(database: Database, day: datetime) -> int:
             await writing.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             async with _snapshot(database) as reading:
                 differences = await _differences_of(reading, day)
-        missing = {tuple(each.group[name] for name in GROUP): each.missing for each in differences}
-        await add_to_usage(writing, {group: dict.fromkeys(SUMS, 0) | {**row} for group, row in missing.items()})
+        for table, names in _TABLES:
+            of_table = [each for each in differences if each.table == table.name]
+            missing = {
+                tuple(each.group[name] for name in names): dict.fromkeys(SUMS, 0) | {**each.missing}
+                for each in of_table
+            }
+            if missing:
+                await add_rows(writing, table, names, missing)
         return len(differences)
 
 
@@ -154,20 +165,23 @@ async def _entries(connection: AsyncConnection, day: datetime) -> AsyncIterator[
 
 
 async def _usage_differences(
-    connection: AsyncConnection, day: datetime, sums: dict[Group, dict[str, int]]
+    connection: AsyncConnection, day: datetime, sums: Mapping[Group, Mapping[str, int]]
 ) -> list[UsageDifference]:
-    """Compare the rows of a day. Takes those that it finds out of `sums`."""
+    """Compare the rows of a day in both tables."""
     differences = []
-    query = select(usage).where(usage.c.start >= day, usage.c.start < day + _DAY)
-    async for row in await connection.stream(query):
-        stored = row._mapping
-        right = sums.pop(tuple(stored[name] for name in GROUP), {})
-        missing = {name: right.get(name, 0) - stored[name] for name in SUMS if right.get(name, 0) != stored[name]}
-        if missing:
-            differences.append(UsageDifference({name: stored[name] for name in GROUP}, missing))
-    for group, lost in sums.items():
-        counts = {name: count for name, count in lost.items() if count}
-        differences.append(UsageDifference(dict(zip(GROUP, group, strict=True)), counts))
+    for table, names in _TABLES:
+        wanted = dict(sums) if table is usage else dict(totals_of(sums))
+        query = select(table).where(table.c.start >= day, table.c.start < day + _DAY)
+        async for row in await connection.stream(query):
+            stored = row._mapping
+            right = wanted.pop(tuple(stored[name] for name in names), {})
+            missing = {name: right.get(name, 0) - stored[name] for name in SUMS if right.get(name, 0) != stored[name]}
+            if missing:
+                differences.append(UsageDifference(table.name, {name: stored[name] for name in names}, missing))
+        for group, lost in wanted.items():
+            counts = {name: count for name, count in lost.items() if count}
+            if counts:
+                differences.append(UsageDifference(table.name, dict(zip(names, group, strict=True)), counts))
     return differences
 
 

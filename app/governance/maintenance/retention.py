@@ -9,6 +9,7 @@
 | replicas that have ended | after 40 days |
 | secrets that were rotated | 40 days after the end of their time of grace |
 | answers to idempotency keys | after 2 days |
+| notes of when keys and teams changed | after 40 days |
 | webhooks that were delivered or given up | after 40 days, but not before the balance that they are about |
 
 The journal of a lost machine may appear again within these 40 days. Entries of a replica or balance that is gone are
@@ -29,6 +30,7 @@ from app.storage.tables import (
     balances,
     budgets,
     idempotency_keys,
+    key_changes,
     key_secrets,
     leases,
     ledger,
@@ -97,6 +99,7 @@ def _old_rows(ledger_days: int, moment: datetime) -> list[tuple[Table, ColumnEle
             & ~exists().where(leases.c.replica_id == replicas.c.id).correlate_except(leases),
         ),
         (key_secrets, key_secrets.c.expires_at < late),
+        (key_changes, key_changes.c.changed_at_us < int(late.timestamp() * 1e6)),
         (idempotency_keys, idempotency_keys.c.created_at < moment - timedelta(days=_IDEMPOTENCY_DAYS)),
         (
             webhooks,
