@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import signal
 import ssl
 import tempfile
 import warnings
@@ -73,6 +75,21 @@ class PostgresServer:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Accept connections and answer nothing, until the block ends."""
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        processes = [postmaster, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop at once, as if the machine had failed."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,9 +21,9 @@ from app.storage.repository import key_secrets
 from app.storage.tables import key_secrets as secrets_table
 from tests.databases import PostgresServer, postgres
 from tests.end_to_end.websockets_client import Caller, calling
-from tests.keys import PEPPER, add_key, add_team, change_key, change_team, within
+from tests.keys import PEPPER, add_key, add_team, change_key, change_team, new_key, within
 from tests.programs import aws, running
-from tests.servers import emulator_app, free_port, serving
+from tests.servers import HoldingBedrock, emulator_app, free_port, serving, upstream
 
 __all__ = ["postgres"]
 
@@ -151,3 +152,37 @@ def test_two_secrets_are_valid_while_a_key_is_rotated(replicas: Replicas) -> Non
     time.sleep(HEARD_SECONDS)
     assert statuses(text) == [401, 401]
     assert statuses(new) == [200, 200]
+
+
+def test_worker_processes_count_the_permits_of_a_key_together(tmp_path: Path) -> None:
+    database, bedrock, port = f"sqlite:///{tmp_path}/outcrop.db", HoldingBedrock(), free_port()
+    text, _ = new_key(database)
+    url = f"http://127.0.0.1:{port}"
+    limits = {"WEB_CONCURRENCY": "2", "MAX_IN_FLIGHT": "4", "MAX_WAITING": "0"}
+
+    def ask(secret: str) -> int:
+        headers = {"authorization": f"Bearer {secret}"}
+        body = {**CHAT, "model": "a.b"}
+        return httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=30).status_code
+
+    with (
+        upstream(bedrock.handle) as behind,
+        running("app", url=url, PORT=str(port), DATABASE_URL=database, KEY_PEPPER=PEPPER, **{**aws(behind), **limits}),
+        ThreadPoolExecutor(12) as pool,
+    ):
+        try:
+            # each worker may be asked, and knows the key after its first request
+            calls = [pool.submit(ask, text) for _ in range(8)]
+            for _ in range(2):
+                assert bedrock.received.acquire(timeout=20)
+            deadline = time.monotonic() + 20
+            while sum(call.done() for call in calls) < 6:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert not bedrock.received.acquire(timeout=0.2)
+            other = pool.submit(ask, "secret-of-a-developer")
+            assert bedrock.received.acquire(timeout=20)
+        finally:
+            bedrock.may_answer.set()
+        assert sorted(call.result() for call in calls) == [200, 200, *[429] * 6]
+        assert other.result() == 200

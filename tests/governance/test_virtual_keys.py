@@ -307,6 +307,28 @@ async def test_without_the_database_known_keys_go_on_and_others_wait_two_seconds
                 await refused_within(directory, known, "revoked")
 
 
+async def test_a_database_that_hangs_costs_two_seconds_at_most() -> None:
+    with running_postgres() as server:
+        async with opened(await server.create()) as database:
+            await prepare_schema(database, migrate=False)
+            team = await add_team(database)
+            (known, key), *others = [await add_key(database, team) for _ in range(4)]
+            async with directory_of(database) as directory:
+                await identify(directory, known)
+                with server.hanging():
+                    for text, _ in others:
+                        began = time.monotonic()
+                        with pytest.raises(Overloaded, match="API keys cannot be checked now"):
+                            await identify(directory, text)
+                        assert time.monotonic() - began < 2
+                        assert directory.find(known) is not None
+                await asyncio.sleep(0.6)
+                assert (await identify(directory, others[0][0])).policy is not None
+                await database.close()
+                await change_key(database, key, status="revoked")
+                await refused_within(directory, known, "revoked")
+
+
 async def test_a_change_while_the_database_cannot_be_reached_is_heard_of_afterwards(database: Database) -> None:
     text, key = await add_key(database, await add_team(database))
     async with directory_of(database) as directory:
