@@ -1,5 +1,6 @@
 """The admin API over HTTP, at a running gateway with each database."""
 
+import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from app.storage import tables
 from app.storage.records import new_id
 from tests.admin.api.conftest import ADMIN_KEY
+from tests.databases import opened
 from tests.servers import KEY
 
 pytestmark = pytest.mark.loopback
@@ -182,6 +185,24 @@ def test_a_request_with_the_same_idempotency_key_is_carried_out_once(admin: http
     # another administrator's keys are others
     with httpx.Client(base_url=admin.base_url, headers={"x-api-key": "another-administrator"}) as second:
         assert second.post("/keys", json=body, headers=headers).json()["id"] != first.json()["id"]
+
+
+async def test_stored_answers_show_no_secret_to_who_reads_the_database(
+    admin: httpx.Client, admin_settings: dict[str, str]
+) -> None:
+    answer = await asyncio.to_thread(
+        admin.post,
+        "/keys",
+        json={"name": "k", "team_id": (await asyncio.to_thread(new_team, admin))["id"]},
+        headers={"idempotency-key": "look-at-me"},
+    )
+    async with opened(admin_settings["database_url"]) as database, database.begin(reads=True) as connection:
+        stored = (await connection.execute(tables.idempotency_keys.select())).all()
+    assert "look-at-me" in repr(stored)
+    random = answer.json()["secret"].rpartition("_")[2]
+    assert not any(
+        part in bytes(row.answer) for row in stored for part in (random.encode(), answer.json()["id"].encode())
+    )
 
 
 def test_a_refused_request_may_be_sent_again_with_the_same_idempotency_key(admin: httpx.Client) -> None:

@@ -35,13 +35,13 @@ async def own_limits(connection: AsyncConnection, caller: Caller, user: str = ""
     """Return the limits and budgets of a caller, and what is left of them.
 
     Args:
-        user: the end user whose limits are wanted; the person who holds the key if empty.
+        user: the end user whose limits are wanted; the person who holds the key if empty. A person without a key
+            sees only its own.
     """
     policy = caller.policy or Policy(team_id="", key_id="", name=caller.name)
     moment = now()
-    subject = Subject(
-        policy.team_id, policy.key_id, user or policy.person, policy.labels, policy.limits, policy.budgets
-    )
+    user = user if user and policy.key_id else policy.person
+    subject = Subject(policy.team_id, policy.key_id, user, policy.labels, policy.limits, policy.budgets)
     applied = apply_rules(subject, moment)
     query = select(balances).where(balances.c.key.in_(applied.rules))
     known = {row["key"]: row for row in (each._mapping for each in await connection.execute(query))}

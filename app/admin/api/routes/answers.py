@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
 from app.admin.api.operations.failures import Conflict, Fault, Invalid, NotFound, OperationRefused, Outdated
-from app.errors import AuthenticationFailed, BodyTooLarge, GatewayError, RateLimited
+from app.errors import AuthenticationFailed, BodyTooLarge, GatewayError, Overloaded, PermissionRefused, RateLimited
 from app.wire import json
 
 # the part of a request that a path begins with, in the reports of the validation
@@ -24,7 +24,9 @@ _REFUSALS: tuple[tuple[type[OperationRefused], int, str], ...] = (
 )
 _FAILURES: tuple[tuple[type[GatewayError], str], ...] = (
     (AuthenticationFailed, "authentication"),
+    (PermissionRefused, "permission"),
     (RateLimited, "rate_limited"),
+    (Overloaded, "unavailable"),
     (BodyTooLarge, "body_too_large"),
 )
 
@@ -125,6 +127,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _DESCRIPTIONS = {
     400: "The body is no JSON.",
     401: "The key is no administrator's.",
+    403: "The token has not the role of administrators.",
     404: "The object does not exist.",
     408: "The body did not arrive in time.",
     409: "The state of the objects does not allow it.",
@@ -134,7 +137,7 @@ _DESCRIPTIONS = {
     422: "Members of the request are invalid; `faults` names each.",
     429: "Too many failed authentications from the address.",
     500: "A defect of the gateway.",
-    503: "The database cannot be reached, or does not answer in time.",
+    503: "The database does not answer in time, or a token cannot be verified now.",
 }
 
 

@@ -14,7 +14,7 @@ from app.admin.api.routes.transactions import Transactions
 
 PREFIX = "/admin/v1"
 TAG = "Administration"
-_EVERYWHERE = (401, 422, 429, 500, 503)
+_EVERYWHERE = (401, 403, 422, 429, 500, 503)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 

@@ -30,6 +30,7 @@ from app.wire import json
 
 _TYPES = {
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
@@ -39,6 +40,7 @@ _TYPES = {
 _DESCRIPTIONS: Mapping[int | str, str] = {
     400: "The request is invalid.",
     401: "The key is no administrator's.",
+    403: "The token has not the role of administrators.",
     404: "There is no such limit.",
     413: "The body is too large.",
     429: "Too many failed authentications from the address.",
