@@ -15,7 +15,7 @@ from app import __version__
 from app.admin.browser_documents import browser_documents_router
 from app.admin.health import health_router
 from app.admin.metrics import metrics_router
-from app.composition.administration import open_administration
+from app.composition.administration import Administration, open_administration
 from app.composition.gateway import Gateway, build_gateway
 from app.config.entries import parse_origins
 from app.config.environment import faults_end_the_start, load_settings
@@ -74,14 +74,9 @@ def create_app(
 
     application = _new_application(lifespan)
     specs = endpoints_of(settings, gateway, background)
-    application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
-    application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
-    application.include_router(browser_documents_router())
+    _include_routers(application, settings, gateway, administration)
     if administration is not None:
-        for router in administration.routers:
-            application.include_router(router)
         specs += administration.own
-
     route_table = RouteTable(specs, gateway.ingress_limits)
     observers = [gateway.metrics, observer or LogObserver(log_format=settings.log_format)]
     if settings.console:
@@ -108,6 +103,17 @@ def create_app(
     # before FastAPI's own, which writes the document anew for each request
     application.router.routes.insert(0, openapi_route(application))
     return application
+
+
+def _include_routers(
+    application: FastAPI, settings: Settings, gateway: Gateway, administration: Administration | None
+) -> None:
+    """Add the endpoints of operators and administrators, which FastAPI serves."""
+    application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
+    application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
+    application.include_router(browser_documents_router())
+    for router in () if administration is None else administration.routers:
+        application.include_router(router)
 
 
 def _add_greetings(application: FastAPI) -> None:
