@@ -17,7 +17,10 @@ from msgspec import Struct
 from app.bedrock.transport import HttpRequest
 from app.config.settings import SettingsError
 from app.main import create_app
-from app.storage.records import Team
+from app.storage.database import Database
+from app.storage.key_changes import touched
+from app.storage.records import Limit, Team
+from app.storage.repository import limits
 from tests.bedrock.http1.certificates import Authority
 from tests.end_to_end.conftest import Records
 from tests.governance.oidc_issuer import AUDIENCE, Issuer, running_issuer
@@ -138,6 +141,26 @@ def wait_until(is_so: Any, seconds: float = 3) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_limits_by_user_are_those_of_the_person(served: Served) -> None:
+    async def add(database: Database) -> None:
+        team = await add_team(database, name="limited")
+        limit = Limit(scope="team", scope_id=team.id, per="user", kind="requests_per_minute", capacity=1)
+        async with database.begin() as connection:
+            await limits.add(connection, limit)
+            await touched(connection, team)
+
+    within(served.database, add)
+
+    def post(person: str, **headers: str) -> httpx.Response:
+        token = served.token(sub=person, email=f"{person}@example.com", groups=[], department="limited")
+        return served.post(token, body={**BODY, "user": "somebody"}, **headers)
+
+    assert post("eve").status_code == 200
+    refused = [post("eve"), post("eve", **{"x-outcrop-user": "another"})]
+    assert [answer.status_code for answer in refused] == [429, 429], "whatever user a call names"
+    assert post("bob").status_code == 200
 
 
 def test_a_caller_without_a_rule_is_refused(served: Served) -> None:
