@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from app.observability.exposition import families
 from app.observability.metrics import Metrics
+from app.observability.team_metrics import TeamMetrics
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docker/monitoring"
@@ -27,6 +28,7 @@ def metrics() -> dict[str, set[str]]:
     made.watch("ledger_unposted", "Now.", float)
     made.watch("database_reachable", "Now.", float)
     made.watch_breakers(dict)
+    TeamMetrics(made, 1)
     found = {"up": {"job", "instance"}}
     of_process = ProcessCollector(registry=CollectorRegistry()).collect()
     for family in (*families(made.all), *of_process):
@@ -35,6 +37,7 @@ def metrics() -> dict[str, set[str]]:
         for suffix in suffixes:
             found[family.name + suffix] = labels | ({"le"} if suffix == "_bucket" else set())
     found["outcrop_breaker_state"] |= {"target"}
+    found["outcrop_team_info"] |= {"team", "name"}
     return found
 
 
