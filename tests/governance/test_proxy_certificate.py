@@ -31,6 +31,7 @@ def find(
     [
         ("CN=svc-billing,O=Example", "svc-billing"),
         ("O=Example,CN=svc-billing", "svc-billing"),
+        ("CN=svc-client_.com,OU=client-3,O=Example,ST=Washington,C=US", "svc-client_.com"),
         ("CN=svc-a+OU=x,O=Example,C=US", "svc-a"),
         ("CN=svc-\\C3\\BC\\, b,O=Example", "svc-ü, b"),
         ("emailAddress=a@example.com,CN=svc-b,O=Example,serialNumber=7", "svc-b"),
