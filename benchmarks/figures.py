@@ -26,9 +26,9 @@ def chat(turns: int = 4, words: int = 60) -> list[dict[str, Any]]:
     ] + [{"role": "user", "content": "word " * words}]
 
 
-def complete_call(port: int, turns: int = 4) -> Call:
+def complete_call(port: int, turns: int = 4, key: str = KEY) -> Call:
     """Return a chat request with a complete response."""
-    return call(port, "/v1/chat/completions", {"model": "bench.complete", "messages": chat(turns)}, KEY)
+    return call(port, "/v1/chat/completions", {"model": "bench.complete", "messages": chat(turns)}, key)
 
 
 def stream_call(port: int, interval: int, count: int) -> Call:

@@ -23,6 +23,7 @@ class Governance:
     def __init__(
         self, database: Database, prices: Prices, folder: Path, *, fail_open: bool, teams: TeamMetrics | None = None
     ) -> None:
+        from app.execution.abandoned_streams import AbandonedStreams
         from app.governance.charges import Charges
         from app.governance.holds.call_limits import CallLimits
         from app.governance.leases.client import LeaseClient
@@ -37,13 +38,14 @@ class Governance:
         self.charges = Charges(CallLimits(self.client, fail_open=fail_open), ExactPrices(prices))
         if teams is not None:
             self.charges.on_refused = teams.note_refused
+        self._abandoned = AbandonedStreams()
         self._ledger: LedgerWriter | None = None
 
     def govern(self, attempt: Attempt) -> Attempt:
         """Wrap an attempt in the limits and budgets of callers."""
         from app.execution.governed_attempt import GovernedAttempt
 
-        return GovernedAttempt(attempt, self.charges)
+        return GovernedAttempt(attempt, self.charges, self._abandoned)
 
     async def start(self) -> None:
         """Register this process, replay the journals of processes that have ended, and begin to post.
@@ -83,6 +85,7 @@ class Governance:
         if not self.client.transactions.replica:
             # it was never started
             return
+        await self._abandoned.close()
         is_posted = self._ledger is None or await self._ledger.close()
         await self.client.close(keep_leases=not is_posted)
 

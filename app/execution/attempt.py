@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
@@ -40,6 +40,7 @@ class Candidate(FailoverCandidate, Generic[T], frozen=True, kw_only=True):
     model: as it is called: the target's, or an inference profile of that.
     request: built already; None if the operation builds it.
     on_stream_end: called when the stream of the next attempt ends, after that was written into the log record.
+    read_on: takes over the stream of the next attempt if its caller leaves; see `Relay`.
     """
 
     target: Target
@@ -47,6 +48,7 @@ class Candidate(FailoverCandidate, Generic[T], frozen=True, kw_only=True):
     model: ModelId
     request: BedrockRequest | None = None
     on_stream_end: Callable[[AttemptContext], object] | None = None
+    read_on: Callable[[Coroutine[Any, Any, None]], bool] | None = None
 
 
 class Call(Struct, Generic[T]):
@@ -128,6 +130,7 @@ class UpstreamAttempt(Struct, frozen=True):
             headers,
             call.context.caller.name,
             on_stream_end=partial(_fold_stream, record, candidate.on_stream_end),
+            read_on=candidate.read_on,
             hold=call.context.hold_response,
         )
         entry = TriedTarget(candidate.model.raw, target.location_name)

@@ -6,8 +6,9 @@ Only deployments with a database compose it. A refusal is raised and is no resul
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from app.execution.abandoned_streams import AbandonedStreams
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold
 from app.execution.call_bounds import bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
@@ -45,10 +47,11 @@ _FREE = ("/count-tokens", "/count_tokens")
 
 
 class GovernedAttempt(Struct, frozen=True):
-    """Makes the attempt with what it may cost held. charges: of this process."""
+    """Makes the attempt with what it may cost held. charges, abandoned: of this process."""
 
     attempt: Attempt
     charges: Charges
+    abandoned: AbandonedStreams
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`.
@@ -70,7 +73,8 @@ class GovernedAttempt(Struct, frozen=True):
             fold(call, AttemptResult(candidate))
             raise
         on_stream_end = partial(self._end_stream, charge) if operation.is_streamed else None
-        sent = replace(candidate, request=request, on_stream_end=on_stream_end)
+        read_on = partial(self._read_on, charge) if operation.is_streamed else None
+        sent = replace(candidate, request=request, on_stream_end=on_stream_end, read_on=read_on)
         try:
             result = await self.attempt(call, sent)
         except BaseException as failure:
@@ -118,6 +122,10 @@ class GovernedAttempt(Struct, frozen=True):
             self.charges.settle(charge, result.usage, result.tier, error.kind)
         else:
             self.charges.release(charge, error.kind)
+
+    def _read_on(self, charge: Charge, rest: Coroutine[Any, Any, None]) -> bool:
+        self.charges.limits.leave(charge.hold)
+        return self.abandoned.read_on(rest)
 
     def _end_stream(self, charge: Charge, attempt: AttemptContext) -> None:
         is_whole = attempt.usage is not None and attempt.usage.is_final and attempt.stream_error is None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from app.bedrock.transport import HttpResponse
 from app.errors import GatewayError
@@ -44,13 +44,21 @@ class Relay(Generic[T]):
     Its owner closes it; it also closes when nothing refers to it any more.
 
     Args:
-        on_end: called once, when the relay is closed.
+        on_end: called once, when the relay is closed. read_on: takes over the rest of a stream that its owner closes
+            before its end; returns False if that is to be discarded.
     """
 
-    def __init__(self, response: HttpResponse, reader: Reader[T], on_end: Callable[[], object] = _do_nothing) -> None:
+    def __init__(
+        self,
+        response: HttpResponse,
+        reader: Reader[T],
+        on_end: Callable[[], object] = _do_nothing,
+        read_on: Callable[[Coroutine[Any, Any, None]], bool] | None = None,
+    ) -> None:
         self._response = response
         self._reader = reader
         self._on_end = on_end
+        self._read_on = read_on
         self._loop = asyncio.get_running_loop()
         self._first: T | None = None
         self._has_ended = self._is_closed = False
@@ -71,6 +79,7 @@ class Relay(Generic[T]):
             if self._first is None:
                 self._reader.finish()
         except BaseException:
+            self._read_on = None
             self.close()
             raise
         return self
@@ -113,9 +122,25 @@ class Relay(Generic[T]):
                 await self._response.deliver(lambda _: True)
 
     def close(self) -> None:
-        """Stop, and discard what has not been read. A second call does nothing."""
+        """Stop, and discard what has not been read, unless something else reads it. A second call does nothing."""
         if not self._is_closed:
             self._is_closed = True
+            if self._read_on is None or self._has_ended or self._reader.is_over or not self._read_on(self._read_rest()):
+                _end(self._on_end, self._response)
+
+    async def _read_rest(self) -> None:
+        """Read the stream to its end for what it reports, such as its tokens."""
+        reader = self._reader
+
+        def on_data(data: bytes) -> bool:
+            reader.feed(data)
+            return not reader.is_over
+
+        try:
+            # nobody gets the answer, and what was reported before a failure counts
+            with contextlib.suppress(Exception):
+                await self._response.deliver(on_data)
+        finally:
             _end(self._on_end, self._response)
 
     def __del__(self) -> None:

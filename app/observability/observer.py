@@ -1,7 +1,7 @@
 """The record of one request, and the interface of what logs and measures it."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -52,7 +52,7 @@ class AttemptContext(Struct):
     headers: sent with the request, for tracing. caller: in whose turn its work runs.
     usage, tier: those that the response reported so far.
     stream_error: what the stream of a successful attempt reported later.
-    on_stream_end: called when the stream of a successful attempt ends.
+    on_stream_end: called when the stream of a successful attempt ends. read_on: see `Relay`.
     length: bytes of the body of the response, as its head tells; -1 if it does not.
     hold: called with bytes of a large response before more of it is read; returns when it may be.
     """
@@ -64,6 +64,7 @@ class AttemptContext(Struct):
     tier: str = ""
     stream_error: GatewayError | None = None
     on_stream_end: Callable[["AttemptContext"], object] = _ignore
+    read_on: Callable[[Coroutine[Any, Any, None]], bool] | None = None
     length: int = -1
     hold: Callable[[int], Awaitable[None]] = _hold_nothing
 

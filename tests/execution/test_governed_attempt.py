@@ -304,6 +304,19 @@ async def test_a_stream_that_nobody_reads_is_charged_at_an_estimate(gateway: Gat
     assert gateway.held == 0
 
 
+async def test_the_stream_of_a_caller_who_has_left_is_read_to_its_end(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**9), limit("max_parallel_requests", 1))
+    answer = Response(200, [STREAM[:200], STREAM[200:]])
+    relay = await gateway.stream(answer)
+    relay.close()
+    # what the model writes is billed, but the caller may make another request
+    assert await gateway.call() == REPLY
+    await asyncio.sleep(0)
+    found = await gateway.entries()
+    assert {(entry.outcome, entry.output_tokens, entry.is_estimated) for entry in found} == {("ok", 4, False)}
+    assert (len(found), answer.is_closed, gateway.held) == (2, True, 0)
+
+
 async def test_a_model_without_a_price_is_refused_only_by_a_budget_that_blocks(gateway: Gateway) -> None:
     unknown: Any = ModelCall("scripted.echo-v1:0", CALL.converse)
     await gateway.with_rules(money(10**9, action="warn"))

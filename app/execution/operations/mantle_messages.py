@@ -115,7 +115,9 @@ class MantleMessagesStreamOperation(_AdaptedMessages[Relay[list[NativeEvent]], T
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         reader = MessageReader(self.last_event, self.usage_of, attempt)
-        return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
+        return self.make(
+            await Relay(response, reader, partial(attempt.on_stream_end, attempt), attempt.read_on).begun()
+        )
 
 
 class MessageReader:

@@ -113,7 +113,9 @@ class TranslatedStreamOperation(_TranslatedCall[Relay[list[Event]], T], frozen=T
         translation = TRANSLATIONS[self.api]
         documents = DocumentReader(translation.last_events, translation.open_usage(), attempt)
         reader = TranslatedReader(documents, translation.open_events(), self.mapping)
-        return self.make(await Relay(response, reader, partial(attempt.on_stream_end, attempt)).begun())
+        return self.make(
+            await Relay(response, reader, partial(attempt.on_stream_end, attempt), attempt.read_on).begun()
+        )
 
 
 class TranslatedReader:

@@ -21,6 +21,8 @@ from app.storage.records import Budget, now
 _log = logging.getLogger(__name__)
 
 _MAX_APPLIED = 10_000
+# under load, what is left is told as it was so long ago
+_STANDING_SECONDS = 0.05
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 _NAMES = {
     "requests_per_minute": "requests per minute",
@@ -47,6 +49,7 @@ class Hold(Struct):
     held: amounts by the keys of balances. book: in which they are held; None for an attempt without limits, or one that
         was let through without the database. replica: whose leases these are.
     exceeded: limits and budgets that refuse nothing, and would not have allowed the attempt.
+    has_left: it is none of the parallel requests any more.
     """
 
     rules: AppliedRules
@@ -58,11 +61,16 @@ class Hold(Struct):
     worst_nano: int
     exceeded: list[str]
     is_open: bool = True
+    has_left: bool = False
 
 
 class _Applied(Struct):
+    """The rules of a subject. standings: as they were at a time, in seconds."""
+
     subject: Subject
     rules: AppliedRules
+    standings: dict[str, Standing] = {}
+    standings_at: float = 0.0
 
 
 class CallLimits:
@@ -134,6 +142,12 @@ class CallLimits:
         exceeded = _names(rules, transactions.over) if transactions.over else []
         return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded)
 
+    def leave(self, hold: Hold) -> None:
+        """Count an attempt as one of the parallel requests no more, although it runs: its caller has left."""
+        if not hold.has_left:
+            hold.has_left = True
+            self._leave(hold.request)
+
     def _leave(self, request: RequestHold) -> None:
         request.attempts -= 1
         if not request.attempts and request.permits and request.book is not None:
@@ -157,7 +171,12 @@ class CallLimits:
     def standings(self, subject: Subject) -> dict[str, Standing]:
         """Return what is left of the limits and budgets of a caller, as far as it is known."""
         moment = self._wall()
-        return standings_of(self._rules(subject, moment), self._client.remaining, moment)
+        rules, seconds = self._rules(subject, moment), moment.timestamp()
+        applied = self._applied[subject.key_id, subject.user]
+        if not applied.standings_at <= seconds < applied.standings_at + _STANDING_SECONDS:
+            applied.standings = standings_of(rules, self._client.remaining, moment)
+            applied.standings_at = seconds
+        return applied.standings
 
     def release(self, hold: Hold) -> None:
         """End a call for which nothing is billed. Its request counts all the same."""
@@ -202,7 +221,7 @@ class CallLimits:
             return
         hold.is_open = False
         rules = hold.rules
-        self._leave(hold.request)
+        self.leave(hold)
         if hold.book is not None:
             if hold.held:
                 self._client.settle(hold.book, hold.held, used)

@@ -20,7 +20,7 @@ COUNTS = (
 )  # fmt: skip
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One phase of an attempt. It holds no content.
 
     replica_id: whose leases are charged. number: of the corrections of one attempt.

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from msgspec import structs
-from sqlalchemy import TextClause, select, text
+from sqlalchemy import JSON, BigInteger, Boolean, SmallInteger, Text, TextClause, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.leases.store import BalanceRef, LockedRows, end, hold_replica, lock, write
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.usage_sums import add_to_usage, sums_of
+from app.storage.columns import Instant
 from app.storage.database import Database
 from app.storage.tables import leases, ledger
 from app.wire import json
@@ -28,6 +29,9 @@ class MissingBalances(Exception):
 
 _IDENTITY = ("attempt_id", "phase", "number")
 _MAX_BATCH = 200
+_DEFAULTS: dict[type, str] = {
+    BigInteger: "0", Boolean: "false", JSON: "'{}'", Instant: "now()", SmallInteger: "0", Text: "''",
+}  # fmt: skip
 
 
 def charges_of(entries: Iterable[Entry]) -> dict[str, int]:
@@ -147,11 +151,16 @@ async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> set[
 def _insert_rows() -> TextClause:
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     names = ", ".join(f'"{column.name}"' for column in ledger.c)
+    # an entry does not name what it has not
+    values = ", ".join(
+        f'"{column.name}"' if column.nullable else f'coalesce("{column.name}", {_DEFAULTS[type(column.type)]})'
+        for column in ledger.c
+    )
     typed = ", ".join(f'"{column.name}" {column.type.compile(dialect)}' for column in ledger.c)
     identity = ", ".join(_IDENTITY)
     return text(
         # the names are those of the columns
-        f"insert into ledger ({names}) select {names} from json_to_recordset(cast(:rows as json)) as r({typed}) "  # noqa: S608
+        f"insert into ledger ({names}) select {values} from json_to_recordset(cast(:rows as json)) as r({typed}) "  # noqa: S608
         f"on conflict ({identity}) do nothing returning {identity}"
     )
 
