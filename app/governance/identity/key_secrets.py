@@ -13,10 +13,11 @@ import secrets
 
 from app.storage.records import KeySecret
 
-PREFIX = "oc_"
 _RANDOM_BYTES = 32
 _CODE_BYTES = 8
 _NONCE_BYTES = 12
+# where a secret has the id of its key
+ID_OF_SECRET = slice(3, 29)
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}\Z")
 _SECRET = re.compile(r"oc_([0-9a-hjkmnp-tv-z]{26})_[a-z2-7]{64}\Z")
 # what the keys that are derived from KEY_PEPPER are for
@@ -27,7 +28,7 @@ _SIGNING = b"outcrop: secrets for SigV4"
 def new_secret(key_id: str, pepper: bytes) -> tuple[str, KeySecret]:
     """Make a secret of a key. Returns it, and what is stored of it."""
     random = secrets.token_bytes(_RANDOM_BYTES)
-    text = f"{PREFIX}{key_id}_{_encode(random + _code(key_id, random, pepper))}"
+    text = f"oc_{key_id}_{_encode(random + _code(key_id, random, pepper))}"
     return text, KeySecret(
         key_id=key_id, hash=hash_of(text, pepper), signing=SigningCipher(pepper).encrypt(key_id, text)
     )

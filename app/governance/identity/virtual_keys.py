@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.errors import AuthenticationFailed
 from app.governance.identity.caller import Caller, Policy
-from app.governance.identity.key_secrets import SigningCipher, hash_of, is_genuine, is_key_id, key_id_of
+from app.governance.identity.key_secrets import ID_OF_SECRET, SigningCipher, hash_of, is_genuine, is_key_id
 from app.governance.identity.key_watch import KeyWatch
 from app.governance.identity.known_keys import Absent, Known, KnownKey, KnownTeam
 from app.governance.identity.row_reader import RowReader
@@ -85,8 +85,8 @@ class KeyDirectory:
         Raises:
             AuthenticationFailed: the secret is wrong, or its key is revoked, blocked or expired.
         """
-        key_id, digest = key_id_of(text), hash_of(text, self._pepper)
-        known = self._use(key_id)
+        key_id = text[ID_OF_SECRET]
+        known, digest = self._use(key_id), hash_of(text, self._pepper)
         caller = None if known is None else self._match(key_id, known, digest)
         if caller is None and (
             key_id in self._keys.absent or digest in self._wrong or not is_genuine(text, self._pepper)
@@ -100,7 +100,7 @@ class KeyDirectory:
         Raises:
             AuthenticationFailed: as `find` does. Overloaded: the database does not answer.
         """
-        key_id, digest = key_id_of(text), hash_of(text, self._pepper)
+        key_id, digest = text[ID_OF_SECRET], hash_of(text, self._pepper)
         is_known = False
         # the first read may have begun before the secret was stored
         for _ in range(2):
@@ -189,8 +189,11 @@ class KeyDirectory:
 
     def _use(self, key_id: str) -> KnownKey | None:
         """Return what is known of a key, unless its team has changed since."""
-        known = self._keys.use(key_id)
-        if known is None or known.read_at > self._teams_changed.get(known.team_id, -math.inf):
+        known = self._keys.get(key_id)
+        if known is None:
+            return None
+        if known.read_at > self._teams_changed.get(known.team_id, -math.inf):
+            self._keys.move_to_end(key_id)
             return known
         self._keys.forget(key_id)
         return None
