@@ -20,6 +20,7 @@ from app.governance.quotas.pools import PoolKey, QuotaLimits, Quotas
 from app.models.burndown import Burndown
 from app.models.ids import parse_model_id
 from benchmarks import virtual_time
+from benchmarks.quota_traffic import RecordedCall
 
 _BYTES_PER_TOKEN = 4
 _RETRY_SECONDS = 1.0
@@ -52,6 +53,7 @@ class Scenario:
     per_minute: the quota as it is configured. real_share: the part of it that is really there.
     output_rate: tokens of the quota for an output token. seconds_per_token, first_seconds: how fast the model answers.
     surprise: from a time on, outputs are so many times as long. bursts: all callers begin together each so many seconds.
+    regions: targets of a route, each with such a quota. calls: sent at their times, beside those of the teams.
     """
 
     teams: tuple[Team, ...]
@@ -68,6 +70,9 @@ class Scenario:
     surprise: float = 5.0
     bursts: float = 0.0
     max_wait: float = 30.0
+    spill_wait: float = 2.0
+    regions: int = 1
+    calls: tuple[RecordedCall, ...] = ()
     is_paced: bool = True
     seed: int = 1
 
@@ -103,7 +108,8 @@ class Result:
     def served(self) -> float:
         """The part of what the quota's rate allows that was used, bursts not counted."""
         scenario = self.scenario
-        return self.settled / (scenario.per_minute * scenario.real_share * scenario.seconds / 60)
+        quota = scenario.per_minute * scenario.real_share * scenario.regions
+        return self.settled / (quota * scenario.seconds / 60)
 
     @property
     def throttled_share(self) -> float:
@@ -117,8 +123,8 @@ class _Simulation:
         self.result = Result(scenario, teams={team.name: TeamResult() for team in scenario.teams})
         real = int(scenario.per_minute * scenario.real_share)
         burst = real * scenario.burst_seconds / 60
-        self._upstream = Pool(real, burst, burst, 0.0)
-        self._pools = [self._pool() for _ in range(scenario.replicas)]
+        self._upstreams = [Pool(real, burst, burst, 0.0) for _ in range(scenario.regions)]
+        self._pools = [[self._pool() for _ in range(scenario.regions)] for _ in range(scenario.replicas)]
         self._random = random.Random(scenario.seed)  # noqa: S311
         self._turn = 0
 
@@ -145,16 +151,36 @@ class _Simulation:
             for team in self.scenario.teams
             for number in range(team.callers)
         ]
+        callers.append(asyncio.create_task(self._replay(callers)))
         await asyncio.sleep(self.scenario.seconds)
-        self.result.settled = self._upstream.settled
-        self.result.attempts = self._upstream.calls + self._upstream.throttled
-        self.result.throttled = self._upstream.throttled
+        self.result.settled = sum(upstream.settled for upstream in self._upstreams)
+        self.result.throttled = sum(upstream.throttled for upstream in self._upstreams)
+        self.result.attempts = sum(upstream.calls for upstream in self._upstreams) + self.result.throttled
         for caller in callers:
             caller.cancel()
         await asyncio.gather(*callers, return_exceptions=True)
-        for pool in self._pools:
-            await pool.close()
+        for pools in self._pools:
+            for pool in pools:
+                await pool.close()
         return self.result
+
+    async def _replay(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Send recorded calls at their times; a refused one is sent again."""
+        for call in self.scenario.calls:
+            await asyncio.sleep(max(call.at - virtual_time.now(), 0.0))
+            tasks.append(asyncio.create_task(self._send_recorded(call)))
+
+    async def _send_recorded(self, call: RecordedCall) -> None:
+        got = self.result.teams.setdefault(call.team, TeamResult())
+        total = call.input + call.cached
+        team = Team(call.team, 1, total, call.output, call.max_tokens, call.cached / max(total, 1))
+        started = virtual_time.now()
+        got.sent += 1
+        while (retry_after := await self._call(team, Flow(call.team, call.key), got, call.output)) is not None:
+            got.refused += 1
+            await asyncio.sleep(retry_after)
+        got.succeeded += 1
+        got.seconds.append(virtual_time.now() - started)
 
     async def _caller(self, team: Team, key: str) -> None:
         scenario, got = self.scenario, self.result.teams[team.name]
@@ -164,7 +190,7 @@ class _Simulation:
                 await asyncio.sleep(scenario.bursts - virtual_time.now() % scenario.bursts)
             started = virtual_time.now()
             got.sent += 1
-            retry_after = await self._call(team, flow, got)
+            retry_after = await self._call(team, flow, got, self._output(team))
             if retry_after is None:
                 got.succeeded += 1
                 got.seconds.append(virtual_time.now() - started)
@@ -173,22 +199,23 @@ class _Simulation:
                 got.refused += 1
                 await asyncio.sleep(retry_after)
 
-    async def _call(self, team: Team, flow: Flow, got: TeamResult) -> float | None:
+    async def _call(self, team: Team, flow: Flow, got: TeamResult, output: int) -> float | None:
         """Make one call, with retries after throttles; return the seconds after which to try again if it fails."""
         self._turn += 1
-        pool = self._pools[self._turn % len(self._pools)]
-        output = self._output(team)
+        pools = self._pools[self._turn % len(self._pools)]
         call = QuotaCall(flow, team.input * _BYTES_PER_TOKEN, team.max_tokens)
         for attempt in range(_MAX_RETRIES + 1):
+            region = self._region(pools, call)
+            pool, upstream = pools[region], self._upstreams[region]
             if not self.scenario.is_paced:
-                if await self._send(team, output, got) is not None:
+                if await self._send(upstream, team, output, got) is not None:
                     return None
             else:
                 try:
                     reservation = await pool.acquire(call, self.scenario.max_wait)
                 except QuotaBusy as error:
                     return error.retry_after
-                usage = await self._send(team, output, got)
+                usage = await self._send(upstream, team, output, got)
                 if usage is not None:
                     reservation.settle(usage)
                     return None
@@ -196,20 +223,25 @@ class _Simulation:
             await asyncio.sleep(_RETRY_SECONDS * self._random.random() * 2**attempt / 2)
         return _RETRY_SECONDS
 
+    def _region(self, pools: list[QuotaPool], call: QuotaCall) -> int:
+        """Return the first region, or where a call starts earlier if it would wait there."""
+        waits = [pool.outlook(call) for pool in pools] if len(pools) > 1 else [0.0]
+        return 0 if waits[0] <= self.scenario.spill_wait else waits.index(min(waits))
+
     def _output(self, team: Team) -> int:
         factor = self.scenario.surprise if virtual_time.now() >= self.scenario.surprise_at else 1.0
         return min(max(int(self._random.gammavariate(4, team.output / 4) * factor), 1), team.max_tokens)
 
-    async def _send(self, team: Team, output: int, got: TeamResult) -> Usage | None:
+    async def _send(self, upstream: Pool, team: Team, output: int, got: TeamResult) -> Usage | None:
         """Send a call upstream; None if it is throttled."""
         reserved = team.input + team.max_tokens
-        if not self._upstream.take(reserved, virtual_time.now()):
+        if not upstream.take(reserved, virtual_time.now()):
             await asyncio.sleep(0.01)
             return None
         await asyncio.sleep(self.scenario.first_seconds + output * self.scenario.seconds_per_token)
         read = int(team.input * team.cached)
         used = team.input - read + output * self.scenario.output_rate
-        self._upstream.settle(reserved, used, virtual_time.now())
+        upstream.settle(reserved, used, virtual_time.now())
         got.reserved += reserved
         got.settled += used
         return Usage(input=team.input - read, output=output, cache_read=read)

@@ -149,8 +149,13 @@ def _wait_for_credentials(url: str) -> None:
 
 
 @contextlib.contextmanager
-def process(module: str, *arguments: str, path: str, port: int, **environment: str) -> Iterator[str]:
-    """Run a module of this project as a process; yield its base URL once `path` returns a response."""
+def process(
+    module: str, *arguments: str, path: str, port: int, is_killed: bool = False, **environment: str
+) -> Iterator[str]:
+    """Run a module of this project as a process; yield its base URL once `path` returns a response.
+
+    is_killed: it ends by SIGKILL, and not by SIGTERM.
+    """
     known = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     command = [sys.executable, "-m", module, *arguments]
     url = f"http://127.0.0.1:{port}"
@@ -171,7 +176,7 @@ def process(module: str, *arguments: str, path: str, port: int, **environment: s
                 time.sleep(0.05)
             yield url
         finally:
-            running.terminate()
+            (running.kill if is_killed else running.terminate)()
             running.wait(40)
 
 

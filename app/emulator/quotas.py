@@ -21,8 +21,8 @@ from app.emulator.errors import ServiceError
 
 _MINUTE = 60.0
 BURST_SECONDS = 10.0
-# within so many seconds, no more calls may start than refill in so many
-_TOGETHER_SECONDS, _TOGETHER_WORTH = 0.2, 2.0
+# of more than two calls that start within so many seconds, no more than refills in so many is accepted
+_TOGETHER_SECONDS, _TOGETHER_WORTH, _MIN_TOGETHER = 0.2, 2.0, 2
 _MAX_POOLS = 1000
 _THROTTLED = "Too many tokens, please wait before trying again."
 
@@ -62,8 +62,7 @@ class Pool:
         while self._starts and self._starts[0][0] <= now - _TOGETHER_SECONDS:
             self._starts.popleft()
         together = sum(started for _, started in self._starts) + amount
-        is_alone = not self._starts
-        is_burst = not is_alone and together > self.per_minute / _MINUTE * _TOGETHER_WORTH
+        is_burst = len(self._starts) >= _MIN_TOGETHER and together > self.per_minute / _MINUTE * _TOGETHER_WORTH
         if is_burst or min(amount, self.burst) > self.free:
             self.throttled += 1
             return False

@@ -205,8 +205,8 @@ def fold_check(record: RequestRecord, upstream_request_id: str) -> None:
 
 def fold_quota(record: RequestRecord, use: QuotaUse) -> None:
     """Write what an attempt took of a quota into the log record."""
-    waited = use.waited if record.quota is None else record.quota.waited + use.waited
-    record.quota = QuotaUse(waited, use.reserved, use.settled)
+    before = record.quota
+    record.quota = use if before is None else QuotaUse(before.waited + use.waited, use.reserved, use.settled)
 
 
 def _fold_stream(

@@ -184,8 +184,7 @@ def _read_lengths(body: bytes) -> _Lengths | None:
 
 def _settle(reservation: Reservation, record: RequestRecord, usage: Usage | None) -> None:
     """End a reservation. usage: None if it is not known."""
-    reservation.settle(usage)
-    settled = 0 if usage is None else reservation.pool.arithmetic.used(usage)[0]
+    settled = reservation.settle(usage)
     fold_quota(record, QuotaUse(reservation.waited, reservation.hold.needs[0].reserved, settled))
 
 

@@ -101,6 +101,9 @@ def test_what_a_cache_had_is_reserved_and_not_taken(url: str, quotas: Quotas) ->
 
 def test_calls_that_start_together_are_throttled_though_the_minute_has_room() -> None:
     pool = Pool(6000, 1000, 1000, 0.0)
+    assert [pool.take(100, 0.01 * number) for number in range(4)] == [True, True, False, False]
+    assert pool.take(100, 0.3)
+    pool = Pool(6000, 1000, 1000, 0.0)
     assert [pool.take(90, 0.01 * number) for number in range(4)] == [True, True, False, False]
     assert pool.take(90, 0.3)
 

@@ -222,13 +222,13 @@ def test_two_replicas_share_a_quota_between_a_flood_and_a_small_team(tmp_path: A
     assert small.median < 1.5
 
 
-def replica(bedrock: str, keys: dict[str, str], toml: str, folder: Any, number: int) -> Any:
+def replica(bedrock: str, keys: dict[str, str], toml: str, folder: Any, number: int, port: int = 0) -> Any:
     """Run a gateway with a database that all replicas share."""
     from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
-    port = free_port()
+    port = port or free_port()
     data = folder / f"data{number}"
-    data.mkdir()
+    data.mkdir(exist_ok=True)
     environment = {
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -244,7 +244,7 @@ def replica(bedrock: str, keys: dict[str, str], toml: str, folder: Any, number: 
         "KEY_PEPPER": "p" * 40,
         "PORT": str(port),
     }
-    return process("app", path="/health/ready", port=port, **environment)
+    return process("app", path="/health/ready", port=port, is_killed=True, **environment)
 
 
 def test_quotas_are_read_from_aws_with_a_signature_of_its_own() -> None:

@@ -165,6 +165,18 @@ def test_a_throttle_lowers_the_limit_once_and_it_comes_back_to_just_below() -> N
     assert learned.current(1000.0) == 1.0
 
 
+def test_a_throttle_of_large_reservations_limits_them_and_not_the_rate() -> None:
+    learned = LearnedLimit()
+    learned.note_throttle(10.0, None, reserved=8000, per_second=1000)
+    assert learned.current(10.0) == 1.0
+    assert not learned.has_room(6000, 1000, 10.0)
+    assert learned.has_room(5000, 1000, 10.0)
+    assert learned.has_room(0, 100_000, 10.0), "one call may always run"
+    assert learned.has_room(6000, 1000, 60.0), "it is tried again later"
+    learned.note_throttle(70.0, None, reserved=2000, per_second=1000)
+    assert learned.current(70.0) == pytest.approx(0.7)
+
+
 def test_throttles_in_a_row_make_longer_pauses_and_a_success_ends_them() -> None:
     learned = LearnedLimit()
     pauses = []

@@ -11,7 +11,7 @@ from app.converse.usage import Usage
 _MAX_FLOWS = 10_000
 _SAMPLES, _MIN_SAMPLES = 64, 3
 _SHARE = 0.9
-_EVERY = 4
+_EVERY = 16
 # of text; media have fewer
 _FIRST_TOKENS_PER_BYTE = 0.3
 _FIRST_OUTPUT = 150
@@ -64,7 +64,8 @@ class _Outputs:
         self._count += 1
         self.mean += (output - self.mean) * max(_NEWEST, 1 / self._count)
         self._last.append(output)
-        if self._count % _EVERY == 0 or self._count <= _MIN_SAMPLES:
+        # sorting costs a microsecond
+        if self._count % _EVERY == 0 or self._count <= _EVERY:
             self.long = sorted(self._last)[int(len(self._last) * _SHARE)]
 
 

@@ -156,12 +156,16 @@ class FairQueue(Generic[T]):
             most = max(node.balance, self._quantum)
             node.balance = min(max(node.balance - tokens, -_MAX_DEBT * self._quantum), most)
 
-    def work_before(self, flow: Flow) -> float:
-        """Return what is served before a new call of a flow, if no more calls come and all flows get their parts."""
+    def work_through(self, flow: Flow, more: int = 0) -> float:
+        """Return what is served until all calls of a key are, if no more calls come and all flows get their parts.
+
+        Args:
+            more: what another call of the key would cost.
+        """
         path = self._path(flow)
-        work = float(path[-1].backlog)
+        work = float(path[-1].backlog + more)
         for parent, node in zip(reversed(path[:-1]), reversed(path[1:]), strict=True):
-            work = parent.work_until(node, work + 1) - 1
+            work = parent.work_until(node, work)
         return work
 
     def last_of_flows(self) -> Iterator[Entry[T]]:

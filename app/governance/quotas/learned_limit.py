@@ -15,19 +15,24 @@ _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 4.0
 # within seconds the part comes back to just below what was throttled last; from there it grows slowly
 _NEAR, _BACK_SECONDS = 0.95, 8.0
 _CAREFUL_INCREASE, _INCREASE = 0.001, 0.005
+# a throttle of calls that reserve more than so many seconds of the quota is first taken to be caused by that
+_LARGE_SECONDS = 3.0
+_ROOM_DECREASE, _ROOM_INCREASE = 0.85, 0.005
 
 
 class LearnedLimit(Struct):
     """The part of the configured quota that calls may use.
 
     throttled_at: the part that was in use at the last throttle. resumes_at: until then no call starts.
-    throttles: so far.
+    throttles: so far. room: tokens that calls may reserve at once, which Bedrock limits to an unknown number.
     """
 
     factor: float = 1.0
     throttled_at: float = 2.0
     resumes_at: float = 0.0
     throttles: int = 0
+    room: float = math.inf
+    _room_at: float = 0.0
     _updated: float = 0.0
     _lowered_at: float = -_ONE_EVENT_SECONDS
     _in_a_row: int = 0
@@ -46,8 +51,21 @@ class LearnedLimit(Struct):
         """Note that a call was served."""
         self._in_a_row = 0
 
-    def note_throttle(self, now: float, retry_after: float | None) -> None:
-        """Learn from a call that was throttled. retry_after: the pause that Bedrock asks for, if it does."""
+    def has_room(self, reserved: int, more: int, now: float) -> bool:
+        """Return whether a call may reserve more tokens beside those that others reserve."""
+        if self.room == math.inf or not reserved:
+            return True
+        self.room *= 1 + _ROOM_INCREASE * max(now - self._room_at, 0.0)
+        self._room_at = now
+        return reserved + more <= self.room
+
+    def note_throttle(self, now: float, retry_after: float | None, reserved: int = 0, per_second: float = 1.0) -> None:
+        """Learn from a call that was throttled.
+
+        Args:
+            retry_after: the pause that Bedrock asks for, if it does. reserved: by all calls, this one included.
+            per_second: what the quota allows.
+        """
         self.throttles += 1
         if now - self._lowered_at < _ONE_EVENT_SECONDS:
             self.resumes_at = max(self.resumes_at, now + (retry_after or 0.0))
@@ -55,6 +73,10 @@ class LearnedLimit(Struct):
         pause = min(_PAUSE_SECONDS * 2.0 ** min(self._in_a_row, 10), _LONGEST_PAUSE_SECONDS)
         self._in_a_row += 1
         self.resumes_at = max(self.resumes_at, now + (pause if retry_after is None else retry_after))
+        if _LARGE_SECONDS * per_second < reserved < self.room:
+            self._lowered_at = self._room_at = now
+            self.room = reserved * _ROOM_DECREASE
+            return
         factor = self.current(now)
         self._lowered_at = self._updated = now
         self.throttled_at = factor

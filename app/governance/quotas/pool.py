@@ -113,9 +113,13 @@ class Reservation(Struct):
     hold: Hold
     waited: float = 0.0
 
-    def settle(self, usage: Usage | None) -> None:
-        """End it. usage: what the answer reports; None if that is not known, and then what was expected counts."""
-        self.pool.settle(self, usage)
+    def settle(self, usage: Usage | None) -> int:
+        """End it, and return the tokens that it took.
+
+        Args:
+            usage: what the answer reports; None if that is not known, and then what was expected counts.
+        """
+        return self.pool.settle(self, usage)
 
     def throttled(self, retry_after: float | None) -> None:
         """End it: Bedrock throttled the call."""
@@ -143,7 +147,7 @@ class ServedRate(Struct):
     def per_second(self, now: float, most: float) -> float:
         """Return the rate. most: what the quota allows, which counts until a lower rate is certain."""
         age = now - self.since
-        if age < _RATE_SECONDS / 2 or self.count < _MIN_SERVED:
+        if age < 2 * _RATE_SECONDS or self.count < _MIN_SERVED:
             return most
         weight = _RATE_SECONDS * (1 - math.exp(-age / _RATE_SECONDS))
         measured = self.served * math.exp((self.at - now) / _RATE_SECONDS) / weight
@@ -205,7 +209,7 @@ class QuotaPool:
         needs = arithmetic.needs(estimate, call.max_tokens)
         if not self._queue:
             now = self._clock()
-            if now >= self.learned.resumes_at and (hold := self.meters.take(needs, self.learned.current(now))):
+            if self._may_start(needs, now) and (hold := self.meters.take(needs, self.learned.current(now))):
                 return self._begun(call, hold, 0.0)
         return await self._wait(call, needs, max_wait, may_spill, on_wait, wait_step)
 
@@ -221,12 +225,13 @@ class QuotaPool:
         head = max(self.meters.delay(needs, factor), self.learned.resumes_at - now)
         if not self._queue:
             return head
-        return head + self._queue.work_before(flow) / self._served_per_second(now)
+        cost = needs[0].cost
+        return head + (self._queue.work_through(flow, cost) - cost) / self._served_per_second(now)
 
-    def settle(self, reservation: Reservation, usage: Usage | None) -> None:
+    def settle(self, reservation: Reservation, usage: Usage | None) -> int:
         """See `Reservation.settle`."""
         if not reservation.hold.is_open:
-            return
+            return 0
         call, needs = reservation.call, reservation.hold.needs
         if usage is None:
             used = [need.cost for need in needs]
@@ -236,11 +241,13 @@ class QuotaPool:
             self.estimates.note(call.flow.key, call.size, usage)
         self.figures.note(call.flow.team, needs[0].reserved, used[0])
         self._end(reservation, used)
+        return used[0]
 
     def note_throttle(self, reservation: Reservation, retry_after: float | None) -> None:
         """See `Reservation.throttled`."""
         self.figures.throttled += 1
-        self.learned.note_throttle(self._clock(), retry_after)
+        rate = self.meters.rate(1.0)
+        self.learned.note_throttle(self._clock(), retry_after, self.reserved_now, rate)
         # its turn is not given to another: Bedrock has too little for the calls that follow, too
         self._end(reservation, [need.cost for need in reservation.hold.needs])
 
@@ -253,6 +260,10 @@ class QuotaPool:
         if self._server is not None:
             self._server.cancel()
             await asyncio.gather(self._server, return_exceptions=True)
+
+    def _may_start(self, needs: Sequence[Need], now: float) -> bool:
+        """Return whether what throttles have taught allows a call."""
+        return now >= self.learned.resumes_at and self.learned.has_room(self.reserved_now, needs[0].reserved, now)
 
     def _end(self, reservation: Reservation, used: Sequence[int]) -> None:
         hold = reservation.hold
@@ -329,8 +340,10 @@ class QuotaPool:
             now = self._clock()
             factor, pause = self.learned.current(now), self.learned.resumes_at - now
             found: Hold | float = pause
-            if pause <= 0:
-                needs = entry.item.needs
+            needs = entry.item.needs
+            if pause <= 0 and not self._may_start(needs, now):
+                found = _LOOK_SECONDS
+            elif pause <= 0:
                 found = self.meters.take(needs, factor) or await self.meters.wait(needs, factor)
             if isinstance(found, Hold):
                 if not entry.is_waiting:
@@ -357,7 +370,7 @@ class QuotaPool:
             late = [
                 (entry, wait)
                 for entry in self._queue.last_of_flows()
-                if (wait := (self._queue.work_before(entry.flow) - entry.cost) / rate)
+                if (wait := (self._queue.work_through(entry.flow) - entry.cost) / rate)
                 > entry.item.deadline - now + _LATE_SECONDS
             ]
             for entry, wait in late:

@@ -1,0 +1,96 @@
+"""A quota that replicas share by leases, over real databases."""
+
+import asyncio
+import time
+
+import pytest
+
+from app.governance.leases.client import LeaseClient
+from app.governance.ledger.posting import take_leases
+from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
+from app.governance.quotas.shared_meters import SharedMeters
+from app.storage.database import Database
+
+# 1,000 tokens a second
+PER_MINUTE = 60_000
+NEEDS = [Need(300, 100)]
+
+
+async def replica(database: Database, per_minute: int = PER_MINUTE) -> tuple[LeaseClient, SharedMeters]:
+    client = LeaseClient(database, take_leases)
+    await client.start()
+    meters = [Meter("tokens", per_minute, 1.0)]
+    alone = LocalMeters([Meter("tokens", per_minute, 1.0)], time.monotonic)
+    return client, SharedMeters("pool", meters, client, alone, time.monotonic)
+
+
+async def calls(meters: SharedMeters, until: float, needs: list[Need], used: int) -> int:
+    """Make calls as fast as the meters let them start; return their number."""
+    count = 0
+    while time.monotonic() < until:
+        found = meters.take(needs, 1.0) or await meters.wait(needs, 1.0)
+        if isinstance(found, Hold):
+            count += 1
+            meters.settle(found, [used], 1.0)
+        else:
+            await asyncio.sleep(found)
+    return count
+
+
+@pytest.mark.parametrize("used", [100, 200])
+async def test_two_replicas_use_one_quota(database: Database, used: int) -> None:
+    """Whatever calls take beyond what was expected delays the next ones."""
+    first, second = await replica(database), await replica(database)
+    began = time.monotonic()
+    counts = await asyncio.gather(*[calls(meters, began + 3.0, NEEDS, used) for _, meters in (first, second)])
+    seconds = time.monotonic() - began
+    for client, _ in (first, second):
+        await client.close()
+    allowed = 1000 * (seconds + 1)
+    assert 0.6 * 1000 * seconds < sum(counts) * used <= allowed + 2 * used
+    assert min(counts) > 0.1 * sum(counts)
+
+
+async def test_what_runs_is_reserved_for_all_replicas(database: Database) -> None:
+    first, second = await replica(database), await replica(database)
+    large = [Need(50_000, 1)]
+    hold = await first[1].wait(large, 1.0)
+    assert isinstance(hold, Hold)
+    refused = await second[1].wait(large, 1.0)
+    assert isinstance(refused, float)
+    assert second[1].take([Need(1, 1)], 1.0) is None
+    small = await second[1].wait([Need(5000, 1)], 1.0)
+    assert isinstance(small, Hold)
+    first[1].settle(hold, [100], 1.0)
+    deadline = time.monotonic() + 5
+    while not isinstance(found := await second[1].wait(large, 1.0), Hold):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(found)
+    for client, _ in (first, second):
+        await client.close()
+
+
+async def test_a_capacity_follows_the_configuration(database: Database) -> None:
+    client, meters = await replica(database, 600)
+    assert isinstance(await meters.wait([Need(10, 10)], 1.0), Hold)
+    await client.close()
+    await asyncio.sleep(1.1)
+    client, meters = await replica(database, 6_000_000)
+    found = [await meters.wait([Need(10, 10_000)], 1.0) for _ in range(5)]
+    assert all(isinstance(each, Hold) for each in found)
+    await client.close()
+
+
+async def test_without_the_database_each_replica_goes_on_alone(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, meters = await replica(database)
+    assert isinstance(await meters.wait(NEEDS, 1.0), Hold)
+    client.transactions.down_until = time.monotonic() + 100
+    monkeypatch.setattr(client, "take", lambda _: None)
+    found: Hold | float = 0.0
+    for _ in range(5):
+        found = meters.take(NEEDS, 1.0) or await meters.wait(NEEDS, 1.0)
+    assert isinstance(found, Hold)
+    meters.settle(found, [100], 1.0)
+    await client.close()
