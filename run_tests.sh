@@ -60,6 +60,8 @@ database_folders=(tests/governance tests/storage tests/admin)
 mapfile -t database_tests < <(printf '%s\n' "${database_folders[@]}" && marked database)
 governed="app/storage/*,app/admin/api/*,app/console/*"
 for name in holds identity leases ledger maintenance quotas webhooks; do governed+=",app/governance/$name/*"; done
+governed+=",app/observability/team_metrics.py,app/composition/upkeep.py,app/cli/administration/*,app/cli/imports/*,app/cli/checks/database.py"
+for name in audit database export_file import_ keys ledger moments spend teams usage; do governed+=",app/cli/$name.py"; done
 
 # test_quick [OPTION...]: runs two groups at the same time, each in processes of its own: the tests that compute, two at
 # once and with OPTIONs, in the background; and those that wait, six at once, in the foreground, because a process that a

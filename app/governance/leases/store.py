@@ -182,7 +182,8 @@ class LeaseStore:
         """
         keys = request.keys()
         missing: set[str] = set()
-        for _ in range(2):
+        # a balance without use may be deleted between the two transactions
+        for _ in range(3):
             async with self.database.begin() as connection:
                 now_us = await renew(connection, replica, sequence)
                 rows = await lock(connection, replica, now_us, keys)
