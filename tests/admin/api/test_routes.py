@@ -3,13 +3,14 @@
 import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from app.storage import tables
-from app.storage.records import new_id
+from app.storage.records import new_id, now
 from tests.admin.api.conftest import ADMIN_KEY
 from tests.databases import opened
 from tests.servers import KEY
@@ -203,6 +204,17 @@ async def test_stored_answers_show_no_secret_to_who_reads_the_database(
     assert not any(
         part in bytes(row.answer) for row in stored for part in (random.encode(), answer.json()["id"].encode())
     )
+
+
+async def test_an_answer_is_stored_for_a_day(admin: httpx.Client, admin_settings: dict[str, str]) -> None:
+    headers = {"idempotency-key": new_id()}
+    assert (await asyncio.to_thread(admin.post, "/teams", json={"name": new_id()}, headers=headers)).status_code == 201
+    of_key = tables.idempotency_keys.c.key == headers["idempotency-key"]
+    async with opened(admin_settings["database_url"]) as database, database.begin() as connection:
+        a_day_ago = {"created_at": now() - timedelta(hours=24)}
+        await connection.execute(tables.idempotency_keys.update().where(of_key).values(a_day_ago))
+    again = await asyncio.to_thread(admin.post, "/teams", json={"name": new_id()}, headers=headers)
+    assert (again.status_code, "idempotency-replayed" in again.headers) == (201, False)
 
 
 def test_a_refused_request_may_be_sent_again_with_the_same_idempotency_key(admin: httpx.Client) -> None:

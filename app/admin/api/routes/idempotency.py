@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from fastapi import Request, Response
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +19,7 @@ from app.storage.records import now
 from app.storage.tables import idempotency_keys
 
 _LIFETIME = timedelta(hours=24)
+_MAX_FORGOTTEN = 100
 REPLAYED = "idempotency-replayed"
 
 
@@ -93,7 +94,12 @@ async def _reserve(connection: AsyncConnection, actor: Actor, key: str, wanted: 
 
 
 async def _forget_old(connection: AsyncConnection) -> None:
-    await connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at < now() - _LIFETIME))
+    """Delete answers that are too old, without waiting for others that do the same."""
+    identity = idempotency_keys.c.actor, idempotency_keys.c.key
+    old = select(*identity).where(idempotency_keys.c.created_at < now() - _LIFETIME).limit(_MAX_FORGOTTEN)
+    found = (await connection.execute(old.with_for_update(skip_locked=True))).all()
+    if found:
+        await connection.execute(delete(idempotency_keys).where(tuple_(*identity).in_([tuple(row) for row in found])))
 
 
 def _is(actor: Actor, key: str) -> ColumnElement[bool]:
