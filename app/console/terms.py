@@ -25,7 +25,7 @@ TERMS = {
     "Health": "The circuit breaker of the model's target: open after repeated failures.",
     "Capabilities": "What the model accepts. The evidence names the source and its date.",
     "Reserved": "Quota that running calls hold: their input and the most that they may write.",
-    "Used": "Quota that ended calls used in the last minute.",
+    "Used": "Quota that ended calls used, by Bedrock's burndown.",
     "Queue": "Calls that wait until the quota has room for them.",
     "Source": "Where the limit comes from: Service Quotas, the configuration, or what Bedrock refused.",
 }
