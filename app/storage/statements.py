@@ -10,11 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 def insert_into(connection: AsyncConnection, table: Any) -> Any:
     """Return an INSERT that knows ON CONFLICT, which both databases have with the same words."""
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    return insert_of(connection.dialect.name, table)
+
+
+def insert_of(dialect: str, table: Any) -> Any:
+    """Return the same by the name of the dialect, for statements that are built once."""
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
 
 
 def clock_us(connection: AsyncConnection) -> ColumnElement[int]:
     """Return the time in microseconds: of the server, or of this machine, which all processes of SQLite share."""
     if connection.dialect.name == "sqlite":
         return literal(time.time_ns() // 1000, BigInteger)
+    return server_clock_us()
+
+
+def server_clock_us() -> ColumnElement[int]:
+    """Return the time of PostgreSQL in microseconds."""
     return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from msgspec import Struct, structs
 from sqlalchemy import (
+    ColumnElement,
     Row,
+    Select,
+    Update,
     and_,
     bindparam,
     delete,
@@ -17,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.governance.leases.balance import (
     MINUTE_NS,
@@ -30,7 +35,7 @@ from app.governance.leases.balance import (
     apply_request,
 )
 from app.storage.database import Database
-from app.storage.statements import clock_us, insert_into
+from app.storage.statements import clock_us, insert_into, insert_of, server_clock_us
 from app.storage.tables import balances, budgets, leases, limits, replicas
 
 RECALL = "outcrop_recall"
@@ -80,20 +85,48 @@ async def renew(connection: AsyncConnection, replica: str, sequence: int) -> int
     Raises:
         NotLive: it was marked lost.
     """
-    now = clock_us(connection)
-    is_it = (replicas.c.id == replica) & (replicas.c.state == "live")
-    values = {"sequence": sequence, "expires_at_us": now + _us(LEASE_SECONDS)}
-    returned = await connection.execute(update(replicas).where(is_it).values(values).returning(now))
+    is_sqlite = connection.dialect.name == "sqlite"
+    statement = _renewal(clock_us(connection)) if is_sqlite else _server_renewal()
+    returned = await connection.execute(statement, {"replica": replica, "number": sequence})
     moment = returned.scalar_one_or_none()
     if moment is None:
         raise NotLive
     return int(moment)
 
 
+def _renewal(now: ColumnElement[int]) -> ReturningUpdate[int]:
+    is_it = (replicas.c.id == bindparam("replica")) & (replicas.c.state == "live")
+    values = {"sequence": bindparam("number"), "expires_at_us": now + _us(LEASE_SECONDS)}
+    return update(replicas).where(is_it).values(values).returning(now)
+
+
+@cache
+def _server_renewal() -> ReturningUpdate[int]:
+    return _renewal(server_clock_us())
+
+
 async def lock(connection: AsyncConnection, replica: str, now_us: int, keys: Collection[str]) -> LockedRows:
     """Lock balances, sorted by key, and read a replica's leases of them. Balances that do not exist are left out."""
+    found = (await connection.execute(_locking(), {"replica": replica, "keys": [*keys]})).all()
+    moment = _EPOCH + timedelta(microseconds=now_us)
+    rows = {row.key: (_balance_of(row, moment), Lease(row.amount or 0, bool(row.is_charged))) for row in found}
+    return LockedRows(
+        replica,
+        now_us * 1000,
+        found[0].live if found else 1,
+        {key: balance for key, (balance, _) in rows.items()},
+        {key: lease for key, (_, lease) in rows.items()},
+        {key: (structs.replace(balance), structs.replace(lease)) for key, (balance, lease) in rows.items()},
+    )
+
+
+# statements are built once: building one takes more CPU than running it
+
+
+@cache
+def _locking() -> Select[Any]:
     live = select(func.count()).where(replicas.c.state == "live").scalar_subquery()
-    of_replica = and_(leases.c.balance_key == balances.c.key, leases.c.replica_id == replica)
+    of_replica = and_(leases.c.balance_key == balances.c.key, leases.c.replica_id == bindparam("replica"))
     joined = (
         balances.outerjoin(limits, limits.c.id == balances.c.source_id)
         .outerjoin(budgets, budgets.c.id == balances.c.source_id)
@@ -107,23 +140,12 @@ async def lock(connection: AsyncConnection, replica: str, now_us: int, keys: Col
         budgets.c.action,
         budgets.c.shadow.label("budget_shadow"),
     )
-    query = (
+    return (
         select(*columns, *more, leases.c.amount, leases.c.is_charged, live.label("live"))
         .select_from(joined)
-        .where(balances.c.key.in_(keys))
+        .where(balances.c.key.in_(bindparam("keys", expanding=True)))
         .order_by(balances.c.key)
         .with_for_update(of=balances)
-    )
-    found = (await connection.execute(query)).all()
-    moment = _EPOCH + timedelta(microseconds=now_us)
-    rows = {row.key: (_balance_of(row, moment), Lease(row.amount or 0, bool(row.is_charged))) for row in found}
-    return LockedRows(
-        replica,
-        now_us * 1000,
-        found[0].live if found else 1,
-        {key: balance for key, (balance, _) in rows.items()},
-        {key: lease for key, (_, lease) in rows.items()},
-        {key: (structs.replace(balance), structs.replace(lease)) for key, (balance, lease) in rows.items()},
     )
 
 
@@ -145,22 +167,31 @@ async def write(connection: AsyncConnection, rows: LockedRows) -> None:
         if each != rows.before[key][0]
     ]
     if changed:
-        values: dict[str, Any] = {"settled": bindparam("b_settled"), "leased": bindparam("b_leased")}
-        statement = update(balances).where(balances.c.key == bindparam("b_key"))
-        await connection.execute(statement.values(**values, refilled_at_ns=bindparam("b_refilled")), changed)
+        await connection.execute(_update_of_balances(), changed)
     moved = {key: each for key, each in rows.leases.items() if each != rows.before[key][1]}
     if kept := {key: each for key, each in moved.items() if each.amount}:
-        insert = insert_into(connection, leases)
-        updated = {"amount": insert.excluded.amount, "is_charged": insert.excluded.is_charged}
-        statement = insert.on_conflict_do_update(index_elements=["replica_id", "balance_key"], set_=updated)
         added = [
             {"replica_id": rows.replica, "balance_key": key, "amount": each.amount, "is_charged": each.is_charged}
             for key, each in kept.items()
         ]
-        await connection.execute(statement, added)
+        await connection.execute(_insert_of_leases(connection.dialect.name), added)
     if gone := moved.keys() - kept.keys():
         of_replica = (leases.c.replica_id == rows.replica) & leases.c.balance_key.in_(gone)
         await connection.execute(delete(leases).where(of_replica))
+
+
+@cache
+def _update_of_balances() -> Update:
+    values: dict[str, Any] = {"settled": bindparam("b_settled"), "leased": bindparam("b_leased")}
+    statement = update(balances).where(balances.c.key == bindparam("b_key"))
+    return statement.values(**values, refilled_at_ns=bindparam("b_refilled"))
+
+
+@cache
+def _insert_of_leases(dialect: str) -> Any:
+    insert = insert_of(dialect, leases)
+    updated = {"amount": insert.excluded.amount, "is_charged": insert.excluded.is_charged}
+    return insert.on_conflict_do_update(index_elements=["replica_id", "balance_key"], set_=updated)
 
 
 class LeaseStore:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from operator import add
 from typing import Any
 
 from sqlalchemy import Table
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.ledger.entry import COUNTS, Entry
+from app.storage.statements import insert_of
 from app.storage.tables import usage, usage_totals
 from app.wire import json
 
@@ -98,10 +99,13 @@ async def add_rows(
     connection: AsyncConnection, table: Table, names: tuple[str, ...], sums: Mapping[Group, Mapping[str, int]]
 ) -> None:
     """Add sums to the rows of one table. names: of its primary key, whose values are a group."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(table)
-    added = {name: table.c[name] + insert.excluded[name] for name in SUMS}
-    statement = insert.on_conflict_do_update(index_elements=names, set_=added)
     # sorted, so that two transactions never wait for each other in a circle
     rows = [{**dict(zip(names, group, strict=True)), **sums[group]} for group in sorted(sums)]
-    await connection.execute(statement, rows)
+    await connection.execute(_addition(connection.dialect.name, table, names), rows)
+
+
+@cache
+def _addition(dialect: str, table: Table, names: tuple[str, ...]) -> Any:
+    insert = insert_of(dialect, table)
+    added = {name: table.c[name] + insert.excluded[name] for name in SUMS}
+    return insert.on_conflict_do_update(index_elements=names, set_=added)
