@@ -118,6 +118,8 @@ def _faults(config: ConfigFile) -> Iterator[tuple[EntryPath, str]]:
         yield from ((("limits", name), fault) for fault in _faults_of_limit(name, config))
     for name in config.prices:
         yield from ((("prices", name), fault) for fault in _faults_of_price(name, config))
+    for name in config.quotas:
+        yield from ((("quotas", name), fault) for fault in _faults_of_quota(name, config))
     for name, row in config.routes.items():
         for index, target in enumerate(row.targets):
             path = "routes", name, "targets", index
@@ -140,6 +142,15 @@ def _faults_of_limit(name: str, config: ConfigFile) -> Iterator[str]:
     if name not in called or name == DEFAULT_ALIAS:
         others = " or ".join(sorted(called - {name})) or "what it stands for"
         yield f"a limit is found by the name of a model or by its base id, not by {_ALIAS}: write {others}"
+
+
+def _faults_of_quota(name: str, config: ConfigFile) -> Iterator[str]:
+    called = set(_models_behind(name, config)) - {name}
+    if called or name == DEFAULT_ALIAS:
+        others = " or ".join(sorted(called)) or "what it stands for"
+        yield f"a quota is found by the name by which a model is called, not by {_ALIAS}: write {others}"
+    else:
+        yield from _faults_of_model(name)
 
 
 def _faults_of_price(name: str, config: ConfigFile) -> Iterator[str]:

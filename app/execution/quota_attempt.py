@@ -206,6 +206,9 @@ def _end_stream(
     attempt: AttemptContext,
 ) -> None:
     """End a reservation with its stream, and call what was to be called then."""
-    _settle(reservation, record, attempt.usage)
+    if attempt.usage is None and isinstance(attempt.stream_error, RateLimited):
+        _end_failed(reservation, record, None, attempt.stream_error)
+    else:
+        _settle(reservation, record, attempt.usage)
     if before is not None:
         before(attempt)

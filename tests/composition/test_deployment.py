@@ -13,6 +13,11 @@ OWN = '[aliases]\nfast = "us.a.b"\n[routes.smart]\ntargets = [{ model = "us.c.d"
     ("text", "fault"),
     [
         ("[limits.fast]\ntotal = 5", "limits.fast: a limit is found by the name of a model or by its base id"),
+        (
+            "[quotas.fast]\ntokens_per_minute = 5",
+            "quotas.fast: a quota is found by the name by which a model is called",
+        ),
+        ("[quotas.smart]\ntokens_per_minute = 5", "write e.f or us.c.d"),
         ("[limits.fast]\ntotal = 5", "write a.b or us.a.b"),
         ("[limits.smart]\ntotal = 5", "write c.d or e.f or us.c.d"),
         ("[limits.default]\ntotal = 5", "or route of this deployment: write what it stands for"),

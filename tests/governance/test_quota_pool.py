@@ -15,8 +15,10 @@ from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import LocalMeters
 from app.governance.quotas.pool import QuotaCall, QuotaPool, Reservation
 from app.governance.quotas.pools import QuotaLimits, Quotas
+from app.governance.quotas.report import describe_pools, figures_of
 from app.models.burndown import Burndown
 from app.models.ids import parse_model_id
+from app.observability.metrics import QUOTA_FIGURES
 from benchmarks import virtual_time
 from benchmarks.quota_simulation import FLOOD, Scenario, Team, scenarios, simulate
 
@@ -262,6 +264,27 @@ def test_a_region_may_have_another_quota_and_what_aws_says_comes_last() -> None:
     quotas.set_found({(MODEL.raw, "us-east-1"): QuotaLimits(2400)})
     pool_of(quotas)
     assert sorted(limits.tokens_per_minute or 0 for limits in quotas.limits.values()) == [2400, 60_000]
+
+
+def test_pools_are_described_without_the_account() -> None:
+    async def main() -> None:
+        quotas = quotas_of()
+        account = UpstreamLocation("us-west-2", "arn:aws:iam::111122223333:role/x")
+        arn = parse_model_id(f"arn:aws:bedrock:us-east-1:111122223333:inference-profile/{MODEL.raw}")
+        pools = [quotas.pool_of(arn, arn, at, is_mantle=False) for at in (DEFAULT_LOCATION, account)]
+        for pool in pools:
+            assert pool is not None
+            (await pool.acquire(QuotaCall(Flow("a", "k"), 400, 2000), 1.0)).settle(Usage(input=100, output=10))
+        described = describe_pools(quotas)
+        assert {each["location"] for each in described} == {"", "us-west-2 111122223333"}
+        assert {each["source"] for each in described} == {"configuration"}
+        assert described[0]["output_burndown"] == 10
+        assert described[0]["teams"] == [{"id": "a", "reserved": 2121, "settled": 200, "reserved_per_settled": 10.61}]
+        figures = figures_of(quotas)
+        assert sorted(figures) == [MODEL.raw, f"{MODEL.raw} us-west-2"]
+        assert set(figures[MODEL.raw]) == set(QUOTA_FIGURES)
+
+    run(main())
 
 
 # the goals, simulated
