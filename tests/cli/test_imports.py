@@ -81,6 +81,11 @@ def test_what_is_not_carried_over_is_said() -> None:
     ]
 
 
+def test_keys_of_sessions_are_left_out() -> None:
+    plan = plan_of([[{"token": "x", "team_id": "litellm-dashboard"}, {"token": "y"}]], "t")
+    assert ([key.name for _, key in plan.keys], [each.name for each in plan.teams.values()]) == (["y"], ["t"])
+
+
 def test_a_key_without_models_is_no_key_for_all_models() -> None:
     plan = plan_of([[{"token": "x", "models": ["no-default-models"]}]], "t")
     assert plan.keys[0][1].body["models"] == ["none"]

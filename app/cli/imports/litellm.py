@@ -39,6 +39,8 @@ _LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_LABEL = 256
 _MAX_NAME = 128
 _PREFIX = "bedrock/"
+# the team of the keys that LiteLLM makes for sessions of its pages
+_SESSIONS = "litellm-dashboard"
 
 
 class NotLiteLlm(Exception):
@@ -59,6 +61,8 @@ def plan_of(documents: Iterable[object], team: str) -> Plan:
     keys: list[Document] = []
     for document in documents:
         for row in _rows(document):
+            if row.get("team_id") == _SESSIONS:
+                continue
             if "token" in row or "key_name" in row:
                 keys.append(row)
             elif "team_id" in row:
