@@ -24,7 +24,10 @@ async def test_what_a_team_spends_is_counted_when_it_is_posted() -> None:
             await gateway.call()
             with pytest.raises(errors.LimitReached) as caught:
                 await gateway.call()
-            await gateway.entries()
+            # posted by the task of the ledger
+            async with asyncio.timeout(10):
+                while not value(metrics, "outcrop_team_attempts_total", team="t", outcome="ok"):
+                    await asyncio.sleep(0.05)
     assert caught.value.kind == "limit_reached"
     assert value(metrics, "outcrop_team_attempts_total", team="t", outcome="ok") == 1
     assert value(metrics, "outcrop_team_refused_total", team="t", kind="limit_reached") == 1
