@@ -1,8 +1,9 @@
-"""Starts ministack with four additions. Runs in .venv-ministack.
+"""Starts ministack with five additions. Runs in .venv-ministack.
 
 | ministack | this launcher |
 |---|---|
 | does not wait until a service is steady | waits, and fails the change if the circuit breaker stops the deployment |
+| counts a task as healthy once its container runs | counts it once it passes the health check of the load balancer |
 | does not pass secrets of a task definition to containers | passes them |
 | has no scans of images | finds what the file SCAN_FINDINGS lists; without it, supports no image that is built from scratch |
 | its load balancer sends requests to targets that do not listen | sends them to listening targets only |
@@ -13,6 +14,7 @@ import os
 import random
 import socket
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,7 @@ from ministack.services.cloudformation import provisioners, stacks
 
 STEADY_SECONDS = 90.0
 DEREGISTRATION_SECONDS = 1.0
-# a task of a new image may take longer than ministack's 1 s to fail on a slow disk
-SETTLING_SECONDS = 4.0
+HEALTH_CHECK_SECONDS = 0.2
 
 
 def pass_secrets() -> None:
@@ -76,6 +77,28 @@ def wait(arn: str, properties: dict[str, Any]) -> None:
             return
         time.sleep(0.1)
     raise ValueError("the service did not become steady")
+
+
+def check_health() -> None:
+    """Count a task of a service as healthy only once it answers the health check. A deployment ends when all are."""
+    record = ecs._record_service_task_healthy
+
+    def record_once_healthy(key: str, task: dict[str, Any]) -> None:
+        ports = [each["containerPort"] for each in ecs._services.get(key, {}).get("loadBalancers", [])]
+        while ecs._task_is_active(task["taskArn"], task) and not all(is_healthy(task, port) for port in ports):
+            time.sleep(HEALTH_CHECK_SECONDS)
+        record(key, task)
+
+    ecs._record_service_task_healthy = record_once_healthy
+
+
+def is_healthy(task: dict[str, Any], port: int) -> bool:
+    """Tell whether a task answers `GET /health` with 200."""
+    try:
+        with urllib.request.urlopen(f"http://{ecs._task_ip(task)}:{port}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def scan_images() -> None:
@@ -132,7 +155,7 @@ def listens(target: dict[str, Any]) -> bool:
 if __name__ == "__main__":
     pass_secrets()
     wait_for_services()
+    check_health()
     balance_over_listeners()
     scan_images()
-    ecs._ECS_DEPLOYMENT_STEADY_DELAY = SETTLING_SECONDS
     main()
