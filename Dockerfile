@@ -20,7 +20,7 @@ COPY docker/assemble.py docker/
 RUN python3 docker/assemble.py /rootfs /build/site
 COPY docker/loading.py docker/
 COPY app app
-RUN python3 docker/assemble.py --app app --loading docker/loading.py /rootfs
+RUN python3 docker/assemble.py --app app --loading docker/loading.py /rootfs && mkdir /data
 
 FROM build AS debug
 ENV PYTHONPATH=/rootfs/srv/site HOST=0.0.0.0
@@ -37,6 +37,9 @@ LABEL org.opencontainers.image.title="Outcrop" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /rootfs /
+# DATA_DIR of a task. ECS gives the volume the owner that this directory has.
+COPY --from=build --chown=65532:65532 /data /data
+VOLUME /data
 ENV PATH=/bin PYTHONPATH=/srv/site PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt HOST=0.0.0.0 PORT=8000
 WORKDIR /srv

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Builds the image with docker, podman or buildah, prints the size of its layers, and fails if it exceeds the budget.
 #
-#   ./build_docker.sh [--tag NAME] [--python 3.13] [--target release|debug] [--platform LIST] [--test]
+#   ./build_docker.sh [--tag NAME] [--python 3.13] [--target release|debug] [--platform LIST] [--brief] [--test]
 #
+#   --brief  leaves out what each library adds to the image
 #   --test   also runs the image read-only, without capabilities and with a memory limit, and checks it (docker or podman)
 #
 # Environment: ENGINE names the program, if several are installed. BUILD_OPTIONS and RUN_OPTIONS are added to its commands.
@@ -10,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 source scripts/environment.sh
 
-tag=outcrop:local python=3.13 target=release platform="" test=no
+tag=outcrop:local python=3.13 target=release platform="" test=no listing=""
 while [ $# -gt 0 ]; do
   case $1 in
   --tag) tag=$2 && shift 2 ;;
@@ -18,7 +19,8 @@ while [ $# -gt 0 ]; do
   --target) target=$2 && shift 2 ;;
   --platform) platform=$2 && shift 2 ;;
   --test) test=yes && shift ;;
-  -h | --help) sed -n '2,8s/^# \{0,1\}//p' build_docker.sh && exit ;;
+  --brief) listing=--no-libraries && shift ;;
+  -h | --help) sed -n '2,9s/^# \{0,1\}//p' build_docker.sh && exit ;;
   *) stop "unknown argument $1: see ./build_docker.sh --help" ;;
   esac
 done
@@ -55,8 +57,8 @@ buildah) buildah push --quiet "$tag" "docker-archive:$archive" ;;
 *) "$builder" save --output "$archive" "$tag" ;;
 esac
 case $target in
-release) python3 docker/measure.py "$archive" ;;
-*) python3 docker/measure.py "$archive" --raw 1000 --gzip 400 ;;
+release) python3 docker/measure.py "$archive" $listing ;;
+*) python3 docker/measure.py "$archive" --raw 1000 --gzip 400 $listing ;;
 esac
 
 if [ $test = yes ]; then

@@ -69,6 +69,8 @@ DATABASES_LEFT_OUT = (
     "sqlalchemy/dialects/ms*", "sqlalchemy/dialects/my*", "sqlalchemy/dialects/oracle", "sqlalchemy/testing",
     "sqlalchemy/ext/mypy", "alembic/testing", "alembic/templates", "asyncpg/_testbase",
 )  # fmt: skip
+# large packages of which only the bytecode of loaded modules is kept: a traceback lacks the text of their lines
+BYTECODE_ALONE = ("sqlalchemy", "alembic", "mako")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 LAUNCHER = """\
 #!/bin/python3
@@ -186,11 +188,21 @@ def add_application(root: Path, application: Path, program: Path) -> None:
             py_compile.compile(
                 str(inside), dfile=shown, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
             )
+    for package in BYTECODE_ALONE:
+        drop_compiled_sources(here / "site" / package)
     # the interpreter loads encodings at its start, before PROGRAM can list modules
     compileall.compile_dir(
         str(root / Path(stdlib).relative_to("/") / "encodings"), quiet=2, stripdir=str(root), prependdir="/",
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )  # fmt: skip
+
+
+def drop_compiled_sources(package: Path) -> None:
+    """Replace the source of each compiled module of a package by its bytecode."""
+    for compiled in list(package.rglob("__pycache__/*.pyc")):
+        source = compiled.parents[1] / f"{compiled.name.partition('.')[0]}.py"
+        compiled.replace(source.with_suffix(".pyc"))
+        source.unlink()
 
 
 def copy(source: Path, root: Path, as_path: Path | None = None) -> None:

@@ -50,6 +50,8 @@ record.trace.end_attempt(record, span, "")
 record.trace.end(record)
 os._exit(0 if record.trace.trace_id else 1)
 """
+MIGRATION = {"DATABASE_URL": "sqlite:////data/outcrop.db", "KEY_PEPPER": "a-pepper-of-the-check-of-the-image"}
+DRIVER = "import asyncpg, sqlalchemy.dialects.postgresql.asyncpg"
 STORING = "import app.storage.responses_sqlite, sqlite3; sqlite3.connect(':memory:').execute('select 1')"
 
 
@@ -137,6 +139,11 @@ class Checks:
         self.report(writing.returncode != 0, "cannot write to its own files")
         storing = self.call("exec", NAME, "/bin/python3", "-c", STORING)
         self.report(storing.returncode == 0, f"has SQLite for RESPONSES_STORE{error_of(storing)}")
+        migration = [part for name, value in MIGRATION.items() for part in ("--env", f"{name}={value}")]
+        migrating = self.call("exec", *migration, NAME, "/bin/outcrop", "migrate")
+        self.report("was created" in migrating.stdout, f"sets up a database in its volume{error_of(migrating)}")
+        driving = self.call("exec", NAME, "/bin/python3", "-c", DRIVER)
+        self.report(driving.returncode == 0, f"has the driver of PostgreSQL{error_of(driving)}")
         tracing = self.call("exec", NAME, "/bin/python3", "-c", TRACING)
         self.report(tracing.returncode == 0, f"has OpenTelemetry for collectors{error_of(tracing)}")
         megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())

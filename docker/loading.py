@@ -6,6 +6,7 @@ It serves gateway and embedded Bedrock on loopback and sends a request of each k
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -13,6 +14,7 @@ from typing import Any
 
 import starlette.middleware.cors  # noqa: F401 -- loaded only if CORS_ORIGINS is set
 import uvicorn
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import app.__main__
 import app.cli.probe
@@ -43,6 +45,8 @@ def send(url: str, body: Any = None) -> None:
 
 def main() -> None:
     """Send requests to both programs, then print the files of the loaded modules."""
+    create_async_engine("postgresql+asyncpg://")  # loads the driver
+    folder = tempfile.mkdtemp()
     bedrock = serve(Emulator(Authenticator({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER}))))
     os.environ.update(
         AUTH_DISABLED="true",
@@ -52,6 +56,8 @@ def main() -> None:
         AWS_REGION="us-east-1",
         AWS_SECRET_ACCESS_KEY=SECRET_KEY,
         BEDROCK_MODEL_ID="scripted.echo-v1:0",
+        DATABASE_URL=f"sqlite:///{folder}/outcrop.db",
+        KEY_PEPPER="only-for-the-build-of-the-image-000",
     )
     gateway = serve(create_app(load_settings()))
     for streamed in (False, True):

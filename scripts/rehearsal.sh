@@ -74,7 +74,7 @@ build_after_change() {
   ln -s "$PWD/.venv" "$folder/.venv"
   echo "# changed" >>"$folder/app/main.py"
   before=$SECONDS
-  (cd "$folder" && ./build_docker.sh --tag outcrop:rehearsal-changed)
+  (cd "$folder" && ./build_docker.sh --brief --tag outcrop:rehearsal-changed)
   seconds=$((SECONDS - before))
   rm -rf "$folder"
   [ $seconds -lt 15 ] || stop "the second build took $seconds s, and must take less than 15: check the layer cache"

@@ -55,7 +55,8 @@ class Images:
         self._progress.say(f"building {tag} for {self._environment.platform}")
         local = f"outcrop:{tag}"
         _run(
-            ["./build_docker.sh", "--tag", local, "--platform", self._environment.platform], "building the image failed"
+            ["./build_docker.sh", "--brief", "--tag", local, "--platform", self._environment.platform],
+            "building the image failed",
         )
         self._progress.say(f"pushing {self._target}:{tag}")
         self._push(local, tag)

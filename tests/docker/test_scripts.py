@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docker.assemble import strip_symbols
+from docker.assemble import drop_compiled_sources, strip_symbols
 from docker.check import STORING, TRACING
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +40,47 @@ def test_layer_sizes_are_added_and_compared_with_the_budget(tmp_path: Path, budg
     assert ended.returncode == code
     assert "total        2.5 MB raw     0.0 MB gzip" in ended.stdout
     assert ("exceeds its budget" in ended.stdout) is (code == 1)
+
+
+def test_a_package_runs_from_its_bytecode_alone(tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").write_text("from package.inner import answer\n")
+    (package / "inner/__init__.py").write_text("answer = 42\n")
+    (package / "other.py").write_text("never_loaded = True\n")
+    command = [sys.executable, "-c", "import package; print(package.answer)"]
+    subprocess.run(command, cwd=tmp_path, check=True, stdout=subprocess.DEVNULL, env={})
+    drop_compiled_sources(package)
+    assert sorted(str(path.relative_to(package)) for path in package.rglob("*.py*")) == [
+        "__init__.pyc",
+        "inner/__init__.pyc",
+        "other.py",
+    ]
+    ended = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, env={})
+    assert ended.stdout == "42\n"
+
+
+def test_the_size_of_each_library_is_printed(tmp_path: Path) -> None:
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        for name, size in (
+            ("srv/site/sqlalchemy/sql/a.py", 500_000),
+            ("srv/site/sqlalchemy/b.so", 1_000_000),
+            ("srv/site/mako/c.py", 1000),
+            ("srv/app/main.py", 600_000),
+            ("usr/lib/python3.13/os.py", 2_000_000),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = size
+            archive.addfile(info, io.BytesIO(bytes(size)))
+    path = tmp_path / "image.tar"
+    write_archive(path, layer.getvalue())
+    command = [sys.executable, str(ROOT / "docker/measure.py"), str(path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = [line.split("  MB")[0].rstrip() for line in printed[:4]]
+    assert [line.split()[0] for line in listed] == ["Python", "sqlalchemy", "Outcrop", "1"]
+    assert "sqlalchemy                 1.5 MB raw" in printed[1]
+    assert "1 smaller ones" in printed[3]
 
 
 @pytest.mark.loopback
