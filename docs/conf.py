@@ -77,6 +77,7 @@ NAVIGATION = {
     "Operate": [
         "docs/operate/operations",
         "docs/operate/runbook",
+        "docs/operate/database",
         "docs/operate/logs",
         "docs/operate/metrics",
         "docs/operate/administration",

@@ -60,7 +60,7 @@ the gateway does not start, and names the variable. `outcrop check` tests the se
 """
 _STACK = """\
 `deploy.sh` reads the parameters of `service.yml` from the environment's file in `infra/environments`. An administrator
-gives those of `bootstrap.yml` once.
+gives those of `bootstrap.yml` and `database.yml` once.
 """
 _CONFIGURATION = """\
 `CONFIG_FILE` names a TOML file with these tables; `CONFIG_TOML` holds the same text. Every table is optional, and an
@@ -119,7 +119,7 @@ def settings() -> str:
 def stack() -> str:
     """Return the page of CloudFormation parameters."""
     text = header("Stack parameters") + _STACK
-    for name in ("service.yml", "bootstrap.yml"):
+    for name in ("service.yml", "bootstrap.yml", "database.yml"):
         rows = (
             (f"`{key}`", f"`{each['Type']}`", _parameter_default(each), _allowed(each), each["Description"])
             for key, each in load_template(name)["Parameters"].items()

@@ -116,6 +116,9 @@ def _faults(environment: Environment, stem: str) -> list[str]:
         faults.append("KeepAliveTimeout must be a number greater than IdleTimeout; otherwise callers get 502")
     if not parameters.get("CertificateArn") and not parameters.get("AllowedCidr", "").endswith("/32"):
         faults.append("without CertificateArn, keys travel in plain text: AllowedCidr must be one address with /32")
+    user = f"outcrop_{environment.name}"
+    if (url := parameters.get("DatabaseUrl")) and not url.startswith(f"postgresql://{user}@"):
+        faults.append(f"DatabaseUrl must begin with postgresql://{user}@: the tasks may sign in as no other user")
     if parameters.get("CreateVpcEndpoints") == "true":
         if not parameters.get("RouteTableIds"):
             faults.append("CreateVpcEndpoints needs RouteTableIds, the routes to the layers of the image")

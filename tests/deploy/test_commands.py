@@ -461,6 +461,8 @@ def test_invalid_environment_files_are_refused(tmp_path: Path, monkeypatch: pyte
     endpoints = fault(parameters={**example["parameters"], "CreateVpcEndpoints": "true"})
     assert "needs RouteTableIds" in endpoints
     assert "needs VpcCidr" in endpoints
+    database = {**example["parameters"], "DatabaseUrl": "postgresql://postgres@host:5432/outcrop"}
+    assert "must begin with postgresql://outcrop_example@" in fault(parameters=database)
     arm = {**example["parameters"], "CpuArchitecture": "ARM64"}
     assert environment(parameters=arm).platform == "linux/arm64"
 

@@ -11,7 +11,8 @@ from tests.infra.policies import Statement, evaluate, statements
 
 BOOTSTRAP = load_template("bootstrap.yml")
 SERVICE = load_template("service.yml")
-ALL = [*statements(BOOTSTRAP), *statements(SERVICE)]
+DATABASE = load_template("database.yml")
+ALL = [*statements(BOOTSTRAP), *statements(SERVICE), *statements(DATABASE)]
 DEPLOY = [each for each in statements(BOOTSTRAP) if each.owner == "DeployRole"]
 STACK = [each for each in statements(BOOTSTRAP) if each.owner in ("StackRole", "StackProtectionPolicy")]
 BOUNDARY = [each for each in statements(BOOTSTRAP) if each.owner == "PermissionsBoundary"]
@@ -224,6 +225,7 @@ def test_resources_are_in_this_account() -> None:
     for statement in ALL:
         for resource in statement.resources:
             text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else ""
+            text = text[0] if isinstance(text, list) else text
             if text.startswith("arn:") and ":foundation-model/" not in text and ":hostedzone/" not in text:
                 assert "${AWS::AccountId}" in text, statement
 
@@ -244,7 +246,6 @@ def test_resources_are_in_this_account() -> None:
                 "ecr:SetRepositoryPolicy",
                 "ecs:ExecuteCommand",
                 "ecs:RegisterTaskDefinition",
-                "ecs:RunTask",
                 "ecs:UpdateService",
                 "iam:CreateRole",
                 "iam:PutRolePolicy",
@@ -282,9 +283,18 @@ def test_forbidden_actions_are_not_allowed(group: list[Statement], absent: list[
     assert not actions(group) & set(absent)
 
 
-def test_task_role_may_only_call_bedrock() -> None:
+def test_task_role_calls_bedrock_and_its_database_only() -> None:
     permissions = [each for each in TASK if each.principal is None]
-    assert {action.partition(":")[0] for action in actions(permissions)} == {"bedrock", "bedrock-mantle"}
+    assert {action.partition(":")[0] for action in actions(permissions)} == {"bedrock", "bedrock-mantle", "rds-db"}
+    (database,) = [each for each in permissions if "rds-db" in str(each.actions)]
+    assert database.actions == ("rds-db:connect",)
+    names = {"AWS::StackName": "outcrop-staging", "DatabaseResourceId": "cluster-X", "Environment": "staging"}
+    names |= {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "1" * 12}
+    user = evaluate(database.resources[0], names)
+    assert user == f"arn:aws:rds-db:us-east-1:{'1' * 12}:dbuser:cluster-X/outcrop_staging"
+    (most,) = [each for each in BOUNDARY if "rds-db:connect" in each.actions]
+    # no other user, of whichever database
+    assert evaluate(most.resources[0], names) == user.replace("cluster-X", "*")
     (mantle,) = [each for each in permissions if "bedrock-mantle:CreateInference" in each.actions]
     assert mantle.condition == {"StringEquals": {"bedrock-mantle:Model": {"Ref": "MantleModels"}}}
     calls = [each for each in permissions if "bedrock:InvokeModel" in each.actions]
@@ -293,16 +303,38 @@ def test_task_role_may_only_call_bedrock() -> None:
     assert guarding == [({"Ref": "GuardrailArn"},), ({"Ref": "GuardrailProfileArns"},)]
 
 
-def test_deploy_role_passes_only_the_stack_role_and_reads_one_secret() -> None:
+def test_deploy_role_passes_three_roles_and_reads_one_secret() -> None:
     passing = [each for each in DEPLOY if "iam:PassRole" in each.actions]
+    stack, task, execution = ({"Fn::GetAtt": [role, "Arn"]} for role in ("StackRole", "TaskRole", "ExecutionRole"))
     assert [(each.resources, each.condition) for each in passing] == [
-        (
-            ({"Fn::GetAtt": ["StackRole", "Arn"]},),
-            {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
-        )
+        ((stack,), {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}}),
+        ((task, execution), {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}),
     ]
     (reading,) = [each for each in DEPLOY if "secretsmanager:GetSecretValue" in each.actions]
     assert str(reading.resources[0]["Fn::Sub"]).endswith(":secret:outcrop-${Environment}/smoke-api-key-??????")
+
+
+def test_deploy_role_runs_the_task_of_the_migration_and_no_other() -> None:
+    (running,) = [each for each in DEPLOY if "ecs:RunTask" in each.actions]
+    assert running.actions == ("ecs:RunTask",)
+    (resource,) = running.resources
+    assert resource["Fn::Sub"].endswith(":task-definition/outcrop-${Environment}-migrate:*")
+    assert running.condition["ArnEquals"]["ecs:cluster"]["Fn::Sub"].endswith(":cluster/outcrop-${Environment}")
+    family = SERVICE["Resources"]["MigrationTaskDefinition"]["Properties"]["Family"]
+    assert family["Fn::Sub"] == "${AWS::StackName}-migrate"
+
+
+def test_no_deployment_can_change_the_database() -> None:
+    used = actions(DEPLOY) | actions(STACK)
+    assert not [action for action in used if action.startswith(("rds:", "rds-data:", "kms:"))]
+    # the stack role changes security groups only by this tag
+    groups = [each for each in DATABASE["Resources"].values() if each["Type"] == "AWS::EC2::SecurityGroup"]
+    assert len(groups) == 2
+    assert not [each for each in groups if "Tags" in each["Properties"]]
+    assert not {each["Type"] for each in SERVICE["Resources"].values()} & {
+        "AWS::RDS::DBCluster",
+        "AWS::RDS::DBInstance",
+    }
 
 
 def test_a_deployment_changes_one_policy_of_one_role_within_the_boundary() -> None:
@@ -338,7 +370,7 @@ def test_tasks_use_the_roles_of_bootstrap() -> None:
 
 def test_permissions_boundary_covers_the_task_role_and_nothing_else() -> None:
     assert {action for each in TASK for action in each.actions} <= actions(BOUNDARY)
-    assert {action.partition(":")[0] for action in actions(BOUNDARY)} == {"bedrock", "bedrock-mantle"}
+    assert {action.partition(":")[0] for action in actions(BOUNDARY)} == {"bedrock", "bedrock-mantle", "rds-db"}
 
 
 def test_only_the_execution_role_reads_the_keys_and_only_those_of_the_container() -> None:
@@ -346,8 +378,9 @@ def test_only_the_execution_role_reads_the_keys_and_only_those_of_the_container(
     assert {each.owner for each in readers} == {"DeployRole", "ExecutionRole"}
     (reading,) = [each for each in readers if each.owner == "ExecutionRole"]
     secrets = {
-        str(resource["Properties"]["Name"]["Fn::Sub"]).removeprefix("${AWS::StackName}/")
-        for resource in SERVICE["Resources"].values()
+        str(resource["Properties"]["Name"]["Fn::Sub"]).partition("/")[2]
+        for template in (SERVICE, DATABASE)
+        for resource in template["Resources"].values()
         if resource["Type"] == "AWS::SecretsManager::Secret"
     }
     suffix = "-??????"  # the six characters that Secrets Manager appends
@@ -355,6 +388,6 @@ def test_only_the_execution_role_reads_the_keys_and_only_those_of_the_container(
 
 
 def test_templates_create_no_iam_users_or_access_keys() -> None:
-    for template in (BOOTSTRAP, SERVICE):
+    for template in (BOOTSTRAP, SERVICE, DATABASE):
         types = {resource["Type"] for resource in template["Resources"].values()}
         assert not types & {"AWS::IAM::User", "AWS::IAM::AccessKey", "AWS::IAM::Group"}

@@ -17,22 +17,32 @@ from tests.infra.policies import evaluate
 ROOT = FOLDER.parent
 SERVICE = load_template("service.yml")
 BOOTSTRAP = load_template("bootstrap.yml")
+DATABASE = load_template("database.yml")
+TEMPLATES = {"service": SERVICE, "bootstrap": BOOTSTRAP, "database": DATABASE}
 PARAMETERS = SERVICE["Parameters"]
 RESOURCES = SERVICE["Resources"]
 (CONTAINER,) = RESOURCES["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+(MIGRATION,) = RESOURCES["MigrationTaskDefinition"]["Properties"]["ContainerDefinitions"]
 EXAMPLE = json.loads((FOLDER / "environments/example.json").read_text())
 
 
-@pytest.mark.parametrize("template", [SERVICE, BOOTSTRAP], ids=["service", "bootstrap"])
+def variables(entries: list[Any]) -> dict[str, Any]:
+    """Return the variables of a container, with those of conditions, as values or as secrets."""
+    found = [each["Fn::If"][1] if "Fn::If" in each else each for each in entries]
+    return {each["Name"]: each.get("Value", each.get("ValueFrom")) for each in found}
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
 def test_parameters_and_outputs_have_a_description(template: dict[str, Any]) -> None:
     for kind in ("Parameters", "Outputs"):
         for name, entry in template[kind].items():
             assert len(entry.get("Description", "")) > 10, name
 
 
-def test_every_parameter_is_in_a_parameter_group() -> None:
-    groups = SERVICE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(PARAMETERS)
+@pytest.mark.parametrize("template", [SERVICE, DATABASE], ids=["service", "database"])
+def test_every_parameter_is_in_a_parameter_group(template: dict[str, Any]) -> None:
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
 
 
 def test_service_template_is_within_the_size_limit_of_a_request() -> None:
@@ -71,23 +81,30 @@ def test_timeouts_increase_from_bedrock_to_the_load_balancer() -> None:
 
 def test_tasks_get_existing_settings_and_keys_as_secrets() -> None:
     known = {name.upper() for name in Settings.model_fields}
-    plain = {entry["Name"] for entry in CONTAINER["Environment"]}
-    hidden = {entry["Name"] for entry in CONTAINER["Secrets"]}
-    assert plain | hidden <= known
-    assert hidden == {"API_KEYS", "METRICS_KEY", "SMOKE_API_KEY"}
-    assert not [name for name in plain if re.search("KEY$|KEYS|SECRET|TOKEN", name)]
+    keys = {"API_KEYS", "METRICS_KEY", "SMOKE_API_KEY", "ADMIN_KEYS", "KEY_PEPPER", "DATABASE_CA"}
+    for container, secrets in ((CONTAINER, keys), (MIGRATION, {"KEY_PEPPER", "DATABASE_CA"})):
+        plain, hidden = set(variables(container["Environment"])), set(variables(container["Secrets"]))
+        assert plain | hidden <= known
+        assert hidden == secrets
+        assert not [name for name in plain if re.search("KEY$|KEYS|SECRET|TOKEN|PEPPER", name)]
 
 
 def test_no_parameter_is_a_secret() -> None:
-    for template in (SERVICE, BOOTSTRAP):
+    for template in TEMPLATES.values():
         assert not [name for name, entry in template["Parameters"].items() if entry.get("NoEcho")]
-        assert not [name for name in template["Parameters"] if re.search("Secret|Password|Token|ApiKey", name)]
+        named = [name for name in template["Parameters"] if re.search("Secret|Password|Token|ApiKey", name)]
+        # it is the ARN of one, and what that holds is public
+        assert named in ([], ["DatabaseCaSecret"])
 
 
-def test_container_has_the_restrictions_of_docker_check() -> None:
-    assert CONTAINER["ReadonlyRootFilesystem"] is True
-    assert CONTAINER["User"] == "65532:65532"
-    assert CONTAINER["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+@pytest.mark.parametrize("container", [CONTAINER, MIGRATION], ids=["gateway", "migrate"])
+def test_containers_have_the_restrictions_of_docker_check(container: dict[str, Any]) -> None:
+    assert container["ReadonlyRootFilesystem"] is True
+    assert container["User"] == "65532:65532"
+    assert container["LinuxParameters"]["Capabilities"] == {"Drop": ["ALL"]}
+
+
+def test_health_check_needs_no_shell() -> None:
     assert CONTAINER["HealthCheck"]["Command"][0] == "CMD"
 
 
@@ -108,6 +125,7 @@ def test_security_groups_and_endpoints_have_the_stack_tag() -> None:
 
 
 def test_failed_first_deployment_leaves_no_retained_resources() -> None:
+    # that of database.yml is an administrator's, and leaves a snapshot
     for template in (SERVICE, BOOTSTRAP):
         for name, resource in template["Resources"].items():
             assert resource.get("DeletionPolicy") in (None, "RetainExceptOnCreate"), name
@@ -144,7 +162,7 @@ def test_protection_is_on_by_default() -> None:
 
 
 def test_limits_by_address_see_the_client_and_not_the_load_balancer() -> None:
-    environment = {each["Name"]: each["Value"] for each in CONTAINER["Environment"]}
+    environment = variables(CONTAINER["Environment"])
     assert environment["FORWARDED_ALLOW_IPS"] == {"Ref": "TrustedProxies"}
     trusted = PARAMETERS["TrustedProxies"]
     assert trusted["Default"] == "*"
@@ -253,11 +271,16 @@ def test_metric_filters_match_the_log(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_every_alarm_is_in_the_runbook() -> None:
     document = (ROOT / "docs/operate/runbook.md").read_text()
-    alarms = [each["Properties"] for each in RESOURCES.values() if each["Type"] == "AWS::CloudWatch::Alarm"]
-    assert len(alarms) == 6
-    for alarm in alarms:
+    alarms = [
+        (prefix, each["Properties"])
+        for prefix, template in (("", SERVICE), ("database-", DATABASE))
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert len(alarms) == 12
+    for prefix, alarm in alarms:
         name = alarm["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
-        assert f"### Alarm `{name}`" in document
+        assert re.search(rf"^#+ Alarms? .*`{prefix}{name}`", document, re.MULTILINE), prefix + name
 
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
