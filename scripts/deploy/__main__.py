@@ -1,8 +1,8 @@
 """Builds, verifies and deploys an image to AWS, rolls back to the previous one, or prints the state of an environment.
 
-deploy    builds and pushes an image of this tree (or takes --image), changes the stack, waits for the end, and runs the
-          smoke test. If that fails, it rolls back. It can be repeated and interrupted: AWS applies a change of the
-          stack completely or not at all.
+deploy    builds and pushes an image of this tree (or takes --image), migrates the database with it if there is one,
+          changes the stack, waits for the end, and runs the smoke test. If that fails, it rolls back. It can be
+          repeated and interrupted: AWS applies a change of the stack completely or not at all.
 build     builds and pushes an image of this tree, and prints it by digest.
 verify    verifies the attestations of --image: how it was built, and what it contains.
 rollback  deploys the previous image again.

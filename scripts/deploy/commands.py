@@ -9,6 +9,7 @@ from scripts.deploy.attestation import required_repository
 from scripts.deploy.clients import Clients
 from scripts.deploy.environment import Environment
 from scripts.deploy.image import Images
+from scripts.deploy.migration import Migration
 from scripts.deploy.progress import DeployError, Progress
 from scripts.deploy.scan import Scan
 from scripts.deploy.smoke import Smoke
@@ -89,6 +90,7 @@ class Deployment:
         Scan(self._clients, self._environment, self._progress).check(wanted)
         before = self._stack.settle(self._progress)  # the stack may have changed during the build
         self._progress.say(f"deploying {wanted}")
+        self._migrate(before, wanted)
         self._apply(before, wanted, _previous(before, wanted))
         _set_github_output(wanted)
 
@@ -167,6 +169,24 @@ class Deployment:
         if not before.exists:
             self._progress.say(f"an empty stack {self._environment.stack} remains in REVIEW_IN_PROGRESS")
 
+    def _migrate(self, before: StackState, image: str) -> None:
+        """Migrate the database of a running environment with an image that it has not run last.
+
+        A new database is set up by the first task that starts. A rollback needs no migration.
+        """
+        parameters = before.parameters
+        if not parameters.get("DatabaseUrl") or parameters["Image"] == image:
+            return
+        state, changed = self._change(before, {**parameters, "MigrationImage": image}, self._stack.template())
+        if changed and state.status != "UPDATE_COMPLETE":
+            raise DeployError(f"the stack is in {state.status}", self._where_to_look())
+        remedy = (
+            f"read the log: aws logs tail /outcrop/{self._environment.stack} --log-stream-name-prefix migrate/ "
+            f"--since 15m --region {self._environment.region}; then docs/operate/database.md"
+        )
+        migration = Migration(self._clients("ecs"), self._environment.stack, remedy)
+        migration.run(state.outputs["MigrationTaskDefinition"], self._progress)
+
     def _apply(self, before: StackState, image: str, previous: str) -> None:
         template = self._stack.template() if before.exists else ""
         parameters = self._parameters(image, previous)
@@ -225,7 +245,7 @@ class Deployment:
         return self._stack.execute(proposal, self._progress), True
 
     def _parameters(self, image: str, previous: str) -> dict[str, str]:
-        return {**self._environment.parameters, "Image": image, "PreviousImage": previous}
+        return {**self._environment.parameters, "Image": image, "PreviousImage": previous, "MigrationImage": image}
 
     def _smoke(self, state: StackState) -> str:
         """Run the smoke test; return what failed, or an empty string. A key that cannot be read is a failure too."""

@@ -14,6 +14,8 @@ from botocore.exceptions import ClientError
 
 from scripts.deploy.progress import DeployError, Progress
 
+# who started a task that migrates the database
+MIGRATION = "deploy.sh"
 _POLL_SECONDS = 2.0
 _CHANGE_SET_SECONDS = 300.0
 _SETTLED = (
@@ -193,7 +195,7 @@ class Stack:
         return self._wait(arn, progress, since)
 
     def stopped_tasks(self) -> list[str]:
-        """Describe how recent tasks ended, except those that a deployment replaced."""
+        """Describe how recent tasks ended, except those that a deployment replaced and migrations that succeeded."""
         try:
             arns = self._ecs.list_tasks(cluster=self._name, desiredStatus="STOPPED")["taskArns"]
             tasks = self._ecs.describe_tasks(cluster=self._name, tasks=arns[:20])["tasks"] if arns else []
@@ -201,7 +203,8 @@ class Stack:
             return []
         lines = []
         for task in tasks:
-            if task.get("stopCode") in ("ServiceSchedulerInitiated", "UserInitiated"):
+            ended = all(each.get("exitCode") == 0 for each in task["containers"]) and task.get("startedBy") == MIGRATION
+            if ended or task.get("stopCode") in ("ServiceSchedulerInitiated", "UserInitiated"):
                 continue
             codes = ", ".join(
                 f"{each['name']} exited with code {each['exitCode']}"

@@ -35,7 +35,7 @@ class FakeCloud:
         self.status = ""
         self.parameters: dict[str, str] = {}
         self.template = ""
-        self.outputs = {"Url": url, "SmokeApiKeySecret": "arn:smoke"}
+        self.outputs = {"Url": url, "SmokeApiKeySecret": "arn:smoke", "MigrationTaskDefinition": "arn:migrate:7"}
         self.results: list[str] = []
         self.busy = 0
         self.digests: set[str] = set()
@@ -44,6 +44,9 @@ class FakeCloud:
         self.proposals: list[dict[str, Any]] = []
         self.executed: list[dict[str, str]] = []
         self.discarded = 0
+        # of the task that migrates: what describe_tasks answers about it, one after the other; what run_task was given
+        self.migration: list[dict[str, Any]] = [{"lastStatus": "STOPPED", "containers": [{"exitCode": 0}]}]
+        self.ran: list[dict[str, Any]] = []
         self.refuses: dict[str, Exception] = {}
 
     def __call__(self, service: str, region: str = "") -> Any:
@@ -141,7 +144,17 @@ class FakeCloud:
         self._raise_if_refused("list_tasks")
         return {"taskArns": ["a"]}
 
-    def describe_tasks(self, **_: Any) -> Any:
+    def run_task(self, **request: Any) -> Any:
+        self.ran.append(
+            {**request, "MigrationImage": self.parameters["MigrationImage"], "Image": self.parameters["Image"]}
+        )
+        if not self.migration:
+            return {"tasks": [], "failures": [{"reason": "RESOURCE:ENI"}]}
+        return {"tasks": [{"taskArn": "arn:migration"}], "failures": []}
+
+    def describe_tasks(self, tasks: list[str], **_: Any) -> Any:
+        if tasks == ["arn:migration"]:
+            return {"tasks": [self.migration.pop(0) if len(self.migration) > 1 else self.migration[0]]}
         return {
             "tasks": [
                 {
@@ -150,12 +163,16 @@ class FakeCloud:
                     "containers": [{"name": "gateway", "exitCode": 2}],
                 },
                 {"stopCode": "ServiceSchedulerInitiated", "stoppedReason": "replaced", "containers": []},
+                {"startedBy": "deploy.sh", "stoppedReason": "migrated", "containers": [{"name": "m", "exitCode": 0}]},
+                {"startedBy": "deploy.sh", "stoppedReason": "stuck", "containers": [{"name": "m", "exitCode": 3}]},
             ]
         }
 
     def describe_services(self, **_: Any) -> Any:
         deployments = [{"status": "PRIMARY", "rolloutState": "COMPLETED"}, {"status": "ACTIVE"}]
-        return {"services": [{"runningCount": 2, "desiredCount": 2, "deployments": deployments}]}
+        network = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}
+        service = {"runningCount": 2, "desiredCount": 2, "deployments": deployments, "networkConfiguration": network}
+        return {"services": [service]}
 
     def get_secret_value(self, SecretId: str) -> Any:
         self._raise_if_refused("get_secret_value")

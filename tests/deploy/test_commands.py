@@ -144,7 +144,9 @@ def test_change_that_aws_rolls_back_is_explained(terminal: Terminal) -> None:
     assert "Service: Circuit Breaker was triggered" in terminal.text
     assert "gateway exited with code 2" in terminal.text
     assert "old" not in terminal.text
-    assert "replaced)" not in terminal.text
+    assert "replaced" not in terminal.text
+    assert "migrated" not in terminal.text
+    assert "a task stopped: stuck (m exited with code 3)" in terminal.text
     terminal.deploy(THREE)
     assert terminal.images()[-1] == ("3", "1")
 
