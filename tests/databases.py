@@ -64,7 +64,10 @@ class PostgresServer:
     async def over_tls(self, address: str, certificate: ssl.SSLContext) -> AsyncIterator[int]:
         """Serve at an address over TLS only; yields the port. The server of the wheel itself has no TLS."""
 
+        open_connections: set[asyncio.Task[None] | None] = set()
+
         async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            open_connections.add(asyncio.current_task())
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 if await reader.readexactly(len(_SSL_REQUEST)) == _SSL_REQUEST:
                     writer.write(b"S")
@@ -78,6 +81,9 @@ class PostgresServer:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+            for task in filter(None, open_connections):
+                task.cancel()
+            await asyncio.sleep(0)
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:

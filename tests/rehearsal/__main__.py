@@ -1,7 +1,9 @@
 """Rehearses a deployment, prints the time of each step, and exits with code 1 if a check fails."""
 
+import asyncio
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -13,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+from app.storage.schema import scripts_of_this_version
 from scripts.templates import load_template
-from tests.rehearsal.cloud import ACCOUNT, REGION, ROOT, Cloud, running_cloud
+from tests.rehearsal.cloud import ACCOUNT, REGION, ROOT, Cloud, bridge_address, running_cloud
+from tests.rehearsal.database import TaskDatabase, running_database
 from tests.rehearsal.traffic import Traffic
 
 NAME = "rehearsal"
@@ -32,18 +36,38 @@ NOT_EMULATED = (
     "ErrorsAlarm",
 )
 
+MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "{revision}", "{before}"
+
+
+def upgrade() -> None:
+    op.add_column("teams", sa.Column("rehearsed", sa.Text))
+"""
+
+
+# calls of the key of the traffic; those of the smoke test have no team
+CHARGED = (
+    "select count(*) || ' ' || count(distinct attempt_id) from ledger where phase = 'settle' and team_id <> '' and "
+    "not is_estimated"
+)
+
 
 class Rehearsal:
     """A rehearsal of a deployment.
 
     Args:
         cloud: the emulated AWS.
+        database: the PostgreSQL of the first environment. The second one has none.
         folder: directory for its files.
         tree: a copy of the project, with its own Git history.
     """
 
-    def __init__(self, cloud: Cloud, folder: Path, tree: Path) -> None:
+    def __init__(self, cloud: Cloud, database: TaskDatabase, folder: Path, tree: Path) -> None:
         self._cloud = cloud
+        self._database = database
         self._folder = folder
         self._tree = tree
         self._printed: list[str] = []
@@ -59,13 +83,16 @@ class Rehearsal:
         self._refuse_another_account()
         self._deploy_twice()
         self._critical_vulnerability()
-        with Traffic(self._url, self._secret("api-keys")) as traffic:
+        with Traffic(self._url, self._new_key()) as traffic:
             self._second_version()
             self._version_that_does_not_start()
+            self._version_that_cannot_migrate()
             self._manual_rollback()
         print(f"a client sent {traffic.sent} requests during the deployments; the slowest took {traffic.slowest:.1f} s")
         self._expect(not traffic.lost, f"no request was lost ({traffic.lost[:5]})")
         self._expect(traffic.sent > 200, "the client sent requests all the time")
+        served = traffic.sent - len(traffic.lost)
+        self._expect(self._charged(served) == served, f"each of {served} requests is in the ledger once")
         # until the smoke test ends, such a version gets requests, so no client runs here
         self._version_that_does_not_serve()
         self._expect(self._deploy_sh("status") == 0, "status reports a working gateway")
@@ -96,6 +123,7 @@ class Rehearsal:
 
     def _write_environment(self, name: str, path: Path, outputs: dict[str, str]) -> None:
         ec2 = self._cloud.client("ec2")
+        database = self._database_parameters() if name == NAME else {}
         subnets = ec2.describe_subnets()["Subnets"]
         two = ",".join(each["SubnetId"] for each in subnets[:2])
         path.write_text(
@@ -116,10 +144,24 @@ class Rehearsal:
                         "AllowedCidr": "10.0.0.1/32",
                         "BedrockModelId": "scripted.echo-v1:0",
                         "ModelArns": f"arn:aws:bedrock:{REGION}::foundation-model/scripted.echo-v1:0",
+                        **database,
                     },
                 }
             )
         )
+
+    def _database_parameters(self) -> dict[str, str]:
+        """Return what the outputs of database.yml are on AWS."""
+        asyncio.run(self._database.set_up())
+        certificates = self._cloud.client("secretsmanager").create_secret(
+            Name=f"{STACK}/database-ca", SecretString=self._database.certificates
+        )
+        return {
+            "DatabaseUrl": self._database.url,
+            "DatabaseResourceId": "cluster-REHEARSAL",
+            "DatabaseSecurityGroup": "sg-0123456789abcdef0",
+            "DatabaseCaSecret": certificates["ARN"],
+        }
 
     def _refuse_another_account(self) -> None:
         other = self._folder / "other" / self._environment.name
@@ -142,6 +184,29 @@ class Rehearsal:
         self._expect("nothing to change" in self._printed[-1], "the output says so")
         self._report("version 1 again", started)
 
+    def _charged(self, expected: int) -> int:
+        """Return how many requests of the key were charged, once they are as many as expected, or after ten seconds."""
+        deadline = time.monotonic() + 10
+        while True:
+            count, attempts = asyncio.run(self._database.fetch(CHARGED)).split()
+            if (int(count) >= expected and count == attempts) or time.monotonic() > deadline:
+                print(f"           {attempts} attempts of {count} entries in the ledger")
+                return int(count)
+            time.sleep(0.2)
+
+    def _new_key(self) -> str:
+        """Create a team and a key, which later versions must accept, too; returns the secret of the key."""
+        team = self._administer("teams", {"name": "rehearsal", "limits": {"max_parallel_requests": 50}})
+        key = self._administer("keys", {"name": "traffic", "team_id": team["id"]})
+        return str(key["secret"])
+
+    def _administer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._secret('admin-keys')}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self._url}/admin/v1/{path}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            made: dict[str, Any] = json.load(answer)
+        return made
+
     def _critical_vulnerability(self) -> None:
         findings = self._folder / "findings.json"
         details = {"vulnerabilityId": "CVE-2026-0001"}
@@ -152,21 +217,47 @@ class Rehearsal:
         findings.unlink()
 
     def _second_version(self) -> None:
+        revision = self._add_migration()
         self._commit("app/__init__.py", '__version__ = "', '__version__ = "2.0.0-')
         started = time.monotonic()
         self._expect(self._deploy_sh("deploy") == 0, "version 2 is deployed")
         self._report("version 2: built and deployed", started)
         self._expect(self._version().startswith("2.0.0-"), "version 2 responds")
+        self._expect("migrating the database" in self._printed[-1], "its migration ran first")
+        self._expect(self._revision() == revision, f"the schema has revision {revision}")
+
+    def _version_that_cannot_migrate(self) -> None:
+        self._commit("app/cli/migrate.py", "settings = load_settings()", "raise SystemExit(3)")
+        started = time.monotonic()
+        self._expect(self._deploy_sh("deploy") == 1, "the deployment of a version whose migration fails, fails")
+        self._report("a failed migration: built, stopped", started)
+        self._expect("migration of the database failed: exit code 3" in self._printed[-1], "the reason is printed")
+        self._expect("--log-stream-name-prefix migrate/" in self._printed[-1], "what to do is printed")
+        self._expect(self._version().startswith("2.0.0-"), "version 2 was not touched")
+        self._revert()
+
+    def _add_migration(self) -> str:
+        """Add a migration after the last one; returns its revision."""
+        before = scripts_of_this_version().get_current_head() or ""
+        revision = f"{int(before) + 1:04}"
+        path = self._tree / "app/storage/migrations/versions" / f"v{revision}_rehearsal.py"
+        path.write_text(MIGRATION.format(revision=revision, before=before))
+        git(self._tree, "add", str(path))
+        return revision
+
+    def _revision(self) -> str:
+        return asyncio.run(self._database.fetch("select version_num from alembic_version"))
 
     def _version_that_does_not_start(self) -> None:
         self._commit("app/cli/serve.py", "settings = load_settings()", "raise SystemExit(3)")
         started = time.monotonic()
         self._expect(self._deploy_sh("deploy") == 1, "the deployment of version 3, which does not start, fails")
-        seconds = self._report("version 3: built, failed, rolled back", started)
+        self._report("version 3: built, failed, rolled back", started)
+        seconds = self._seconds_after_build()
         self._expect("UPDATE_ROLLBACK_COMPLETE" in self._printed[-1], "the stack was rolled back")
         self._expect("gateway exited with code 3" in self._printed[-1], "the reason is printed")
         self._expect("what to do: " in self._printed[-1], "what to do is printed")
-        self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
+        self._expect(seconds < SELF_ROLLBACK_SECONDS, f"it was undone {seconds:.0f} s after its image was there")
         self._expect(self._version().startswith("2.0.0-"), "version 2 still responds")
         self._revert()
 
@@ -178,10 +269,11 @@ class Rehearsal:
         self._expect(
             self._deploy_sh("deploy") == 1, "the deployment of version 4, which starts but fails the smoke test, fails"
         )
-        seconds = self._report("version 4: built, deployed, tested, rolled back", started)
+        self._report("version 4: built, deployed, tested, rolled back", started)
+        seconds = self._seconds_after_build()
         self._expect("chat call: status 401" in self._printed[-1], "the failed check is printed")
         self._expect("the previous version is running again" in self._printed[-1], "the state is printed")
-        self._expect(seconds < SELF_ROLLBACK_SECONDS, f"the rollback took under {SELF_ROLLBACK_SECONDS:.0f} s")
+        self._expect(seconds < SELF_ROLLBACK_SECONDS, f"it was undone {seconds:.0f} s after its image was there")
         self._revert()
 
     def _manual_rollback(self) -> None:
@@ -214,7 +306,8 @@ class Rehearsal:
 
     def _check_that_no_secret_was_printed(self) -> None:
         text = "".join(self._printed)
-        hidden = [self._secret("api-keys"), self._secret("smoke-api-key"), "ministack-auth-token"]
+        secret_names = ("api-keys", "smoke-api-key", "admin-keys", "key-pepper")
+        hidden = [*[self._secret(name) for name in secret_names], "ministack-auth-token"]
         self._expect(not any(each in text for each in hidden), "no secret was printed")
 
     def _deploy_sh(self, command: str, *options: str, environment: Path | None = None) -> int:
@@ -262,10 +355,14 @@ class Rehearsal:
         with urllib.request.urlopen(f"{self._url}/health", timeout=10) as answer:
             return str(json.load(answer)["version"])
 
-    def _report(self, step: str, started: float) -> float:
-        seconds = time.monotonic() - started
-        print(f"{seconds:7.1f} s  {step}", flush=True)
-        return seconds
+    def _seconds_after_build(self) -> float:
+        """Return how long the last command of deploy.sh took, from when the image was in the registry."""
+        begun, ended = re.findall(r"^\[ *([0-9.]+) s\] (?:deploying |FAILED)", self._printed[-1], re.MULTILINE)
+        return float(ended) - float(begun)
+
+    @staticmethod
+    def _report(step: str, started: float) -> None:
+        print(f"{time.monotonic() - started:7.1f} s  {step}", flush=True)
 
     def _expect(self, holds: bool, message: str) -> None:
         print(f"           {'ok  ' if holds else 'FAIL'} {message}", flush=True)
@@ -281,7 +378,6 @@ def rehearsable_template(bedrock: str) -> dict[str, Any]:
         del template["Resources"][name]
     service = template["Resources"]["Service"]
     service["DependsOn"] = [name for name in service["DependsOn"] if name not in NOT_EMULATED]
-    (container,) = template["Resources"]["TaskDefinition"]["Properties"]["ContainerDefinitions"]
     settings = {
         # ministack sets AWS_ENDPOINT_URL to its own URL
         "AWS_ENDPOINT_URL_BEDROCK": bedrock,
@@ -290,11 +386,13 @@ def rehearsable_template(bedrock: str) -> dict[str, Any]:
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
     }
     # ministack ignores ExcludePunctuation, and a comma would end a key
-    for name in ("ApiKeys", "MetricsKey", "SmokeApiKey"):
+    for name in ("ApiKeys", "MetricsKey", "SmokeApiKey", "KeyPepper", "AdminKeys"):
         properties = template["Resources"][name]["Properties"]
         del properties["GenerateSecretString"]
         properties["SecretString"] = secrets.token_urlsafe(30)
-    container["Environment"] += [{"Name": name, "Value": value} for name, value in settings.items()]
+    for definition in ("TaskDefinition", "MigrationTaskDefinition"):
+        (container,) = template["Resources"][definition]["Properties"]["ContainerDefinitions"]
+        container["Environment"] += [{"Name": name, "Value": value} for name, value in settings.items()]
     return template
 
 
@@ -329,8 +427,8 @@ def main() -> int:
         folder = Path(name)
         tree = folder / "tree"
         copy_tree(tree)
-        with running_cloud(sys.argv[1], folder) as cloud:
-            rehearsal = Rehearsal(cloud, folder, tree)
+        with running_cloud(sys.argv[1], folder) as cloud, running_database(bridge_address()) as database:
+            rehearsal = Rehearsal(cloud, database, folder, tree)
             try:
                 rehearsal.run()
             finally:

@@ -71,6 +71,11 @@ def podman(*arguments: str, check: bool = True) -> str:
     return ended.stdout.strip()
 
 
+def bridge_address() -> str:
+    """Return the address at which containers reach this machine."""
+    return podman("network", "inspect", "podman", "--format", "{{(index .Subnets 0).Gateway}}")
+
+
 @contextlib.contextmanager
 def running_cloud(image: str, folder: Path) -> Iterator[Cloud]:
     """Start everything, and stop it at the end. `image` contains the embedded Bedrock."""

@@ -9,6 +9,7 @@
 | its load balancer sends requests to targets that do not listen | sends them to listening targets only |
 """
 
+import contextlib
 import json
 import os
 import random
@@ -25,6 +26,8 @@ from ministack.services.cloudformation import provisioners, stacks
 STEADY_SECONDS = 90.0
 DEREGISTRATION_SECONDS = 1.0
 HEALTH_CHECK_SECONDS = 0.2
+# StopTimeout of the stack, within which a task posts its journal; ministack kills it after 5 s
+STOP_SECONDS = 120
 
 
 def pass_secrets() -> None:
@@ -136,9 +139,12 @@ def balance_over_listeners() -> None:
     alb.random = Chooser()
     remove = ecs._remove_docker_container
 
-    def remove_later(*arguments: Any) -> None:
+    def remove_later(client: Any, container: Any) -> None:
         time.sleep(DEREGISTRATION_SECONDS)
-        remove(*arguments)
+        with contextlib.suppress(Exception):  # it has ended
+            found = client.containers.get(container) if isinstance(container, str) else container
+            found.stop(timeout=STOP_SECONDS)
+        remove(client, container)
 
     ecs._remove_docker_container = remove_later
 
