@@ -44,6 +44,7 @@ Outcrop is running.
   base URL   {base}
   API key    {key}
   docs       {base}/docs
+  console    {base}/console
 {more}
   team       {team}
   its key    {team_key}

@@ -47,8 +47,8 @@ class Person(Struct, frozen=True):
 
     @property
     def actor(self) -> str:
-        """The name in the log and in the audit."""
-        return self.caller.name
+        """The name in the audit, which is that of the admin API."""
+        return f"key:{self.shown}"
 
 
 class VirtualKeys(Protocol):

@@ -152,10 +152,10 @@ def test_teams_are_created_and_deleted(admin: Visitor, url: str, token: str) -> 
 def test_every_change_is_in_the_audit_with_its_author(admin: Visitor, url: str, token: str) -> None:
     admin.post("/teams/new", token=token, name="audited")
     (entry, *_) = api(url, "GET", "/audit?action=team.create")["data"]
-    assert (entry["actor"], entry["after"]["name"]) == ("admin:ops", "audited")
+    assert (entry["actor"], entry["after"]["name"]) == ("key:ops", "audited")
     assert entry["address"] == "127.0.0.1"
     page = admin.get("/audit?action=team")
-    assert all(text in page.text for text in ("team.create", "admin:ops", "audited"))
+    assert all(text in page.text for text in ("team.create", "key:ops", "audited"))
     assert "key.create" not in page.text.partition("<tbody>")[2]
     assert admin.get("/audit?cursor=x").status_code == 400
 

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from app.emulator.llm import is_installed
+from tests.console.visitor import signed_in
 from tests.servers import KEY, emulator_app, free_port, gateway, serving
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,7 @@ def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -
     with run_local(tmp_path, "--port", str(port), *options) as (printed, process):
         assert f"base URL   http://127.0.0.1:{port}" in printed
         assert f"docs       http://127.0.0.1:{port}/docs" in printed
+        assert f"console    http://127.0.0.1:{port}/console" in printed
         parts = re.split(r"^# ([\w ]+).*\n", printed.partition("Ctrl-C")[0], flags=re.MULTILINE)
         calls = dict(zip(parts[1::2], parts[2::2], strict=True))
         programs = [calls.pop(name) for name in ("Claude Code", "Codex")]
@@ -241,6 +243,24 @@ def test_the_team_s_key_and_its_usage_outlive_the_program(tmp_path: Path) -> Non
         assert connection.execute("select count(*) from ledger where phase = 'settle'").fetchone() == (4,)
         assert connection.execute("select count(*) from teams").fetchone() == (1,)
     assert (tmp_path / "state" / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_is_created_in_the_console_calls_and_shows_in_its_usage(tmp_path: Path) -> None:
+    port = free_port()
+    with run_local(tmp_path, "--scripted", "--port", str(port)) as (printed, _):
+        base = shown(printed, "base URL")
+        with signed_in(base, shown(printed, "admin key")) as visitor:
+            form = visitor.get("/keys/new").text
+            token, team = (
+                re.findall(pattern, form)[0] for pattern in (r'data-token="([^"]+)"', r'<option value="(\w+)"')
+            )
+            created = visitor.post("/keys/new", token=token, name="a-new-user", team_id=team)
+            (secret, *_) = re.findall(r"oc_[0-9a-z]{26}_[0-9a-z]+", created.text)
+            assert chat(base, secret) == 200
+            deadline = time.monotonic() + 60
+            while "a-new-user" not in visitor.get("/usage?group_by=key").text:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
 
 
 def test_two_replicas_share_a_postgresql_that_is_deleted_at_the_end(tmp_path: Path) -> None:
