@@ -248,6 +248,27 @@ async def test_a_key_expires_without_the_database(database: Database) -> None:
         assert (signer.secrets, signer.refusal) == ((text,), "this API key has expired")
 
 
+async def test_what_is_in_use_is_read_again_after_a_minute(database: Database) -> None:
+    at = 1000.0
+    team = await add_team(database)
+    text, _ = await add_key(database, team)
+    async with directory_of(database, clock=lambda: at) as directory:
+        await identify(directory, text)
+        await directory.load_policy_of_team(team.id)
+        # somebody changes rows by hand, of which nobody is told
+        async with database.begin() as connection:
+            await connection.execute(tables.teams.update().values(status="blocked"))
+        at += 59
+        assert directory.find(text) is not None
+        assert directory.policy_of_team(team.id) is not None
+        at += 2
+        # no request waits for it
+        assert directory.find(text) is not None
+        assert directory.policy_of_team(team.id) is not None
+        await refused_within(directory, text, "is blocked")
+        await until(lambda: directory._teams[team.id].refusal)
+
+
 async def test_signers_are_found_by_the_id_of_the_key(database: Database) -> None:
     text, key = await add_key(database, await add_team(database))
     async with directory_of(database) as directory:

@@ -24,7 +24,7 @@ class KnownKey(Struct):
     """A key as it was read.
 
     ends: when it expires, in seconds since the epoch. refusal: why it is refused; empty if it is not.
-    read_at: by the monotonic clock; refreshed_at: when it was last asked to be read again.
+    changes: how many changes of teams were known when it was read. refreshed_at: when it was last to be read again.
     """
 
     caller: Caller
@@ -32,16 +32,16 @@ class KnownKey(Struct):
     secrets: tuple[KeySecret, ...]
     ends: float
     refusal: str
-    read_at: float
+    changes: int
     refreshed_at: float
 
     @classmethod
-    def of(cls, rows: KeyRows, read_at: float) -> KnownKey:
+    def of(cls, rows: KeyRows, read_at: float, changes: int = 0) -> KnownKey:
         """Make one from its rows."""
         key = rows.key
         refusal = f"this API key is {key.status}" if key.status != "active" else _refusal_of(rows.of_team.team)
         ends = key.expires_at.timestamp() if key.expires_at else float("inf")
-        return cls(Caller(key.id, policy_of_key(rows)), key.team_id, rows.secrets, ends, refusal, read_at, read_at)
+        return cls(Caller(key.id, policy_of_key(rows)), key.team_id, rows.secrets, ends, refusal, changes, read_at)
 
 
 class KnownTeam(Struct):

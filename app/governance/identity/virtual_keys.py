@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -61,8 +60,9 @@ class KeyDirectory:
         self._clock = clock
         self._keys: Known[KnownKey] = Known(_MAX_KEYS, clock)
         self._teams: Known[KnownTeam] = Known(_MAX_TEAMS, clock)
-        # when teams have changed whose keys may be known
-        self._teams_changed: dict[str, float] = {}
+        # teams have changed so often; the number of the last change of each
+        self._changes = 0
+        self._teams_changed: dict[str, int] = {}
         # hashes of secrets that are genuine, and not valid any more
         self._wrong = Absent(clock)
         self._key_reader = RowReader(database, read_keys, self._keep_key, lambda row: (row.key.id, row.key.team_id))
@@ -185,21 +185,22 @@ class KeyDirectory:
         if len(self._teams_changed) >= _MAX_TEAMS:
             self._teams_changed.clear()
             self._keys.clear()
-        self._teams_changed[identifier] = self._clock()
+        self._changes += 1
+        self._teams_changed[identifier] = self._changes
 
     def _use(self, key_id: str) -> KnownKey | None:
         """Return what is known of a key, unless its team has changed since."""
         known = self._keys.get(key_id)
         if known is None:
             return None
-        if known.read_at > self._teams_changed.get(known.team_id, -math.inf):
+        if known.changes >= self._teams_changed.get(known.team_id, 0):
             self._keys.move_to_end(key_id)
             return known
         self._keys.forget(key_id)
         return None
 
     def _keep_key(self, key_id: str, rows: KeyRows | None) -> None:
-        self._keys.put(key_id, None if rows is None else KnownKey.of(rows, self._clock()))
+        self._keys.put(key_id, None if rows is None else KnownKey.of(rows, self._clock(), self._changes))
 
     def _keep_team(self, team_id: str, rows: TeamRows | None) -> None:
         self._teams.put(team_id, None if rows is None else KnownTeam.of(rows, self._clock()))
