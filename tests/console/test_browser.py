@@ -19,7 +19,7 @@ from tests.servers import KEY, gateway
 
 __all__ = ["postgres"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.npm, pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.npm, pytest.mark.browser, pytest.mark.timeout(180)]
 
 PICTURES = Path(__file__).parents[2] / "docs" / "images"
 ADMIN_PAGES = ("Overview", "Playground", "Keys", "Teams", "Usage", "Quotas", "Requests", "Models", "Audit")
