@@ -23,6 +23,7 @@ CALLS: dict[str, tuple[str, Any]] = {
     "native, streamed": ("/v1/messages", {"model": CLAUDE, "max_tokens": 5, "messages": HELLO, "stream": True}),
     "responses": ("/v1/responses", {"model": ECHO, "input": "hi", "store": False}),
     "passthrough": (f"/model/{ECHO}/converse", {"messages": CONTENT}),
+    "passthrough, streamed": (f"/model/{ECHO}/converse-stream", {"messages": CONTENT}),
     "failed once, then answered": ("/v1/chat/completions", {"model": f"{ECHO}.throttle-1", "messages": HELLO}),
     **{
         f"{fault}, {mode}": (path, {**body, "model": f"{model}.{fault}"} if "model" in body else body)

@@ -171,6 +171,7 @@ class ResponseSender(Struct):
             await self.send_complete(response, (*error.headers.items(), *advice))
         elif self._fail is not None and not self.is_done:
             last = self._fail(error)
+            self._fail = None  # it refers to the stream, and that to this sender
             if last is not None:
                 await self._end(last)
 
@@ -270,7 +271,7 @@ class ResponseSender(Struct):
         await self.send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def _end(self, data: bytes) -> None:
-        self.is_done = True
+        self.is_done, self._fail = True, None
         await self.send({"type": "http.response.body", "body": data})
 
 
