@@ -224,6 +224,7 @@ ledger = Table(
     Index("ix_ledger_team_id_at", "team_id", "at"),
     Index("ix_ledger_key_id_at", "key_id", "at"),
     Index("ix_ledger_replica_id_phase", "replica_id", "phase"),
+    Index("ix_ledger_request_id", "request_id"),
 )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy import ColumnElement, Float, Table, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.reports import UsageRow
@@ -43,11 +43,16 @@ async def top_usage(connection: AsyncConnection, wanted: TopUsage) -> list[Usage
     source = _source(wanted.group_by, wanted.filters)
     sums = source.sums()
     column = source.table.c[GROUPS[wanted.group_by]] if wanted.group_by else None
-    query = select(*sums.values()).where(*source.conditions(wanted.since, wanted.interval, wanted.filters))
+    conditions = source.conditions(wanted.since, wanted.interval, wanted.filters)
+    query = select(*sums.values()).where(*conditions)
     if column is not None:
-        largest = (sums["cost_nano"].desc(), sums["requests"].desc(), column)
-        query = query.add_columns(column.label("group")).group_by(column)
-        query = query.order_by(*largest).limit(wanted.limit).offset(wanted.offset)
+        largest = (sums["cost_nano"].desc(), column)
+        # exact sums are slow, and are computed for the groups of the page only
+        cost = func.sum(cast(source.table.c.cost_nano, Float)).desc()
+        groups = select(column).where(*conditions).group_by(column).order_by(cost, column)
+        of_page = groups.limit(wanted.limit).offset(wanted.offset).subquery()
+        query = query.add_columns(column.label("group")).where(column.in_(select(of_page.c[column.name])))
+        query = query.group_by(column).order_by(*largest)
     rows = [dict(row._mapping) for row in await connection.execute(query)]
     return [_row(row, wanted.since, wanted.group_by) for row in rows if row["requests"] is not None]
 

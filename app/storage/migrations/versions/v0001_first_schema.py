@@ -145,6 +145,7 @@ def _create_ledger() -> None:
     op.create_index("ix_ledger_at", "ledger", ["at"])
     op.create_index("ix_ledger_key_id_at", "ledger", ["key_id", "at"])
     op.create_index("ix_ledger_replica_id_phase", "ledger", ["replica_id", "phase"])
+    op.create_index("ix_ledger_request_id", "ledger", ["request_id"])
     op.create_index("ix_ledger_team_id_at", "ledger", ["team_id", "at"])
 
 
