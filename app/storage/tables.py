@@ -275,6 +275,7 @@ usage_totals = Table(
     Column("key_id", Text, primary_key=True),
     Column("model", Text, primary_key=True),
     *_sum_columns(),
+    Index("ix_usage_totals_key_id_interval_start", "key_id", "interval", "start"),
 )
 
 audit = Table(

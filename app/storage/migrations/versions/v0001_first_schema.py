@@ -233,6 +233,7 @@ def _create_usage_totals() -> None:
             "interval", "dimension", "start", "team_id", "key_id", "model", name=op.f("pk_usage_totals")
         ),
     )
+    op.create_index("ix_usage_totals_key_id_interval_start", "usage_totals", ["key_id", "interval", "start"])
 
 
 def _sum_columns() -> list[sa.Column[int]]:
