@@ -138,6 +138,6 @@ def _subject_of(context: RequestContext) -> Subject:
     user = context.head.headers.get(USER) or context.user
     if policy is None:
         return Subject("", context.caller.name, recorded(user))
-    # a person who is known without a key may not choose whose limits apply
-    user = recorded(user) if user and policy.key_id else policy.person
+    # a person may not choose whose limits apply; the key of a program names the users that the program serves
+    user = policy.person if policy.person or not policy.key_id else recorded(user)
     return Subject(policy.team_id, policy.key_id, user, policy.labels, policy.limits, policy.budgets)
