@@ -22,7 +22,7 @@ _COMMANDS = {
     "migrate": "Set up the database of DATABASE_URL, or bring its schema up to date.",
     "models": "List the names that callers can use.",
     "probe": "Ask the gateway on this machine whether it is alive.",
-    "token": "Print what a caller without a key sends as its key.",
+    "token": "Print what a caller without a key sends as its key.",  # nosec B105
     "version": "Print the versions of Outcrop and Python.",
 }
 # `import` is no name of a module

@@ -41,7 +41,7 @@ def make_iam_passwords(settings: Settings, dsn: str) -> IamPasswords:
     parts = urlsplit(dsn)
     host = parts.hostname or ""
     user = IamUser(host, parts.port or _PORT, unquote(parts.username or ""), _region_of(host) or settings.aws_region)
-    signing = settings.model_copy(update={"aws_bearer_token_bedrock": None})
+    signing = settings.model_copy(update={"aws_bearer_token_bedrock": None})  # nosec B105
     return IamPasswords(user, CredentialsProvider(make_resolver(signing)))
 
 

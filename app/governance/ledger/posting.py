@@ -160,7 +160,7 @@ def _insert_rows() -> TextClause:
     identity = ", ".join(_IDENTITY)
     return text(
         # the names are those of the columns
-        f"insert into ledger ({names}) select {values} from json_to_recordset(cast(:rows as json)) as r({typed}) "  # noqa: S608
+        f"insert into ledger ({names}) select {values} from json_to_recordset(cast(:rows as json)) as r({typed}) "  # noqa: S608 # nosec B608
         f"on conflict ({identity}) do nothing returning {identity}"
     )
 
