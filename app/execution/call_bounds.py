@@ -58,20 +58,23 @@ def _read(body: bytes, target: Target, max_tokens: object, *, is_own: bool) -> C
         document = None
     if is_own:
         found = [_member(document, path) for path in _LENGTHS]
-        lengths = [each for each in found if isinstance(each, int)]
+        lengths = [each for each in found if each is not None]
         # several may be of two formats, of which the model reads one
-        max_tokens = max(lengths) if lengths else None
+        max_tokens = max(lengths) if lengths and all(type(each) is int and each >= 1 for each in lengths) else None
     size = size_of(body, document)
     return bounds_of_size(replace(size, runs=2) if _COMPACTION in body else size, _max_output(target, max_tokens))
 
 
 def _max_output(target: Target, max_tokens: object) -> int:
-    """Return the longest answer: the length that is requested, but not more than the model can write."""
+    """Return the longest answer: the length that is requested, but not more than the model can write.
+
+    A value that is no length limits nothing.
+    """
     longest = target.capabilities.max_output
-    if isinstance(max_tokens, int) and max_tokens <= longest:
-        return max_tokens if target.capabilities.output.text else 0
     if not target.capabilities.output.text:
         return 0
+    if type(max_tokens) is int and 1 <= max_tokens <= longest:
+        return max_tokens
     return longest if longest != sys.maxsize else _MAX_OUTPUT
 
 

@@ -351,6 +351,33 @@ def test_bodies_that_cross_byte_for_byte_are_refused_above_the_length(served: Se
     assert key.id
 
 
+@pytest.mark.parametrize("length", [-5, 0, True, 1.5, "9"])
+def test_what_is_no_length_is_refused_with_its_path(served: Served, length: Any) -> None:
+    text, _ = served.key(largest_max_tokens=100)
+    native = {"anthropic_version": "bedrock-2023-05-31", "messages": [TURN]}
+    cases: list[tuple[str, Any, str]] = [
+        (
+            f"/model/{ECHO}/converse",
+            {**CONVERSE, "inferenceConfig": {"maxTokens": length}},
+            "inferenceConfig.maxTokens",
+        ),
+        (
+            f"/model/{CLAUDE}/converse",
+            {**CONVERSE, "additionalModelRequestFields": {"max_tokens": length}},
+            "additionalModelRequestFields.max_tokens",
+        ),
+        (f"/model/{CLAUDE}/invoke", {**native, "max_tokens": length}, "max_tokens"),
+    ]
+    if length != 0:  # without tokens, a message warms the cache
+        cases.append(("/v1/messages", {"model": CLAUDE, "messages": [TURN], "max_tokens": length}, "max_tokens"))
+    served.bedrock.requests.clear()
+    for path, body, param in cases:
+        answer = served.post(path, body, text)
+        assert answer.status_code == 400, (path, answer.text)
+        assert f"{param}: must be an integer" in answer.text
+    assert served.bedrock.requests == []
+
+
 def test_one_key_leaves_half_of_the_permits_to_others(tmp_path: Path) -> None:
     settings = database_settings(tmp_path)
     one, _ = new_key(settings["database_url"])

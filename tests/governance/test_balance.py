@@ -125,3 +125,11 @@ def test_leases_that_were_not_renewed_are_not_used() -> None:
     book.confirm({}, {"b": 20})
     assert book.take({"b": 1}, 9.9)
     assert not book.take({"b": 1}, 10.0)
+
+
+def test_a_negative_amount_is_not_held() -> None:
+    book = LeaseBook(valid_until=10.0)
+    book.confirm({}, {"a": 20, "b": 20})
+    with pytest.raises(ValueError, match="negative"):
+        book.take({"a": 1, "b": -1}, 0.0)
+    assert (book.of("a").held, book.of("b").held) == (0, 0)

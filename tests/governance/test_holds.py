@@ -101,6 +101,13 @@ def test_the_bound_of_the_input_is_a_token_for_each_byte_and_what_is_added() -> 
 # what a call needs
 
 
+@pytest.mark.parametrize(("bounds", "worst"), [(CallBounds(100, -101), 1), (CallBounds(-1, 5), 1), (BOUNDS, -1)])
+def test_negative_bounds_are_refused(bounds: CallBounds, worst: int) -> None:
+    rules = apply_rules(subject(budget(), limit("tokens_per_minute", 100)), datetime(2026, 11, 1, tzinfo=UTC))
+    with pytest.raises(ValueError, match="negative"):
+        rules.needs(bounds, worst)
+
+
 def test_needs_are_by_window_and_rule() -> None:
     money, rate = budget(), limit("requests_per_minute", 10)
     tokens, permits = limit("tokens_per_minute", 100), limit("max_parallel_requests", 5)

@@ -20,7 +20,7 @@ from app.dialects.anthropic.stream import PING, EventStream
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import model_name_of, validate
 from app.dialects.http.responses import Headers
-from app.errors import GatewayError
+from app.errors import GatewayError, InvalidRequest
 from app.execution.executor import Executor
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
@@ -65,6 +65,10 @@ class MessagesAdapter(Struct):
         return self._translate(self.document)
 
     def to_native(self, _target: Target) -> NativeRequest:
+        length = self.document.get("max_tokens")
+        # 0 only warms the cache
+        if length is not None and (type(length) is not int or length < 0):
+            raise InvalidRequest("max_tokens: must be an integer of at least 0", param="max_tokens")
         return self._pass_on(self.document)
 
     def fail(self, error: GatewayError) -> bytes:

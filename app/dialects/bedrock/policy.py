@@ -42,8 +42,8 @@ async def apply_policy(
         name: of the model in the path.
 
     Raises:
-        PermissionRefused: the policy does not allow the model. InvalidRequest: a length exceeds what it allows, or is
-            missing, or the body could be read in two ways.
+        PermissionRefused: the policy does not allow the model. InvalidRequest: a length exceeds what it allows, is no
+            length, or is missing, or the body could be read in two ways.
     """
     named = context.params.get(_IN_PATH.get(operation.name, ""), "")
     if policy.models and operation.name == _IN_BODY:
@@ -109,9 +109,11 @@ def _check_invoke(body: bytes, policy: Policy, makes_text: bool) -> None:
 
 
 def _check_lengths(body: JsonObject, largest: int | None, prefix: str = "") -> None:
-    """Raise InvalidRequest if a body names a larger length than a policy allows."""
+    """Raise InvalidRequest if a body names a length that is none, or is larger than a policy allows."""
     for path, length in lengths_in(body).items():
-        if largest is not None and isinstance(length, int | float) and length > largest:
+        if type(length) is not int or length < 1:
+            raise InvalidRequest(f"{prefix}{path}: must be an integer of at least 1", param=f"{prefix}{path}")
+        if largest is not None and length > largest:
             raise InvalidRequest(
                 f"{prefix}{path}: this API key allows {largest} tokens at most", param=f"{prefix}{path}"
             )

@@ -56,7 +56,12 @@ class AppliedRules(Struct, frozen=True):
 
         Args:
             counts: it counts as a request. needs_permit: it is another one of the parallel requests.
+
+        Raises:
+            ValueError: a bound is negative, so that the hold would give others more than there is.
         """
+        if bounds.input < 0 or bounds.output < 0 or worst_nano < 0:
+            raise ValueError("the bounds of a call must not be negative")
         held = {**self.requests} if counts else {}
         if needs_permit and self.permits:
             held.update(self.permits)

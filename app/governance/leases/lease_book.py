@@ -66,7 +66,9 @@ class LeaseBook(Struct):
         return holding
 
     def take(self, needs: Mapping[str, int], now: float) -> bool:
-        """Hold amounts of all balances, or of none; returns whether it did."""
+        """Hold amounts of all balances, or of none; returns whether it did. Raises ValueError: one is negative."""
+        if needs and min(needs.values()) < 0:
+            raise ValueError("a hold must not be negative")
         if now >= self.valid_until:
             return False
         holdings = self.holdings
