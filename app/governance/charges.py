@@ -95,6 +95,7 @@ class Charges:
             model_served=call.served,
             location=call.location,
             tier=recorded(call.tier),
+            cost_nano=worst,
             price_version=prices.version,
             charged_to={key: hold.held[key] for key in hold.rules.money},
         )

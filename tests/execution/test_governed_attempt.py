@@ -128,6 +128,19 @@ async def gateway() -> AsyncIterator[Gateway]:
             yield made
 
 
+async def test_the_entry_of_a_hold_has_the_worst_cost(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also without budgets: nothing else says what a call may have cost whose process is killed."""
+    await gateway.with_rules()
+    admitted: list[Entry] = []
+    real = gateway.governance.charges.ledger.admit
+    monkeypatch.setattr(gateway.governance.charges.ledger, "admit", lambda each: (admitted.append(each), real(each)))
+    await gateway.call()
+    (hold,) = admitted
+    assert (hold.cost_nano, hold.charged_to, hold.at_what_was_held().cost_nano) == (WORST, {}, WORST)
+    (settled,) = await gateway.entries()
+    assert settled.cost_nano == COST
+
+
 async def test_an_answer_is_charged_at_what_it_cost(gateway: Gateway) -> None:
     budget = money(10**9)
     await gateway.with_rules(budget, labels={"app": "a"})

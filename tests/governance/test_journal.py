@@ -2,6 +2,8 @@
 
 import errno
 import fcntl
+import json
+import logging
 import os
 import signal
 import subprocess
@@ -63,6 +65,100 @@ def test_a_line_that_was_cut_off_hides_no_other(tmp_path: Path) -> None:
     with file.open("ab") as stream:
         stream.write(b'{"attempt_id": "a2", "pha\n{}\n[]\n"x"\n\xff\n')
     assert [*the_ended(tmp_path).holds] == ["a1"]
+
+
+def test_a_part_of_a_line_at_the_end_is_no_reason_to_keep_a_journal(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write(hold("a1"))
+    end(journal)
+    (file,) = tmp_path.glob("*.jsonl")
+    with file.open("ab") as stream:
+        stream.write(b'{"attempt_id": "a2", "pha')
+    ended = the_ended(tmp_path)
+    assert ([*ended.holds], ended.unposted) == (["a1"], 0)
+    ended.close(delete=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cost_nano": 99999999999999999999},
+        {"cost_nano": -1},
+        {"cost_nano": "1"},
+        {"input_tokens": None},
+        {"input_tokens": -1},
+        {"input_tokens": 10**12 + 1},
+        {"output_tokens": True},
+        {"number": 2**15},
+        {"charged_to": {"budget/b/2026-11": 2**63}},
+        {"charged_to": {"budget/b/2026-11": -1}},
+        {"charged_to": {"b": 1}},
+        {"charged_to": [1]},
+        {"labels": {"centre": 1}},
+        {"phase": "end"},
+        {"phase": "adjust", "cost_nano": -(2**63)},
+        {"at": "2026-11-01T00:00:00"},
+        {"at": "yesterday"},
+        {"replica": []},
+    ],
+)
+def test_a_journal_with_an_unreadable_line_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, changes: dict[str, object]
+) -> None:
+    journal = Journal(tmp_path)
+    journal.write(hold("a1"))
+    end(journal)
+    (file,) = tmp_path.glob("*.jsonl")
+    line = json.loads(file.read_text())
+    with file.open("a") as stream:
+        stream.write(json.dumps({**line, "attempt_id": "a2", "phase": "settle", **changes}) + "\n")
+    content = file.read_bytes()
+    ended = the_ended(tmp_path)
+    assert ([*ended.holds], ended.settlements, ended.replicas, ended.unposted) == (["a1"], {}, [], 1)
+    with caplog.at_level(logging.ERROR):
+        ended.close(delete=True)
+    (kept,) = tmp_path.iterdir()
+    assert (kept.name, kept.read_bytes()) == (f"{file.name}.unreadable", content)
+    (record,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert record.__dict__["fields"] == {"file": file.name.split(".")[0], "lines": 1}
+    assert list(ended_journals(tmp_path)) == []
+
+
+def test_a_correction_may_be_negative(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    charges = {"budget/b/2026-11": -5}
+    correction = hold("a1", phase="adjust", cost_nano=-5, input_tokens=-7, charged_to=charges)
+    journal.write(correction)
+    end(journal)
+    ended = the_ended(tmp_path)
+    assert (ended.settlements, ended.unposted) == ({"a1": correction}, 0)
+
+
+def test_folders_and_other_names_are_no_journals(tmp_path: Path) -> None:
+    (tmp_path / "journal-dir.lock").mkdir()
+    (tmp_path / "journal-*.lock").touch()
+    (tmp_path / "journal-.lock").touch()
+    journal = Journal(tmp_path)
+    journal.write(hold("a1"))
+    assert list(ended_journals(tmp_path)) == []
+    (folder,) = tmp_path.glob("*.jsonl")
+    folder.with_name(folder.name.replace("000001", "000002")).mkdir()
+    end(journal)
+    assert [*the_ended(tmp_path).holds] == ["a1"]
+
+
+def test_a_lost_attempt_is_settled_at_what_it_held() -> None:
+    month, day = "budget/b/2026-11", "budget/c/2026-11-01"
+    for changes, cost, charges in (
+        ({"charged_to": {month: 700, day: 500}, "cost_nano": 900}, 700, {month: 700, day: 500}),
+        ({"charged_to": {}, "cost_nano": 900}, 900, {}),
+        ({"charged_to": {}}, 0, {}),
+        ({"charged_to": {month: -700}, "cost_nano": -700}, 0, {month: 0}),
+        ({"charged_to": {}, "cost_nano": -700}, 0, {}),
+    ):
+        lost = hold("a1", **changes).at_what_was_held()  # type: ignore[arg-type]
+        assert (lost.phase, lost.cost_nano, lost.charged_to, lost.is_estimated) == ("settle", cost, charges, True)
 
 
 def test_files_are_deleted_when_all_of_their_attempts_are_posted(

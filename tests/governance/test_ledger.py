@@ -10,12 +10,15 @@ import pytest
 from msgspec import structs
 from sqlalchemy import Row, func, select, update
 
+from app.admin.api.documents.reports import LedgerQuery
+from app.admin.api.operations.ledger import list_ledger
 from app.errors import Overloaded
 from app.governance.leases import store
 from app.governance.leases.client import LeaseClient
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.store import BalanceRef
 from app.governance.ledger.entry import Entry
+from app.governance.ledger.export import LedgerFilter, as_document, read_entries
 from app.governance.ledger.journal import JournalFull
 from app.governance.ledger.posting import take_leases
 from app.governance.ledger.writer import LedgerWriter
@@ -169,6 +172,80 @@ async def test_a_journal_that_is_replayed_twice_counts_once(
     async with running(database, tmp_path, ref):
         assert await balance(database, ref) == (10 * COST, 0)
         assert len(await entries(database)) == 10
+
+
+def kept_in(folder: Path) -> list[str]:
+    return sorted(path.name.partition(".")[2] for path in folder.iterdir() if path.name.endswith(".unreadable"))
+
+
+def mend(folder: Path, bad: str) -> None:
+    """Remove bad lines from the journal that was kept, and have it posted again as docs/operate/ledger.md says."""
+    (kept,) = folder.glob("*.unreadable")
+    lines = kept.read_text().splitlines(keepends=True)
+    kept.write_text("".join(line for line in lines if line not in bad))
+    kept.rename(kept.with_suffix(""))
+    (folder / f"{kept.name.partition('.')[0]}.lock").touch()
+
+
+async def test_a_journal_with_bad_lines_keeps_no_process_from_its_start(
+    database: Database, ref: BalanceRef, tmp_path: Path
+) -> None:
+    bad = '{"replica":[]}\n{"attempt_id":"a","phase":"settle","cost_nano":99999999999999999999}\n'
+    for name in ("bad", "good"):
+        process = await Process(database, tmp_path, ref).start()
+        await process.call(f"{name}1")
+        if name == "bad":
+            with process.ledger._journal._segments[-1].path.open("a") as stream:
+                stream.write(bad)
+        await process.call(f"{name}2")
+        await process.kill()
+    async with running(database, tmp_path, ref):
+        assert {row.attempt_id for row in await entries(database)} == {"bad1", "bad2", "good1", "good2"}
+        assert await balance(database, ref) == (4 * COST, 0)
+    assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
+    mend(tmp_path, bad)
+    async with running(database, tmp_path, ref):
+        assert await balance(database, ref) == (4 * COST, 0)
+    assert not any(name.startswith("journal-") for name in os.listdir(tmp_path))  # noqa: PTH208
+
+
+async def test_entries_that_the_database_refuses_are_kept_and_others_are_posted(
+    database: Database, ref: BalanceRef, tmp_path: Path
+) -> None:
+    """A balance has 64 bits."""
+    process = await Process(database, tmp_path, ref).start()
+    await process.call("a1")
+    entry, _ = await process.admit("a2")
+    charges = {ref.key: 2**63 - 1}
+    process.ledger._journal.write(structs.replace(entry, phase="settle", cost_nano=2**63 - 1, charged_to=charges))
+    await process.call("a3")
+    await process.kill()
+    async with running(database, tmp_path, ref):
+        assert {row.attempt_id for row in await entries(database)} == {"a1", "a3"}
+        assert await balance(database, ref) == (2 * COST, 0)
+        assert await usage(database) == (2, 2 * COST)
+    assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
+
+
+async def test_a_hold_with_its_worst_cost_is_in_no_sum(database: Database, ref: BalanceRef, tmp_path: Path) -> None:
+    process = await Process(database, tmp_path, ref).start()
+    replica = process.client.transactions.replica
+    process.ledger.admit(Entry(attempt_id="a1", phase="hold", replica_id=replica, team_id="t", cost_nano=HELD))
+    await asyncio.sleep(0.3)
+    await process.ledger.post_batch()
+    (held,) = await entries(database, "hold")
+    assert held.cost_nano == HELD
+    assert await usage(database) == (0, 0)
+    exported = [as_document(each) async for each in read_entries(database, LedgerFilter())]
+    assert [(each["phase"], each["cost_usd"]) for each in exported] == [("hold", None)]
+    async with database.begin(reads=True) as connection:
+        assert [row.cost_usd for row in (await list_ledger(connection, LedgerQuery())).data] == [None]
+    await process.kill()
+    # the key has no budget, and nobody knows how its call ended
+    async with running(database, tmp_path, ref):
+        (lost,) = await entries(database)
+        assert (lost.cost_nano, lost.is_estimated, lost.outcome) == (HELD, True, "lost")
+        assert await usage(database) == (1, HELD)
 
 
 async def expire(database: Database, replica: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, ValidationError, convert, field, structs
 
 from app.converse.usage import Usage
 from app.storage.records import now
@@ -18,13 +18,17 @@ COUNTS = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens",
 )  # fmt: skip
+# of a line of the journal; amounts as the database stores them
+_MAX_COUNT = 10**12
+_MAX_AMOUNT = 2**63 - 1
+_MAX_NUMBER = 2**15 - 1
 
 
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One phase of an attempt. It holds no content.
 
     replica_id: whose leases are charged. number: of the corrections of one attempt.
-    cost_nano: None if the price is not known.
+    cost_nano: None if the price is not known; in the phase `hold`, the most that the attempt costs.
     charged_to: nano-dollars by the keys of balances; in the phase `hold`, what is held.
     """
 
@@ -69,10 +73,29 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Read a line of the journal, without members that this version does not know.
 
         Raises:
-            LookupError, TypeError or ValueError: it is malformed.
+            ValueError: it is malformed, or a number is out of range.
         """
-        known: dict[str, Any] = {name: line[name] for name in cls.__struct_fields__ if name in line}
-        return cls(**{**known, "at": datetime.fromisoformat(line["at"])})
+        try:
+            entry = convert(line, cls)
+        except ValidationError as error:
+            raise ValueError(str(error)) from None
+        if "at" not in line or entry.at.tzinfo is None:
+            raise ValueError("`at` must be a time with its zone")
+        entry._check_numbers()
+        return entry
+
+    def _check_numbers(self) -> None:
+        """Check what the database stores. Only a correction has negative numbers. Raises ValueError."""
+        counts = {name: getattr(self, name) for name in COUNTS}
+        amounts = {"cost_nano": self.cost_nano or 0, **self.charged_to}
+        for most, numbers in ((_MAX_COUNT, counts), (_MAX_AMOUNT, amounts), (_MAX_NUMBER, {"number": self.number})):
+            least = -most if self.phase == "adjust" else 0
+            for name, value in numbers.items():
+                if not least <= value <= most:
+                    raise ValueError(f"`{name}` must be from {least} to {most}")
+        for key in self.charged_to:
+            if not key.startswith("budget/") or key.count("/") < 2:
+                raise ValueError("`charged_to` must have keys of budgets")
 
     def settled(
         self, usage: Usage, cost_nano: int | None, *, tier: str, outcome: str, is_estimated: bool = False
@@ -96,9 +119,15 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def at_what_was_held(self) -> Entry:
-        """Return the settlement of an attempt whose outcome nobody knows: at most what it held was billed."""
-        cost = max(self.charged_to.values(), default=0)
-        return structs.replace(self, phase="settle", cost_nano=cost, outcome="lost", is_estimated=True)
+        """Return the settlement of an attempt whose outcome nobody knows: at most what it held was billed.
+
+        Without budgets it held nothing: it is settled at the most that it costs.
+        """
+        charges = {key: max(0, amount) for key, amount in self.charged_to.items()}
+        cost = max(0, max(charges.values(), default=self.cost_nano or 0))
+        return structs.replace(
+            self, phase="settle", cost_nano=cost, outcome="lost", is_estimated=True, charged_to=charges
+        )
 
     def correction_of(self, estimate: Entry) -> Entry:
         """Return the correction that turns an estimated settlement into this one."""

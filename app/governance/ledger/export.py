@@ -17,7 +17,8 @@ from app.storage.tables import ledger
 from app.wire import json
 
 Format = Literal["csv", "jsonl"]
-# of an exported entry; `cost_usd` is a decimal with nine digits, empty or null if the price is not known
+# of an exported entry; `cost_usd` is a decimal with nine digits, empty or null if the price is not known,
+# and in the phase `hold`
 COLUMNS = tuple("cost_usd" if name == "cost_nano" else name for name in Entry.__struct_fields__)
 # spreadsheets read cells that begin with these as formulas, and callers choose some values
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
@@ -63,7 +64,7 @@ async def read_entries(database: Database, wanted: LedgerFilter) -> AsyncIterato
 def as_document(entry: Entry) -> dict[str, Any]:
     """Return an entry by COLUMNS, as JSON can hold it."""
     document = {name: getattr(entry, name) for name in entry.__struct_fields__}
-    cost = document["cost_nano"]
+    cost = None if entry.phase == "hold" else document["cost_nano"]
     values = {**document, "at": _time(entry.at), "cost_usd": None if cost is None else usd(cost)}
     return {name: values[name] for name in COLUMNS}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _SEGMENT_BYTES = 8_000_000
 _PREFIX = "journal-"
+_NAME = re.compile(f"{_PREFIX}[0-9A-Za-z]+")
+_KEPT = ".unreadable"
 
 
 class JournalFull(Exception):
@@ -125,7 +128,7 @@ class Journal:
 class EndedJournal(Struct):
     """The journal of a process that has ended. It is locked until it is closed.
 
-    replicas: that the process was. holds, settlements: by attempt.
+    replicas: that the process was. holds, settlements: by attempt. unposted: lines that cannot be read or posted.
     """
 
     lock: int
@@ -133,6 +136,7 @@ class EndedJournal(Struct):
     replicas: list[str] = field(default_factory=list)
     holds: dict[str, Entry] = field(default_factory=dict)
     settlements: dict[str, Entry] = field(default_factory=dict)
+    unposted: int = 0
 
     def entries(self) -> list[Entry]:
         """Return the settlements, and for attempts without one what they held."""
@@ -140,26 +144,44 @@ class EndedJournal(Struct):
         return [*self.settlements.values(), *lost]
 
     def close(self, *, delete: bool) -> None:
-        """Unlock it. delete: all of it is in the database."""
+        """Unlock it.
+
+        Args:
+            delete: what could be posted is in the database. The files are kept under other names if lines are left.
+        """
         if delete:
-            for path in self.paths:
-                path.unlink(missing_ok=True)
+            *segments, lock_path = self.paths
+            if self.unposted:
+                fields = {"file": lock_path.stem, "lines": self.unposted}
+                _log.error("a journal has lines that cannot be posted, and is kept", extra={"fields": fields})
+            for path in segments:
+                if self.unposted:
+                    path.replace(path.with_name(path.name + _KEPT))
+                else:
+                    path.unlink(missing_ok=True)
+            lock_path.unlink(missing_ok=True)
         os.close(self.lock)
 
 
 def ended_journals(folder: Path) -> Iterator[EndedJournal]:
     """Read the journals of processes that have ended, each locked for the caller, who closes it."""
     for lock_path in sorted(folder.glob(f"{_PREFIX}*.lock")):
+        if not _NAME.fullmatch(lock_path.stem) or not lock_path.is_file():
+            continue
         try:
             lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
+            continue
+        except OSError as error:
+            fields = {"file": lock_path.name, "error": error.strerror}
+            _log.error("a journal cannot be opened", extra={"fields": fields})
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
             continue
-        segments = sorted(folder.glob(f"{lock_path.stem}.*.jsonl"))
+        segments = sorted(path for path in folder.glob(f"{lock_path.stem}.*.jsonl") if path.is_file())
         journal = EndedJournal(lock, [*segments, lock_path])
         for segment in segments:
             _read(segment, journal)
@@ -167,17 +189,34 @@ def ended_journals(folder: Path) -> Iterator[EndedJournal]:
 
 
 def _read(path: Path, journal: EndedJournal) -> None:
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if not line:
-            continue
+    try:
+        *lines, rest = path.read_bytes().split(b"\n")
+    except OSError as error:
+        journal.unposted += 1
+        fields = {"file": path.name, "error": error.strerror}
+        _log.error("a journal cannot be read", extra={"fields": fields})
+        return
+    for number, line in enumerate(lines, start=1):
         try:
-            document = json.loads(line)
-            if "replica" in document:
-                journal.replicas.append(document["replica"])
-                continue
-            entry = Entry.from_line(document)
-        except (json.JsonError, LookupError, TypeError, ValueError):
-            # a process that is killed while it writes leaves a part of a line
-            _log.warning("a line of the journal is malformed", extra={"fields": {"file": path.name, "line": number}})
-            continue
-        (journal.holds if entry.phase == "hold" else journal.settlements)[entry.attempt_id] = entry
+            if line:
+                _read_line(json.loads(line), journal)
+        except ValueError as error:
+            journal.unposted += 1
+            origin: dict[str, str | int] = {"file": path.name, "line": number, "error": str(error)}
+            _log.warning("a line of the journal is malformed", extra={"fields": origin})
+    if rest:
+        # a process that is killed while it writes leaves a part of a line
+        _log.warning("the last line of a journal is cut off", extra={"fields": {"file": path.name}})
+
+
+def _read_line(document: object, journal: EndedJournal) -> None:
+    """Add a line to what is known of a journal. Raises ValueError: it is malformed."""
+    if not isinstance(document, dict):
+        raise ValueError("a line must be an object")
+    if "replica" in document:
+        if not isinstance(document["replica"], str):
+            raise ValueError("`replica` must be a text")
+        journal.replicas.append(document["replica"])
+        return
+    entry = Entry.from_line(document)
+    (journal.holds if entry.phase == "hold" else journal.settlements)[entry.attempt_id] = entry

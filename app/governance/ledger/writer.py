@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
 from app.errors import Overloaded
 from app.governance.leases.client import LeaseClient
 from app.governance.leases.store import LeaseStore, NotLive, renew, write
@@ -30,6 +32,8 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.2
 _MAX_BATCH = 1_000
 _CLOSE_SECONDS = 5.0
+# errors that every entry has
+_NOT_OF_DATA = (DatabaseDown, OperationalError, ProgrammingError)
 
 
 class LedgerWriter:
@@ -140,7 +144,11 @@ class LedgerWriter:
         await self._close_former()
 
     async def replay(self) -> None:
-        """Post the journals of processes that have ended, and return their leases. Raises DatabaseDown."""
+        """Post the journals of processes that have ended, and return their leases.
+
+        Raises:
+            DatabaseDown: it has to be repeated. Entries that the database refuses do not end it: they stay in files.
+        """
         for journal in await asyncio.to_thread(lambda: list(ended_journals(self._folder))):
             is_done = False
             try:
@@ -153,10 +161,24 @@ class LedgerWriter:
         entries = journal.entries()
         for replica in dict.fromkeys([*journal.replicas, *[each.replica_id for each in entries]]):
             of_replica = [each for each in entries if each.replica_id == replica]
-            await self._post_for_ended(replica, of_replica)
+            journal.unposted += await self._post_what_can_be(replica, of_replica)
             await close_replica(self._transactions.database, replica)
             fields = {"replica": replica, "entries": len(of_replica)}
             _log.info("replayed the journal of a process that has ended", extra={"fields": fields})
+
+    async def _post_what_can_be(self, replica: str, entries: Sequence[Entry]) -> int:
+        """Post entries of a replica that has ended; returns how many of them the database refuses."""
+        try:
+            await self._post_for_ended(replica, entries)
+        except _NOT_OF_DATA:
+            raise
+        except Exception as error:  # noqa: BLE001 -- the gateway must start whatever one journal contains
+            if len(entries) == 1:
+                fields = {"attempt": entries[0].attempt_id, "error": type(error).__name__}
+                _log.exception("an entry of a journal cannot be posted", extra={"fields": fields})
+                return 1
+            return sum([await self._post_what_can_be(replica, [each]) for each in entries])
+        return 0
 
     def _note_former(self, replica: str) -> None:
         self._former.add(replica)

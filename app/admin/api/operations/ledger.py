@@ -57,4 +57,4 @@ async def list_ledger(connection: AsyncConnection, wanted: LedgerQuery) -> Page[
 def _row(columns: RowMapping) -> LedgerRow:
     members = dict(columns)
     cost = members.pop("cost_nano")
-    return LedgerRow(**members, cost_usd=cost)
+    return LedgerRow(**members, cost_usd=None if columns["phase"] == "hold" else cost)
