@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from math import ceil
 from typing import Any
 
 from msgspec.structs import replace
 
 from app.converse.call import Mode
 from app.execution.operations.operation import Operation
-from app.governance.holds.bounds import CallBounds, bounds_of_body, bounds_of_size
+from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_body, bounds_of_size
 from app.governance.holds.media_sizes import may_have_media, size_of
+from app.models.output_lengths import lengths_in
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
+from app.wire.json import JsonObject
 
 # of a model whose longest answer is not known
 _MAX_OUTPUT = 128_000
-# members of a caller's own body that limit the answer, of all formats
-_LENGTHS = (
-    ("max_tokens",),
-    ("inferenceConfig", "maxTokens"),
-    ("inferenceConfig", "max_new_tokens"),
-    ("textGenerationConfig", "maxTokenCount"),
-    ("max_gen_len",),
-    ("max_tokens_to_sample",),
-)
+# how many answers a caller's own body asks for, and the most that a model writes of them
+_NUMBERS = ("n", "num_generations", "numResults")
+_MAX_ANSWERS = 128
+_MORE_FIELDS = "additionalModelRequestFields"
 # a summary of the conversation is another run of the model on it
 _COMPACTION = b'"compact_'
+# it may hide a name from a search in the bytes
+_ESCAPE = b"\\u"
 
 
 def quick_bounds_of(operation: Operation[Any], body: bytes, target: Target, *, reads: bool) -> CallBounds | None:
@@ -37,7 +37,7 @@ def quick_bounds_of(operation: Operation[Any], body: bytes, target: Target, *, r
     Args:
         reads: read a caller's own body for the length that it requests; else the model's longest answer counts.
     """
-    if may_have_media(body) or (reads and operation.mode is Mode.PASSTHROUGH):
+    if may_have_media(body) or (reads and (operation.mode is Mode.PASSTHROUGH or body.find(_ESCAPE) >= 0)):
         return None
     bounds = bounds_of_body(len(body), _max_output(target, operation.max_tokens), has_tools=body.find(b'"tool') >= 0)
     return bounds if body.find(_COMPACTION) < 0 else CallBounds(2 * bounds.input, 2 * bounds.output)
@@ -56,13 +56,43 @@ def _read(body: bytes, target: Target, max_tokens: object, *, is_own: bool) -> C
     except json.JsonError:
         # Bedrock refuses it, or it is of a format that is not known
         document = None
+    if is_own and document is not None and _is_ambiguous(body):
+        return bounds_of_size(CallSize(len(body), documents=1, runs=2), _MAX_ANSWERS * _max_output(target, None))
+    # without the escapes that may hide a name
+    plain = body if document is None or _ESCAPE not in body else json.dumps(document)
+    longest = _max_output(target, max_tokens)
     if is_own:
-        found = [_member(document, path) for path in _LENGTHS]
-        lengths = [each for each in found if each is not None]
-        # several may be of two formats, of which the model reads one
-        max_tokens = max(lengths) if lengths and all(type(each) is int and each >= 1 for each in lengths) else None
-    size = size_of(body, document)
-    return bounds_of_size(replace(size, runs=2) if _COMPACTION in body else size, _max_output(target, max_tokens))
+        document = document if isinstance(document, dict) else {}
+        more = document.get(_MORE_FIELDS)
+        parts = [document, more] if isinstance(more, dict) else [document]
+        longest = _max_output(target, _largest_length(parts)) * max(map(_answers, parts))
+    size = size_of(plain, document)
+    return bounds_of_size(replace(size, runs=2) if _COMPACTION in plain else size, longest)
+
+
+def _is_ambiguous(body: bytes) -> bool:
+    """Return whether a body has duplicate keys, of which Bedrock may read another one, or too many values to tell."""
+    try:
+        json.loads_strictly(body)
+    except json.JsonError:
+        return True
+    return False
+
+
+def _largest_length(parts: list[JsonObject]) -> int | None:
+    """Return the largest length that a body names; None if it names none itself, or one that is no length.
+
+    Several may be of different formats, of which the model reads one.
+    """
+    named = [lengths_in(part).values() for part in parts]
+    lengths = [length for each in named for length in each]
+    valid = [length for length in lengths if type(length) is int and length >= 1]
+    return max(valid) if named[0] and len(valid) == len(lengths) else None
+
+
+def _answers(part: JsonObject) -> int:
+    numbers: list[float] = [part[name] for name in _NUMBERS if isinstance(part.get(name), int | float)]
+    return ceil(min(max([1, *numbers]), _MAX_ANSWERS))
 
 
 def _max_output(target: Target, max_tokens: object) -> int:
@@ -71,14 +101,8 @@ def _max_output(target: Target, max_tokens: object) -> int:
     A value that is no length limits nothing.
     """
     longest = target.capabilities.max_output
-    if not target.capabilities.output.text:
+    if not target.capabilities.makes_text:
         return 0
     if type(max_tokens) is int and 1 <= max_tokens <= longest:
         return max_tokens
     return longest if longest != sys.maxsize else _MAX_OUTPUT
-
-
-def _member(document: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document

@@ -55,6 +55,11 @@ class Capabilities(Struct, frozen=True, cache_hash=True):
     output: OutputCapabilities = OutputCapabilities()
     """Kinds of answers."""
 
+    @property
+    def makes_text(self) -> bool:
+        """True if tokens of its answers are charged: neither images nor vectors nor ranks."""
+        return self.output.text and not (self.embeddings.member or self.rerank.accepted)
+
     def with_values(self, values: CapabilityValues) -> "Capabilities":
         """Return the capabilities with other values for some of them."""
         changed = {

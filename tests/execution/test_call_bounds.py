@@ -6,16 +6,22 @@ import pytest
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
+from app.dialects.bedrock.native import forward
+from app.dialects.bedrock.operations import OPERATIONS
+from app.execution.attempt import Attempt
 from app.execution.call_bounds import bounds_of, quick_bounds_of
+from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation
 from app.execution.operations.passthrough import PassthroughOperation
 from app.governance.holds.bounds import CallBounds
 from app.routing.planner import Planner, Target
+from app.server.request_head import RequestHead
 from app.wire import json
-from tests.execution.test_executor import as_it_is
+from tests.execution.test_executor import Memory, Response, as_it_is, context, executor_over
 from tests.execution.test_governed_attempt import CALL
 
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+BY_NAME = {operation.name: operation for operation in OPERATIONS}
 LONGEST = 64_000
 TURNS = {"messages": [{"role": "user", "content": "x"}]}
 
@@ -48,3 +54,99 @@ async def test_what_is_no_length_does_not_lower_the_bound(length: Any) -> None:
 async def test_the_largest_length_counts() -> None:
     assert (await bounds({**TURNS, "max_tokens": 7})).output == 7
     assert (await bounds({**TURNS, "max_tokens": 7, "max_tokens_to_sample": 9})).output == 9
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"max_completion_tokens": 60_000},
+        {"max_output_tokens": 60_000},
+        {"maxTokens": 60_000},
+        {"parameters": {"max_new_tokens": 60_000}},
+        {"inferenceConfig": {"maxTokens": 60_000}},
+        {"additionalModelRequestFields": {"max_tokens": 60_000}},
+    ],
+)
+async def test_the_largest_of_all_lengths_counts(more: Any) -> None:
+    assert (await bounds({**TURNS, "max_tokens": 1, **more})).output == 60_000
+
+
+async def test_a_length_beside_the_format_limits_nothing_alone() -> None:
+    assert (await bounds({**TURNS, "additionalModelRequestFields": {"max_tokens": 5}})).output == LONGEST
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7"])
+async def test_a_body_of_another_format_holds_one_answer(body: bytes) -> None:
+    assert await bounds(body) == CallBounds(len(body) + 1_500, LONGEST)
+
+
+async def test_several_answers_are_held_for() -> None:
+    assert (await bounds({**TURNS, "max_tokens": 10, "n": 16})).output == 160
+    assert (await bounds({**TURNS, "max_tokens": 10, "n": -3})).output == 10
+    assert (await bounds({**TURNS, "max_tokens": 10, "n": 10**30})).output == 1280
+
+
+async def test_escapes_hide_nothing() -> None:
+    compacted = {**TURNS, "max_tokens": 10, "context_management": {"edits": [{"type": "compact_20260112"}]}}
+    plain = json.dumps(compacted)
+    hidden = plain.replace(b'"compact', b'"\\u0063ompact')
+    expected, got = await bounds(plain), await bounds(hidden)
+    assert (expected.output, got.output) == (20, 20)
+    assert got.input >= 2 * len(plain)
+    image = {"prompt": "x", "images": ["a"] * 4, "max_tokens": 1}
+    with_escape = json.dumps(image).replace(b'"images"', b'"\\u0069mages"')
+    assert (await bounds(with_escape)).input >= 4 * 5_000
+
+
+async def test_duplicate_keys_hide_nothing() -> None:
+    got = await bounds(b'{"max_tokens": 60000, "max_tokens": 1, "messages": []}')
+    assert (got.output >= LONGEST, got.input >= 1_000_000) == (True, True)
+
+
+async def test_images_beside_a_prompt_are_counted() -> None:
+    assert (await bounds({"prompt": "x", "images": ["a"] * 4, "max_tokens": 1})).input >= 4 * 5_000
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "text", "document": {"format": "pdf", "source": {"bytes": "YQ=="}}},
+        {"document": {"format": "pdf", "source": {"bytes": "YQ==", "text": None}}},
+        {"type": "text", "video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://a/b"}}}},
+    ],
+)
+async def test_media_is_counted_beside_other_members(block: Any) -> None:
+    assert (await bounds({"messages": [{"role": "user", "content": [block]}]})).input == 1_000_000
+
+
+@pytest.mark.parametrize("model", ["amazon.titan-embed-text-v2:0", "cohere.embed-english-v3", "cohere.rerank-v3-5:0"])
+async def test_vectors_and_ranks_are_no_output_tokens(model: str) -> None:
+    assert (await bounds({"inputText": "x"}, model)).output == 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "headers"),
+    [
+        ("Converse", b'{"serviceTier":{"type":"priority"}}', {}),
+        ("ConverseStream", b'{"service\\u0054ier":{"type":"priority"}}', {}),
+        ("InvokeModel", b"{}", {"x-amzn-bedrock-service-tier": "priority"}),
+    ],
+)
+async def test_the_tier_of_a_callers_own_request_is_held_for(
+    operation: str, body: bytes, headers: dict[str, str]
+) -> None:
+    seen: list[str] = []
+
+    def govern(attempt: Attempt) -> Attempt:
+        async def note(call: Any, candidate: Any) -> Any:
+            seen.append(candidate.operation.tier)
+            return await attempt(call, candidate)
+
+        return note
+
+    head = RequestHead("POST", BY_NAME[operation].path.replace("{modelId:path}", "a.b"), "", headers)
+    made = replace(context(), head=head, params={"modelId": "a.b"}, body=body)
+    executor = await executor_over(Memory(Response(200, [b"{}"])))
+    governed: Any = Executor.over(executor.once.clients, executor.planner, executor.failover, govern=govern)
+    await forward(BY_NAME[operation], governed, made)
+    assert seen == ["priority"]

@@ -75,9 +75,7 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
         request=request,
         is_renamed=executor.planner.renames(name),
         counts_tokens=operation.name == "CountTokens",
-        requested_tier=tier()
-        if context.size <= MAX_LOOP_BYTES
-        else await off_loop(context.caller.name, context.size, tier),
+        tier=tier() if context.size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, context.size, tier),
         # a list that is filtered is read to its end
         usage_in=operation.usage_in if policy is None or operation.method != "GET" else "body",
         adjusted=adjusted,
@@ -138,7 +136,9 @@ def _requested_tier(operation: Operation, context: RequestContext) -> str:
     """Return the service tier that is charged if the response reports none."""
     if operation.surface is not Surface.CONVERSE:
         return tier_of_headers(tuple(context.head.headers.items()))
-    if b'"serviceTier"' in context.body or b'"performanceConfig"' in context.body:
+    body = context.body
+    # an escape may hide a name
+    if b'"serviceTier"' in body or b'"performanceConfig"' in body or b"\\u" in body:
         with contextlib.suppress(json.JsonError):
-            return tier_of(json.loads_as(context.body, _PricedBy))
+            return tier_of(json.loads_as(body, _PricedBy))
     return ""

@@ -58,7 +58,7 @@ async def apply_policy(
         is_filled_in = body is not context.body
         context.body = body
         return ["max_tokens"] if is_filled_in else []
-    makes_text = any(_makes_text(target) for target in _targets(executor.planner, name))
+    makes_text = any(target.capabilities.makes_text for target in _targets(executor.planner, name))
     await _run(context, partial(_check_invoke, context.body, policy, makes_text))
     return []
 
@@ -117,12 +117,6 @@ def _check_lengths(body: JsonObject, largest: int | None, prefix: str = "") -> N
             raise InvalidRequest(
                 f"{prefix}{path}: this API key allows {largest} tokens at most", param=f"{prefix}{path}"
             )
-
-
-def _makes_text(target: Target) -> bool:
-    capabilities = target.capabilities
-    is_other = capabilities.embeddings.member or capabilities.rerank.accepted
-    return capabilities.output.text and not is_other
 
 
 def _targets(planner: Planner, name: str) -> list[Target]:

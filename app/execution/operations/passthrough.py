@@ -48,14 +48,12 @@ class Passthrough(Operation[T], frozen=True, kw_only=True):
 
     request: as it came. is_renamed: the deployment gave the name in its path, so the model replaces it.
     counts_tokens: it is CountTokens, which takes base ids only.
-    requested_tier: the service tier that applies if the response reports none.
     """
 
     mode: Mode = Mode.PASSTHROUGH
     request: BedrockRequest
     is_renamed: bool = False
     counts_tokens: bool = False
-    requested_tier: str = ""
 
     def build(self, model: ModelId) -> BedrockRequest:
         if not self.is_renamed:
@@ -86,7 +84,7 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
             surface=self.surface,
             request=self.request,
             is_renamed=self.is_renamed,
-            requested_tier=self.requested_tier,
+            tier=self.tier,
             ignored=self.ignored,
             adjusted=self.adjusted,
         )
@@ -94,13 +92,13 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedResponse | ForwardedBody:
         if attempt.length >= HELD_STEP and self.usage_in != "body":
             attempt.usage = usage_of_headers(response.headers) if self.usage_in else None
-            attempt.tier = tier_of_headers(response.headers) or self.requested_tier
+            attempt.tier = tier_of_headers(response.headers) or self.tier
             relay = await Relay(response, UnreadBytes()).begun()
             return ForwardedBody(response.status, response.headers, relay, attempt.length)
         body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
         forwarded = ForwardedResponse(response.status, response.headers, body)
         attempt.usage, tier = read_usage_and_tier(self.usage_in, forwarded)
-        attempt.tier = tier or self.requested_tier
+        attempt.tier = tier or self.tier
         return forwarded
 
 
@@ -110,7 +108,7 @@ class PassthroughStreamOperation(Passthrough[ForwardedStream], frozen=True, kw_o
     is_streamed: ClassVar[bool] = True
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedStream:
-        attempt.tier = tier_of_headers(response.headers) or self.requested_tier
+        attempt.tier = tier_of_headers(response.headers) or self.tier
         tap = UsageTap()
         relay = await Relay(response, TappedReader(tap), partial(_end, attempt, tap), attempt.read_on).begun()
         return ForwardedStream(response.status, response.headers, relay, tap)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from app.governance.holds.bounds import CallSize
 
 # of Converse's documents, those that are text in base64
-_TEXTS = frozenset({"csv", "html", "md", "txt"})
+_TEXTS = ("csv", "html", "md", "txt")
 _MAX_DEPTH = 4
 
 
@@ -58,6 +58,9 @@ def size_of(body: bytes, document: Any) -> CallSize:
     """
     media, turns = _Media(), 0
     if isinstance(document, dict):
+        # a body with a prompt has its images beside it
+        images = document.get("images")
+        media.images += len(images) if isinstance(images, list) else 0
         turns_of = document.get("messages") or document.get("input")
         for turn in turns_of if isinstance(turns_of, list) else ():
             turns += 1
@@ -85,10 +88,9 @@ def _member(container: object, *path: str) -> Any:
 
 def _count(block: dict[str, Any], media: _Media, levels: int) -> None:
     """Count the media of one block of content, and of the blocks within it."""
-    if "type" in block:
-        _count_typed(block, media)
-    else:
-        _count_converse(block, media)
+    # Converse passes over a type, and the other formats have other members
+    _count_typed(block, media)
+    _count_converse(block, media)
     if levels:
         inner = [*_blocks(block, "content"), *_blocks(block.get("toolResult"), "content")]
         inner += _blocks(block.get("source"), "content")
@@ -102,11 +104,11 @@ def _count_converse(block: dict[str, Any], media: _Media) -> None:
             media.image(_member(image, "source", "bytes"))
     if "document" in block:
         source = _member(block, "document", "source")
-        is_text = (
-            _member(block, "document", "format") in _TEXTS or "text" in (source or ()) or "content" in (source or ())
-        )
+        has_text = _member(source, "text") is not None or _member(source, "content") is not None
+        data = _member(source, "bytes")
+        is_text = _member(block, "document", "format") in _TEXTS or (has_text and data is None)
         if not is_text or _member(source, "s3Location") is not None:
-            media.document(_member(source, "bytes"))
+            media.document(data)
     for name in ("video", "audio"):
         if name in block:
             media.document(_member(block, name, "source", "bytes"))
