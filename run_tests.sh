@@ -159,11 +159,12 @@ slow)
 all)
   prepare_llm || true
   # installing waits for the disk, and linting for the processors
-  in_parallel lint_everything prepare_programs
+  in_parallel lint_everything prepare_programs prepare_browser
   test_coverage
+  test_console &
+  console=$!
   test_database_coverage
-  prepare_browser
-  test_console
+  wait "$console"
   test_processes
   ;;
 soak)
