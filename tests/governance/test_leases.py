@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -15,7 +16,7 @@ from app.governance.leases.store import BalanceRef
 from app.governance.ledger.posting import take_leases
 from app.storage import tables
 from app.storage.database import AsyncConnection, Database, DatabaseDown
-from app.storage.records import Budget, Limit, LimitKind
+from app.storage.records import Budget, Limit, LimitKind, now
 from app.storage.repository import budgets, limits
 from app.storage.schema import prepare_schema
 from tests.databases import opened, running_postgres
@@ -253,6 +254,67 @@ async def test_an_override_and_a_new_amount_apply_at_once(database: Database) ->
         async with database.begin() as connection:
             await connection.execute(update(table).values(override_nano=None))
         assert await hold(client, ref, 5) is None
+
+
+async def keep_busy(client: LeaseClient, ref: BalanceRef, seconds: float) -> float:
+    """Make cheap calls from a large lease until one is refused; returns when, by the monotonic clock."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        book = await hold(client, ref, 100)
+        if book is None:
+            return time.monotonic()
+        client.settle(book, {ref.key: 100}, {})
+        await asyncio.sleep(0.02)
+    raise AssertionError("no call was refused")
+
+
+async def lease_much(client: LeaseClient, ref: BalanceRef) -> None:
+    book = await hold(client, ref, 100_000)
+    assert book is not None
+    client.settle(book, {ref.key: 100_000}, {})
+
+
+async def test_the_end_of_an_override_applies_to_a_busy_key_within_two_seconds(database: Database) -> None:
+    until = now() + timedelta(seconds=1)
+    ref = await add_budget(database, 0, override_nano=FAR, override_until=until)
+    async with replicas(database) as clients:
+        for client in clients:
+            await lease_much(client, ref)
+        ended = time.monotonic() + (until - now()).total_seconds()
+        for refused in await asyncio.gather(*[keep_busy(client, ref, 4) for client in clients]):
+            assert -0.1 < refused - ended < 2
+    assert await balance(database, ref) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["requests_per_minute", "max_parallel_requests"])
+async def test_what_an_open_attempt_releases_after_a_limit_was_lowered_is_not_held_again(
+    database: Database, kind: LimitKind
+) -> None:
+    ref = await add_limit(database, kind, 1000)
+    async with replicas(database, 1) as (client,):
+        book = await hold(client, ref, 900)
+        assert book is not None
+        async with database.begin() as connection:
+            await connection.execute(update(tables.limits).values(capacity=1))
+            await store.recall(connection, [ref.source_id])
+        await asyncio.sleep(1)
+        client.settle(book, {ref.key: 900}, {})
+        assert client.take({ref.key: 2}) is None
+        assert await hold(client, ref, 2) is None
+        assert await hold(client, ref, 1) is not None
+
+
+async def test_an_attempt_ends_after_its_budget_was_deleted(database: Database) -> None:
+    ref = await add_budget(database, 1000)
+    async with replicas(database, 1) as (client,):
+        book = await hold(client, ref, 900)
+        assert book is not None
+        async with database.begin() as connection:
+            await budgets.remove(connection, ref.source_id)
+        client.settle(book, {ref.key: 900}, {ref.key: 800})
+        await post(client, ref.key, 800)
+        assert (await balance(database, ref))[0] == 800
+        assert await hold(client, ref, 5000) is not None
 
 
 async def test_a_refusal_writes_nothing_and_is_repeated_from_memory(database: Database) -> None:

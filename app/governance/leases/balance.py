@@ -8,7 +8,7 @@ Amounts are integers: nano-dollars, tokens, requests or permits. Invariants, for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct, field
@@ -25,7 +25,7 @@ class Balance(Struct):
     capacity: None if nothing limits it any more. is_enforced: False for shadow limits and for budgets that only warn:
         all that is asked for is granted.
     settled: posted, of a budget. refilled_at_ns: of a rate, when all that was used will have been refilled.
-    period_ns: of a rate, in which its capacity is refilled.
+    period_ns: of a rate, in which its capacity is refilled. changes_ns: when an override of the capacity ends.
     """
 
     key: str
@@ -36,6 +36,7 @@ class Balance(Struct):
     leased: int = 0
     refilled_at_ns: int = 0
     period_ns: int = MINUTE_NS
+    changes_ns: int | None = None
 
     def used(self, now_ns: int) -> int:
         """Return what is used now, without leases."""
@@ -49,6 +50,11 @@ class Balance(Struct):
         if self.capacity is None:
             return None
         return self.capacity - self.used(now_ns) - self.leased
+
+    def excess(self, now_ns: int) -> int:
+        """Return what is used and leased beyond the capacity: it was lowered, or attempts cost more than held."""
+        free = self.free(now_ns)
+        return max(-free, 0) if self.is_enforced and free is not None else 0
 
     def is_short(self, amount: int, now_ns: int) -> bool:
         """Return whether an amount cannot be granted."""
@@ -119,7 +125,7 @@ class LeaseRequest(Struct, frozen=True):
 
     posts: of rates, what was used, and how many nanoseconds ago. returns: idle capacity that it gives back.
     asks: in the order of their arrival. idle: what the replica has for them, negative if attempts cost more than held.
-    surplus: what it would like to have beyond that.
+    surplus: what it would like to have beyond that. recalled: keys of which it holds nothing before the answer.
     """
 
     posts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -127,6 +133,7 @@ class LeaseRequest(Struct, frozen=True):
     asks: Sequence[Ask] = ()
     idle: Mapping[str, int] = field(default_factory=dict)
     surplus: Mapping[str, int] = field(default_factory=dict)
+    recalled: Collection[str] = ()
 
     def keys(self) -> set[str]:
         """Return the keys of all balances that it is about."""
@@ -151,12 +158,15 @@ class LeaseReply(Struct, frozen=True):
     """What a transaction answers: for each ask None or why it was not granted, and the leases after it.
 
     over: keys of balances that are not enforced, and have less left than was asked for. headroom: capacity and free.
+    exceeded: keys of balances with an excess. changes: nanoseconds until overrides end.
     """
 
     shortages: list[Shortage | None]
     amounts: dict[str, int]
     over: set[str]
     headroom: dict[str, tuple[int, int]]
+    exceeded: set[str] = field(default_factory=set)
+    changes: dict[str, int] = field(default_factory=dict)
 
 
 def apply_request(
@@ -172,6 +182,10 @@ def apply_request(
     for key, amount in request.returns.items():
         leases[key].give_back(balances[key], amount)
     idle = dict(request.idle)
+    for key, amount in request.idle.items():
+        if (excess := min(amount, balances[key].excess(now_ns))) > 0:
+            leases[key].give_back(balances[key], excess)
+            idle[key] -= excess
     shortages: list[Shortage | None] = []
     over: set[str] = set()
     granted: set[str] = set()
@@ -196,7 +210,10 @@ def apply_request(
         for key, balance in balances.items()
         if balance.capacity is not None
     }
-    return LeaseReply(shortages, {key: lease.amount for key, lease in leases.items()}, over, headroom)
+    exceeded = {key for key, balance in balances.items() if balance.excess(now_ns)}
+    changes = {key: balance.changes_ns - now_ns for key, balance in balances.items() if balance.changes_ns is not None}
+    amounts = {key: lease.amount for key, lease in leases.items()}
+    return LeaseReply(shortages, amounts, over, headroom, exceeded, changes)
 
 
 def _shortage(balance: Balance, lease: Lease, missing: int, now_ns: int) -> Shortage:

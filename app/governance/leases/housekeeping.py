@@ -41,7 +41,6 @@ class Housekeeping:
         self._clock = clock
         self._waited_for = waited_for
         self._wake = asyncio.Event()
-        self._recalled: set[str] = set()
         self._recalled_us = 0
         self._posted_at = self._polled_at = self._looked_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
@@ -78,8 +77,7 @@ class Housekeeping:
         """Return what is idle or was recalled, post the use of rates, and renew the leases, as far as each is due."""
         transactions, now = self._transactions, self._clock()
         book = transactions.book
-        recalled, self._recalled = self._recalled, set()
-        idle = {*book.idle_since(now - _IDLE_SECONDS), *(recalled & book.holdings.keys())} - self._waited_for()
+        idle = book.to_return(now, _IDLE_SECONDS) - self._waited_for()
         posts = now - self._posted_at >= _POST_SECONDS and any(
             each.spent and transactions.refs[key].kind == "rate" for key, each in book.holdings.items()
         )
@@ -98,7 +96,7 @@ class Housekeeping:
             return
         self._polled_at = now
         for key, moment in await transactions.store.recalled(self._recalled_us):
-            self._recalled.add(key)
+            transactions.book.recall([key])
             self._recalled_us = max(self._recalled_us, moment)
 
     async def _listen(self) -> None:
@@ -109,9 +107,7 @@ class Housekeeping:
             await asyncio.sleep(DOWN_SECONDS)
 
     def _hear(self, key: str) -> None:
-        holding = self._transactions.book.holdings.get(key)
-        if holding is not None and holding.idle > 0:
-            self._recalled.add(key)
+        if self._transactions.book.recall([key]):
             self._wake.set()
 
     async def _take_leases_of_lost(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct, field
@@ -17,6 +18,7 @@ class Holding(Struct):
     amount: the lease, as the database has it. held: for attempts that run. spent: used, and not posted yet.
     pending: offered to the database in a transaction that runs.
     recent, before: what was held in this period and in the one before it, which began at `period`.
+    is_recalled: nothing is held before the database has answered. recall_at: when an override of the capacity ends.
     """
 
     amount: int = 0
@@ -27,6 +29,8 @@ class Holding(Struct):
     period: float = 0.0
     recent: int = 0
     before: int = 0
+    is_recalled: bool = False
+    recall_at: float = math.inf
 
     @property
     def idle(self) -> int:
@@ -74,7 +78,11 @@ class LeaseBook(Struct):
         holdings = self.holdings
         for key, need in needs.items():
             holding = holdings.get(key)
-            if holding is None or holding.amount - holding.held - holding.spent - holding.pending < need:
+            if (
+                holding is None
+                or holding.is_recalled
+                or holding.amount - holding.held - holding.spent - holding.pending < need
+            ):
                 return False
         for key, need in needs.items():
             holding = holdings[key]
@@ -120,6 +128,10 @@ class LeaseBook(Struct):
             holding = self.of(key)
             if key not in idle and holding.idle > 0:
                 given[key] = holding.pending = holding.idle
+        recalled = [key for key in (*idle, *given) if self.of(key).is_recalled]
+        for key in recalled:
+            # one that comes while the transaction runs stays: the transaction may not know the new capacity
+            self.of(key).is_recalled = False
         used = {key: self.of(key) for key in posts}
         return LeaseRequest(
             posts={
@@ -129,11 +141,16 @@ class LeaseBook(Struct):
             asks=asks,
             idle=idle,
             surplus={key: self.of(key).wish(now) for key in idle},
+            recalled=recalled,
         )
 
     def finish(self, request: LeaseRequest, reply: LeaseReply, now: float) -> None:
         """Apply the answer of a transaction. What granted asks need is held for them."""
-        self.apply(request, reply.amounts)
+        self._note_commit(request, reply.amounts)
+        for key in reply.amounts:
+            holding = self.of(key)
+            holding.is_recalled |= key in reply.exceeded
+            holding.recall_at = now + reply.changes[key] / 1e9 if key in reply.changes else math.inf
         for ask, shortage in zip(request.asks, reply.shortages, strict=True):
             if shortage is None:
                 for key, need in ask.needs.items():
@@ -143,7 +160,11 @@ class LeaseBook(Struct):
 
     def apply(self, request: LeaseRequest, amounts: Mapping[str, int]) -> None:
         """Note that a transaction was committed, whatever it answered to its asks. amounts: the leases after it."""
-        self.abandon(request)
+        self._note_commit(request, amounts)
+        self.recall(request.recalled)
+
+    def _note_commit(self, request: LeaseRequest, amounts: Mapping[str, int]) -> None:
+        self._end_pending(request)
         for key, (used, _) in request.posts.items():
             self.of(key).spent -= used
         for key, amount in amounts.items():
@@ -151,6 +172,10 @@ class LeaseBook(Struct):
 
     def abandon(self, request: LeaseRequest) -> None:
         """Note that a transaction was not committed."""
+        self._end_pending(request)
+        self.recall(request.recalled)
+
+    def _end_pending(self, request: LeaseRequest) -> None:
         for key in (*request.idle, *request.returns):
             self.of(key).pending = 0
 
@@ -161,9 +186,21 @@ class LeaseBook(Struct):
         for key, amount in amounts.items():
             self.of(key).amount = amount
 
-    def idle_since(self, moment: float) -> list[str]:
-        """Return the keys of capacity that was not used since a time."""
-        return [key for key, each in self.holdings.items() if each.idle > 0 and each.used_at <= moment]
+    def recall(self, keys: Collection[str]) -> bool:
+        """Hold nothing of balances before the database has answered; returns whether something of them is idle."""
+        found = [self.holdings[key] for key in keys if key in self.holdings]
+        for holding in found:
+            holding.is_recalled = True
+        return any(holding.idle > 0 for holding in found)
+
+    def to_return(self, now: float, seconds: float) -> set[str]:
+        """Return the keys of idle capacity that was recalled, or not used for some seconds."""
+        self.recall([key for key, each in self.holdings.items() if each.recall_at <= now])
+        return {
+            key
+            for key, each in self.holdings.items()
+            if each.idle > 0 and (each.is_recalled or each.used_at <= now - seconds)
+        }
 
     def drop_empty(self) -> None:
         """Forget balances of which nothing is leased, held or to be posted."""

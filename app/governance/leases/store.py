@@ -150,13 +150,17 @@ def _locking() -> Select[Any]:
 
 
 def _balance_of(row: Row[Any], moment: datetime) -> Balance:
-    capacity, is_enforced = row.capacity, not row.limit_shadow
+    capacity, is_enforced, changes_ns = row.capacity, not row.limit_shadow, None
     if row.amount_nano is not None:
         is_overridden = row.override_nano is not None and (row.override_until is None or moment < row.override_until)
         capacity = row.override_nano if is_overridden else row.amount_nano
         is_enforced = row.action == "block" and not row.budget_shadow
+        if is_overridden and row.override_until is not None:
+            changes_ns = (row.override_until - _EPOCH) // timedelta(microseconds=1) * 1000
     period_ns = STARTS_NS if row.limit_kind == STARTS else MINUTE_NS
-    return Balance(row.key, row.kind, capacity, is_enforced, row.settled, row.leased, row.refilled_at_ns, period_ns)
+    return Balance(
+        row.key, row.kind, capacity, is_enforced, row.settled, row.leased, row.refilled_at_ns, period_ns, changes_ns
+    )
 
 
 async def write(connection: AsyncConnection, rows: LockedRows) -> None:
@@ -251,12 +255,8 @@ class LeaseStore:
     async def _recall(self, connection: AsyncConnection, reply: LeaseReply, now_us: int) -> None:
         """Ask the other replicas for idle capacity of which too little is left."""
         keys = sorted({each.key for each in reply.shortages if each is not None and each.leased_by_others})
-        if not keys:
-            return
-        await connection.execute(update(balances).where(balances.c.key.in_(keys)).values(recalled_at_us=now_us))
-        if not self.database.is_sqlite:
-            for key in keys:
-                await connection.execute(select(func.pg_notify(RECALL, key)))
+        if keys:
+            await _recall_locked(connection, keys, now_us)
 
     async def recalled(self, since_us: int) -> list[tuple[str, int]]:
         """Return the balances of which idle capacity was asked for since a time, and when."""
@@ -270,6 +270,26 @@ class LeaseStore:
             late = replicas.c.expires_at_us < clock_us(connection) - _us(_MARGIN_SECONDS)
             query = select(replicas.c.id).where(replicas.c.state == "live", late)
             return (await connection.execute(query)).scalars().all()
+
+
+async def recall(connection: AsyncConnection, source_ids: Collection[str]) -> None:
+    """Let every replica ask anew for capacity of budgets and limits whose rows this transaction has changed.
+
+    Call it once in a transaction, and lock no balances before or after it: all are locked in the order of their keys.
+    """
+    is_leased = balances.c.source_id.in_(source_ids) & (balances.c.leased > 0)
+    query = select(balances.c.key).where(is_leased).order_by(balances.c.key).with_for_update()
+    keys = (await connection.execute(query)).scalars().all()
+    if keys:
+        now_us = int((await connection.execute(select(clock_us(connection)))).scalar_one())
+        await _recall_locked(connection, keys, now_us)
+
+
+async def _recall_locked(connection: AsyncConnection, keys: Sequence[str], now_us: int) -> None:
+    await connection.execute(update(balances).where(balances.c.key.in_(keys)).values(recalled_at_us=now_us))
+    if connection.dialect.name != "sqlite":
+        for key in keys:
+            await connection.execute(select(func.pg_notify(RECALL, key)))
 
 
 async def hold_replica(connection: AsyncConnection, replica: str) -> tuple[int, str]:

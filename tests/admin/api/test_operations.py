@@ -1,6 +1,7 @@
 """Operations on teams and keys, on both databases."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,6 +13,9 @@ from app.admin.api.operations import keys, teams
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.audit import list_audit
 from app.admin.api.operations.failures import Conflict, Invalid, NotFound, Outdated
+from app.governance.leases.client import LeaseClient, Refused
+from app.governance.leases.store import BalanceRef
+from app.governance.ledger.posting import take_leases
 from app.storage import repository, tables
 from app.storage.database import Database
 from app.storage.records import new_id
@@ -51,6 +55,45 @@ async def new_key(database: Database, **members: object) -> tuple[str, str]:
     async with database.begin() as connection:
         created = await keys.create_key(connection, ACTOR, body, PEPPER)
     return created.id, created.secret
+
+
+async def test_a_lowered_budget_applies_to_a_busy_key_within_two_seconds(database: Database) -> None:
+    """Each replica has leased much of it, and each call costs little."""
+    team_id = await new_team(database, budgets=[{"amount_usd": "1", "period": "total"}])
+    async with database.begin(reads=True) as connection:
+        (budget,) = (await teams.get_team(connection, team_id)).budgets
+    ref = BalanceRef(f"budget/{budget.id}/total", "budget", budget.id)
+    async with AsyncExitStack() as stack:
+        clients = []
+        for _ in range(2):
+            other = Database(database.url)
+            stack.push_async_callback(other.close)
+            client = LeaseClient(other, take_leases)
+            await client.start()
+            stack.push_async_callback(client.close)
+            assert await _call(client, ref, 100_000_000)
+            clients.append(client)
+        body = TeamChange.model_validate({"budgets": [{"amount_usd": "0", "period": "total"}]})
+        calls = [asyncio.create_task(_call_until_refused(client, ref)) for client in clients]
+        await asyncio.sleep(0.2)
+        async with database.begin() as connection:
+            await teams.change_team(connection, ACTOR, team_id, body)
+        async with asyncio.timeout(2):
+            await asyncio.gather(*calls)
+
+
+async def _call(client: LeaseClient, ref: BalanceRef, nano: int) -> bool:
+    held = {ref.key: nano}
+    book = await client.acquire(held, {ref.key: ref})
+    if isinstance(book, Refused):
+        return False
+    client.settle(book, held, {})
+    return True
+
+
+async def _call_until_refused(client: LeaseClient, ref: BalanceRef) -> None:
+    while await _call(client, ref, 1000):
+        await asyncio.sleep(0.02)
 
 
 async def test_a_team_is_shown_as_it_was_created(database: Database) -> None:

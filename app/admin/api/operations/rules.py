@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.limits import Budget, BudgetView, Limits, LimitsPer, OverrideView
 from app.admin.api.operations.failures import Fault, Invalid
+from app.governance.leases.store import recall
 from app.storage import records, repository
 from app.storage.records import Key, LimitKind, Scope, Team
 
@@ -74,6 +75,15 @@ async def store_budgets(connection: AsyncConnection, owner: Team | Key, budgets:
     if faults:
         raise Invalid(*faults)
     await repository.replace_budgets(connection, owner, [_budget_in(owner, each) for each in budgets])
+
+
+async def recall_leases(connection: AsyncConnection, owner: Team | Key) -> None:
+    """Make the limits and budgets of a team or a key apply to what replicas have leased of them.
+
+    Call it once, after they are stored.
+    """
+    rules = (await rules_of(connection, _scope_of(owner), [owner.id]))[owner.id]
+    await recall(connection, [*(each.id for each in rules.limits), *(each.id for each in rules.budgets)])
 
 
 async def remove_rules(connection: AsyncConnection, owner: Team | Key) -> None:

@@ -16,6 +16,7 @@ from app.admin.api.operations.rules import (
     budget_views,
     limits_per_view,
     limits_view,
+    recall_leases,
     rules_of,
     store_budgets,
     store_limits,
@@ -66,6 +67,8 @@ async def store_rules(connection: AsyncConnection, owner: Team | Key, body: Body
         await store_limits(connection, owner, limits, limits_per)
     if "budgets" in given:
         await store_budgets(connection, owner, body.budgets)
+    if given & _RULES:
+        await recall_leases(connection, owner)
 
 
 async def rules_of_one(connection: AsyncConnection, scope: Scope, owner_id: str) -> Rules:

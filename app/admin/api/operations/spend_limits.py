@@ -27,6 +27,7 @@ from app.admin.api.documents.spend_limits import (
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.audit import list_audit, record_change
 from app.admin.api.operations.failures import Fault, Invalid, NotFound
+from app.admin.api.operations.rules import recall_leases
 from app.admin.api.operations.scoped import apply_change, is_identifier
 from app.admin.api.operations.spend import spend_rows
 from app.storage import repository
@@ -166,6 +167,7 @@ async def _find(connection: AsyncConnection, limit_id: str) -> Budget:
 
 async def _store(connection: AsyncConnection, team: Team, new: Iterable[Budget]) -> None:
     await repository.replace_budgets(connection, team, [*new])
+    await recall_leases(connection, team)
     changed = await apply_change(connection, repository.teams, team, {})
     await touched(connection, changed)
 
