@@ -440,3 +440,12 @@ def test_bodies_of_each_surface() -> None:
     assert adapt_chat(NativeCall("m", {"stream": True}), Surface.MANTLE, capabilities).body["stream_options"][
         "include_usage"
     ]
+
+
+def test_a_default_length_is_requested_where_the_caller_names_none() -> None:
+    capabilities = Capabilities().with_values({"output": {"default_length": 300}})
+    assert adapt_responses(NativeCall("m", {}), Surface.MANTLE, capabilities).body["max_output_tokens"] == 300
+    asked = {"max_output_tokens": 20}
+    assert adapt_responses(NativeCall("m", asked), Surface.MANTLE, capabilities).body == asked
+    chat = adapt_chat(NativeCall("m", {}), Surface.MANTLE, capabilities).body
+    assert [length for name, length in chat.items() if name.startswith("max_")] == [300]
