@@ -125,9 +125,12 @@ async def test_four_gateways_with_500_calls_each_never_pass_a_dollar(
         # a call may cost more than it does cost
         changes: dict[str, object] = {"max_tokens": 40, "prompt": "ten tokens of this text come back now."}
         found = await ask_all([*two, *more], secret, 2_000, **changes)
-        # a busy machine may answer some by 503. What is left of the budget is spent one by one
-        while found[-1].status != 429 or found[-2].status != 429:
+        # a busy machine may answer some by 503. What is left of the budget can be spent anywhere within two seconds
+        last_answer = time.monotonic()
+        while time.monotonic() < last_answer + 2.5:
             found.append(await ask([*two, *more][len(found) % 4].url, secret, **changes))  # type: ignore[arg-type]
+            if found[-1].status == 200:
+                last_answer = time.monotonic()
         answered = [each for each in found if each.status == 200]
         await until_posted(database, key, len(answered))
     rows = await ledger_of(database, key)
