@@ -243,7 +243,7 @@ async def test_a_database_that_stops_under_load_loses_nothing(upstream: str) -> 
                 await until_posted(database, key, len(answered))
                 rows = await ledger_of(database, key)
                 settled, leased = await balance_of(database, key)
-    assert replies[-1].status in (200, 429)
+    assert any(each.status == 200 for each in replies[started:])
     assert set(statuses(replies)) <= {200, 429, 503}
     assert {row.request_id for row in rows} == answered
     assert (settled, leased) == (len(answered) * COST, 0)
