@@ -168,9 +168,11 @@ async def ask(url: str, secret: str, *, model: str = MODEL, max_tokens: int = 2,
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nconnection: close\r\n"
     try:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-        writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
-        received = await reader.read(-1)
-        writer.close()
+        try:
+            writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+            received = await reader.read(-1)
+        finally:
+            writer.close()
     except OSError:
         received = b""
     top, _, rest = received.partition(b"\r\n\r\n")
