@@ -98,6 +98,24 @@ def test_known_edits_of_the_context_are_sent_with_their_beta(
     assert adapted.ignored == ignored
 
 
+@pytest.mark.parametrize(
+    ("thinking", "kept"),
+    [
+        ({"type": "enabled", "budget_tokens": 1024}, True),
+        ({"type": "adaptive"}, True),
+        ({"type": "disabled"}, False),
+        (None, False),
+    ],
+)
+def test_reasoning_is_cleared_only_while_the_model_thinks(thinking: Any, kept: bool) -> None:
+    """litellm#25835: a 400 otherwise."""
+    edit = {"type": "clear_thinking_20251015", "keep": {"type": "thinking_turns", "value": 1}}
+    adapted = fit(context_management={"edits": [edit]}, thinking=thinking, max_tokens=4000)
+    assert adapted.body.get("context_management") == ({"edits": [edit]} if kept else None)
+    assert adapted.body.get("anthropic_beta") == (["context-management-2025-06-27"] if kept else None)
+    assert adapted.ignored == ([] if kept else ["context_management"])
+
+
 def test_cache_control_keeps_only_members_that_bedrock_knows() -> None:
     control = {"type": "ephemeral", "ttl": "1h", "scope": "global"}
     block = {"type": "text", "text": "x", "cache_control": control}

@@ -32,6 +32,7 @@ RENAMED = {
     "per-turn-control-2026-07-01": ("mid-conversation-output-config-2026-07-01",),
 }
 
+CONTEXT_MANAGEMENT = "context-management-2025-06-27"
 EFFORT = "effort-2025-11-24"
 FINE_GRAINED_TOOLS = "fine-grained-tool-streaming-2025-05-14"
 PER_MESSAGE_OUTPUT = "mid-conversation-output-config-2026-07-01"
@@ -44,10 +45,16 @@ OF_FIELDS = {
 OF_TOOLS = {
     "computer_20250124": "computer-use-2025-01-24",
     "computer_20251124": "computer-use-2025-11-24",
-    "memory_": "context-management-2025-06-27",
+    "memory_": CONTEXT_MANAGEMENT,
     "tool_search_tool_": "tool-search-tool-2025-10-19",
 }
-EDITS = {"clear_tool_uses_20250919": "context-management-2025-06-27", "compact_20260112": "compact-2026-01-12"}
+EDITS = {
+    "clear_thinking_20251015": CONTEXT_MANAGEMENT,
+    "clear_tool_uses_20250919": CONTEXT_MANAGEMENT,
+    "compact_20260112": "compact-2026-01-12",
+}
+# litellm#25835: a 400 unless `thinking` is enabled or adaptive
+EDITS_OF_THINKING = frozenset({"clear_thinking_20251015"})
 
 
 def filter_betas(

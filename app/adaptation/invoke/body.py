@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
-from app.adaptation.invoke.betas import EDITS, EFFORT, OF_FIELDS, filter_betas
+from app.adaptation.invoke.betas import EDITS, EDITS_OF_THINKING, EFFORT, OF_FIELDS, filter_betas
 from app.adaptation.invoke.blocks import is_blank, without_blanks
 from app.adaptation.invoke.cache_control import with_known_cache_control
 from app.adaptation.invoke.messages import adapt_messages
@@ -45,7 +45,6 @@ def adapt_invoke(
     if not document.keys() <= _KNOWN:
         adapted.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
     _adapt_betas(adapted, call.betas, document, also_passed)
-    _adapt_edits(adapted)
     adapt_settings(adapted)
     if capabilities.reasoning.budget_and_effort and text_in(body.get("output_config"), "effort"):
         adapted.add_beta(EFFORT)
@@ -54,6 +53,7 @@ def adapt_invoke(
     if capabilities.reasoning.drop_foreign:
         drop_foreign(adapted)
     adapt_messages(adapted, document.get("cache_control"))
+    _adapt_edits(adapted)
     adapt_tools(adapted)
     _adapt_system(adapted)
     version = document.get("anthropic_version") or call.version
@@ -81,12 +81,14 @@ def _adapt_betas(
 
 
 def _adapt_edits(adapted: AdaptedInvokeBody) -> None:
-    """Keep the edits of the context that Bedrock knows, each with its beta."""
+    """Keep the edits of the context that Bedrock accepts, each with its beta."""
     management = adapted.body.pop("context_management", None)
     if management is None:
         return
     edits = listed(management.get("edits")) if isinstance(management, dict) else []
-    kept = [edit for edit in edits if text_in(edit, "type") in EDITS]
+    thinks = text_in(adapted.body.get("thinking"), "type") in ("enabled", "adaptive")
+    accepted = EDITS.keys() if thinks else EDITS.keys() - EDITS_OF_THINKING
+    kept = [edit for edit in edits if text_in(edit, "type") in accepted]
     if len(kept) < max(len(edits), 1) or set(management) != {"edits"}:
         adapted.ignored.append("context_management")
     if kept:
