@@ -36,6 +36,7 @@ REAL_IDS = {
     "us.anthropic.claude-sonnet-4-6": "claude-4.6",
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0": "claude-sonnet-4.5",
     "anthropic.claude-haiku-4-5-20251001-v1:0": "claude-4.5",
+    "anthropic.claude-haiku-4-5": "claude-haiku-4.5-on-mantle",
     "anthropic.claude-opus-4-5-20251101-v1:0": "claude-opus-4.5",
     "anthropic.claude-opus-4-1-20250805-v1:0": "claude-4.1",
     "anthropic.claude-sonnet-4-20250514-v1:0": "claude-sonnet-4",

@@ -57,17 +57,18 @@ _CLAUDE_4_7: CapabilityValues = merged(
     },
 )
 _CLAUDE_5: CapabilityValues = merged(_CLAUDE_4_7, {"turns": {"system": True}})
-_CLAUDE_4_5: CapabilityValues = merged(
+_CLAUDE_4_5_ON_MANTLE: CapabilityValues = merged(
     _COMMON,
     {
         "max_output": 64_000,
-        "schemas": {"strict_tools": True, "structured_output": "native"},
+        "schemas": {"strict_tools": True},
         "turns": {"prefill": "trimmed"},
         "sampling": {"temperature_with_top_p": False},
         "caching": {"ttl": True},
         "reasoning": {"request": "budget"},
     },
 )
+_CLAUDE_4_5: CapabilityValues = merged(_CLAUDE_4_5_ON_MANTLE, {"schemas": {"structured_output": "native"}})
 _CLAUDE_4: CapabilityValues = merged(_COMMON, {"turns": {"prefill": "trimmed"}, "reasoning": {"request": "budget"}})
 # from Claude 4.6 on it needs none (Anthropic, 2026-03-13)
 _LONG_CONTEXT: CapabilityValues = {"context": {"beta": "context-1m-2025-08-07"}}
@@ -158,6 +159,14 @@ ROWS = (
             "caching": {"ttl": True},
             "reasoning": {"request": "adaptive"},
         },
+    ),
+    row(
+        "claude-haiku-4.5-on-mantle",
+        r"anthropic\.claude-haiku-4-5\Z",
+        "as the rest of 4.5; litellm 1.110.2: its id on mantle has no version, and Converse does not know it; AWS user "
+        "guide, models by endpoint (2026-11): Messages on mantle, without schemas of answers",
+        _CLAUDE_4_5_ON_MANTLE,
+        {"native": {"anthropic": Surface.MANTLE, "translated_to": "anthropic", "counts_on_mantle": True}},
     ),
     row(
         "claude-opus-4.5",

@@ -220,7 +220,8 @@ ROWS = (
     row(
         "chat-on-mantle",
         r"(deepseek\.v3\.1|qwen\.qwen3-coder-[a-z0-9-]+-instruct|zai\.glm-4\.6)\Z",
-        "AWS user guide, models by API (2026-11): on mantle only, Chat Completions",
+        "AWS user guide, models by API (2026-11): on mantle only, Chat Completions; litellm#29490, live: what is not "
+        "OpenAI's at /v1, and 400 at /openai/v1",
         _COMMON,
         _CHAT_ON_MANTLE,
         {"native": {"translated_to": "openai_chat", "mantle_path": "/v1"}},
