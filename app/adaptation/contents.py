@@ -29,6 +29,7 @@ class Contents(IntFlag):
     MAX_TOKENS = auto()
     SAMPLING = auto()  # parameters of inference other than the length
     TOP_K = auto()
+    WEB_SEARCH = auto()
 
 
 # plain integers: one operation of an IntFlag costs as much as all of this module's for a short call
@@ -99,4 +100,6 @@ def _of_settings(body: ConverseRequest, intent: Intent) -> int:
         contents |= Contents.EFFORT.value
     if intent.top_k is not None:
         contents |= Contents.TOP_K.value
+    if intent.web_search:
+        contents |= Contents.WEB_SEARCH.value
     return contents

@@ -23,6 +23,7 @@ from app.adaptation.turn_alternation import alternate_turns
 from app.adaptation.turn_ends import adapt_ends
 from app.adaptation.turn_splitting import split_turns
 from app.adaptation.videos import refuse_videos
+from app.adaptation.web_search import request_web_search
 from app.converse.call import ModelCall
 from app.models.capabilities import Capabilities
 
@@ -63,6 +64,7 @@ PASSES = (
     Pass(adapt_caching, Contents.CACHE_POINTS),
     Pass(adapt_documents, Contents.DOCUMENTS),
     Pass(adapt_tools, Contents.TOOLS | _TOOL_BLOCKS),
+    Pass(request_web_search, Contents.WEB_SEARCH),
     Pass(adapt_output, Contents.OUTPUT_FORMAT),
     Pass(
         adapt_reasoning,

@@ -56,6 +56,7 @@ class Intent(Struct):
     forbid_tools: the caller declared tools but wants no call of them now.
     single_tool_call: at most one tool call in the reply.
     json_object: the reply must be a JSON object of no particular schema.
+    web_search: the model may search the web.
     """
 
     effort: Effort | None = None
@@ -64,6 +65,7 @@ class Intent(Struct):
     forbid_tools: bool = False
     single_tool_call: bool = False
     json_object: bool = False
+    web_search: bool = False
 
 
 class ModelCall(Struct):

@@ -39,6 +39,8 @@ class ToolCapabilities(Struct, frozen=True):
     """Accepts `tool_choice: {"type": "none"}` in additionalModelRequestFields."""
     single_call_field: bool = False
     """Accepts `disable_parallel_tool_use` in additionalModelRequestFields."""
+    web_search: str = ""
+    """Name of the system tool by which it searches the web; empty where it has none."""
 
 
 class SchemaCapabilities(Struct, frozen=True):

@@ -25,6 +25,7 @@ class _ToolValues(TypedDict, total=False):
     fixed_list: bool
     none_field: bool
     single_call_field: bool
+    web_search: str
 
 
 class _SchemaValues(TypedDict, total=False):

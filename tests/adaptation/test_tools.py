@@ -18,6 +18,7 @@ from tests.adaptation.calls import (
     LLAMA,
     MISTRAL,
     NOVA,
+    NOVA_2,
     PLAIN,
     TITAN,
     adapt_call,
@@ -424,3 +425,28 @@ def test_no_text_is_added_to_a_turn_of_the_assistant() -> None:
     adapted = AdaptedRequest({"messages": [assistant("It is")]}, Intent(), PLAIN)
     adapted.add_to_last_turn("Call the tool t now.")
     assert adapted.body["messages"] == [assistant("It is")]
+
+
+SEARCH = {"systemTool": {"name": "nova_grounding"}}
+
+
+def test_nova_2_searches_the_web_beside_its_tools() -> None:
+    config = {"tools": [spec("f")], "toolChoice": {"any": {}}}
+    adapted = adapt_call(NOVA_2, intent=Intent(web_search=True), toolConfig=config)
+    assert adapted.body["toolConfig"] == {"tools": [spec("f"), SEARCH], "toolChoice": {"any": {}}}
+    adapted = adapt_call(NOVA_2, intent=Intent(web_search=True, forbid_tools=True), toolConfig={"tools": [spec("f")]})
+    assert adapted.body["toolConfig"] == {"tools": [SEARCH]}
+    assert (adapted.adjusted, adapted.ignored) == ([], [])
+
+
+def test_a_schema_is_asked_for_beside_a_search() -> None:
+    """A forced tool would leave no room for the search."""
+    adapted = adapt_call(NOVA_2, intent=Intent(web_search=True), outputConfig=text_format({"type": "object"}))
+    assert adapted.body["toolConfig"] == {"tools": [SEARCH]}
+    assert adapted.adjusted == ["response_format"]
+
+
+@pytest.mark.parametrize("capabilities", [NOVA, CLAUDE_5, PLAIN])
+def test_a_search_that_a_model_does_not_make_is_ignored(capabilities: Capabilities) -> None:
+    adapted = adapt_call(capabilities, intent=Intent(web_search=True))
+    assert (adapted.ignored, "toolConfig" in adapted.body) == (["web_search_options"], False)

@@ -192,7 +192,11 @@ def _chat() -> Dialect:
         Row("`store`", {"store": True}),
         Row("`verbosity`", {"verbosity": "low"}),
         Row("`prediction`", {"prediction": {"type": "content", "content": "x"}}),
-        Row("`web_search_options`", {"web_search_options": {}}),
+        Row(
+            "`web_search_options`",
+            {"web_search_options": {}},
+            remark="Nova 2 and Nova Premier search the web, where the gateway has [the permission](../deploy/iam.md).",
+        ),
         Row("`moderation`", {"moderation": {"model": "x"}}),
         Row("`prompt_cache_key`", {"prompt_cache_key": "k"}),
         Row("`prompt_cache_options`", {"prompt_cache_options": {"mode": "explicit"}}),

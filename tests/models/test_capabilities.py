@@ -49,6 +49,7 @@ REAL_IDS = {
     "us.amazon.nova-2-lite-v1:0": "nova-2",
     "amazon.nova-canvas-v1:0": "nova-media",
     "amazon.nova-reel-v1:1": "nova-media",
+    "us.amazon.nova-premier-v1:0": "nova-premier",
     "amazon.nova-micro-v1:0": "nova",
     "amazon.titan-text-express-v1": "titan-text",
     "openai.gpt-oss-120b-1:0": "gpt-oss",

@@ -6,6 +6,16 @@ from app.models.families.row import row
 
 # "This model doesn't support citations" (pydantic-ai 2.68, live, 2026-10: Nova, Llama, Pixtral, DeepSeek; boto3#4597)
 _UNSIGNED: CapabilityValues = {"reasoning": {"history": "none"}, "turns": {"citations": False}}
+_NOVA: CapabilityValues = merged(
+    _UNSIGNED,
+    {
+        "schemas": {"bare": True, "top_level_unions": False},
+        "sampling": {"top_k": "nested"},
+        "caching": {"tools": False},
+    },
+)
+# AWS user guides, Amazon Nova, Web Grounding (2026-11)
+_NOVA_SEARCH: CapabilityValues = {"tools": {"web_search": "nova_grounding"}}
 # where a new row starts, unless evidence contradicts: unsigned reasoning, no cache points, no media in tool results
 # ("doesn't support the image field", opencode#50272, 2026-09: all families but Claude, Nova and Llama)
 _COMMON: CapabilityValues = merged(
@@ -65,6 +75,7 @@ ROWS = (
         "docs/reference/contracts/mapping.md#reasoning",
         _UNSIGNED,
         {"reasoning": {"request": "max_effort"}, "sampling": {"top_k": "nested"}, "caching": {"tools": False}},
+        _NOVA_SEARCH,
     ),
     row(
         "nova-media",
@@ -73,16 +84,18 @@ ROWS = (
         {"output": {"text": False}},
     ),
     row(
+        "nova-premier",
+        r"amazon\.nova-premier",
+        "as the rest of Nova; AWS user guide, Amazon Nova, Web Grounding: the only one of its generation that searches",
+        _NOVA,
+        _NOVA_SEARCH,
+    ),
+    row(
         "nova",
         r"amazon\.nova",
         "AWS user guide: `any` and `tool` choices, prompt caching on text, topK inside inferenceConfig; no cache point "
         "among its tools (LibreChat#13838); no `$defs` or `title` in a tool's schema (zed#28521, bedrock-chat#645)",
-        _UNSIGNED,
-        {
-            "schemas": {"bare": True, "top_level_unions": False},
-            "sampling": {"top_k": "nested"},
-            "caching": {"tools": False},
-        },
+        _NOVA,
     ),
     row(
         "titan-text",

@@ -74,6 +74,7 @@ def to_call(request: ChatRequest) -> ModelCall:
         forbid_tools=request.tool_choice == "none",
         single_tool_call=request.parallel_tool_calls is False,
         json_object=isinstance(request.response_format, JsonObjectFormat),
+        web_search=request.web_search_options is not None,
     )
     if request.metadata or request.user or request.safety_identifier:
         people = {"user": request.user, "safety_identifier": request.safety_identifier}

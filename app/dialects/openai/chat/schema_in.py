@@ -292,6 +292,10 @@ class StreamOptions(InputSchema):
     include_usage: bool | None = False
 
 
+class WebSearchOptions(InputSchema):
+    """The model may search the web. Where and how much it searches is the model's choice."""
+
+
 class ChatRequest(InputSchema):
     """The body of `POST /v1/chat/completions` in mode `translated`. See docs/reference/fields.md for each field."""
 
@@ -320,5 +324,6 @@ class ChatRequest(InputSchema):
     metadata: dict[str, Any] | None = None
     user: str | None = None
     safety_identifier: str | None = None
+    web_search_options: WebSearchOptions | None = None
     functions: InputList[Any] | None = Field(None, deprecated=True)
     function_call: Any = Field(None, deprecated=True)
