@@ -137,6 +137,25 @@ def test_errors_are_events_and_the_connection_stays_open(gateway_url: str, recor
         assert caller.ask(model=ECHO, input="x")["type"] == "response.completed"
 
 
+@pytest.mark.parametrize("model", [ECHO, "openai.gpt-5.5"])
+@pytest.mark.parametrize("body", [{"input": "hi"}, {"input": "hi", "generate": False}])
+def test_first_event_has_the_headers_of_the_response(
+    gateway_url: str, records: Records, model: str, body: dict[str, Any]
+) -> None:
+    """Without them, a caller by WebSocket would not learn what was ignored."""
+    tools = [{"type": "image_generation"}]
+    request = {"model": model, "tools": tools, "store": False, **body}
+    with calling(gateway_url) as caller:
+        caller.send(**request)
+        first, *others = caller.events()
+    over_http = httpx.post(f"{gateway_url}/v1/responses", json={**request, "stream": True}, headers=HEADERS)
+    assert records.by_id(first["headers"].pop("x-request-id")).method == "WEBSOCKET"
+    assert first["type"] == "response.created"
+    assert first["headers"] == ({"x-outcrop-ignored": "tools[0]"} if "generate" not in body else {})
+    assert "tools[0]" in over_http.headers["x-outcrop-ignored"].split(", ")
+    assert not any("headers" in event for event in others)
+
+
 def test_message_in_fragments_is_one_request(gateway_url: str) -> None:
     text = json.dumps({"type": "response.create", "model": ECHO, "input": "Grüezi \N{SNOWMAN}" * 1000})
     with calling(gateway_url) as caller:

@@ -19,7 +19,7 @@ from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer
 from app.errors import AuthenticationFailed, GatewayError, InvalidRequest, NotFound, PermissionRefused, UpgradeRequired
 from app.execution.request_context import RequestContext
 from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, UPGRADE
-from app.wire import sse
+from app.wire import json, sse
 
 if TYPE_CHECKING:
     from app.server.websocket import WebSocket
@@ -36,6 +36,8 @@ _OF_UPGRADE = frozenset(
         *(b"sec-websocket-extensions", b"sec-websocket-key", b"sec-websocket-protocol", b"sec-websocket-version"),
     )
 )
+# headers of a response that mean nothing in a message
+_OF_HTTP = frozenset(("content-length", "content-type", "cache-control", "x-accel-buffering", "x-outcrop-repaired"))
 
 
 class WebSocketServer(Struct, frozen=True):
@@ -150,6 +152,7 @@ class _MessageTransport:
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
         self._is_stream = False
+        self._headers: dict[str, str] = {}
         self._size = 0
         self._body = b""
         self._has_begun = False
@@ -167,7 +170,9 @@ class _MessageTransport:
     async def send(self, message: Message) -> None:
         """Send the events of a stream, or a complete response, each as a message."""
         if message["type"] == "http.response.start":
-            self._is_stream = dict(message["headers"]).get(b"content-type") == sse.CONTENT_TYPE.encode()
+            headers = {name.decode(): value.decode("latin-1") for name, value in message["headers"]}
+            self._is_stream = headers.get("content-type") == sse.CONTENT_TYPE
+            self._headers = {name: value for name, value in headers.items() if name not in _OF_HTTP}
             return
         self._body += message.get("body", b"")
         if self._is_stream:
@@ -180,6 +185,10 @@ class _MessageTransport:
     async def _send_frame(self, frame: bytes) -> None:
         _, has_data, data = frame.partition(b"\ndata: ")
         if has_data:
+            if self._headers:
+                # the first event has them, as events of errors do
+                data = b'%b,"headers":%b}' % (data[:-1], json.dumps(self._headers))
+                self._headers = {}
             await self._socket.send(data.decode())
         else:
             self._socket.ping()  # a comment, for a stream that is silent
