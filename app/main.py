@@ -150,9 +150,12 @@ def endpoints_of(settings: Settings, gateway: Gateway, background: BackgroundRes
     for prefix in OPENAI_PREFIXES:
         specs += chat_endpoints(executor, prefix)
         specs += embedding_endpoints(executor, settings.embedding_model_id or "", prefix)
-        specs += model_endpoints(gateway.directory, executor.planner, prefix)
+        specs += model_endpoints(gateway.directory, executor.planner, gateway.mantle_models, prefix)
     specs += response_endpoints(executor, gateway.responses, settings.signing_secrets(), background)
-    messages = [*message_endpoints(executor), *model_endpoints(gateway.directory, executor.planner)]
+    messages = [
+        *message_endpoints(executor),
+        *model_endpoints(gateway.directory, executor.planner, gateway.mantle_models),
+    ]
     # AWS's own paths of these APIs, so that a client of AWS's only changes its host
     aliases = [*aliases_of(specs, "/openai"), *aliases_of(messages, "/anthropic")]
     return [*specs, *rerank_endpoints(executor), *message_endpoints(executor), *bedrock_endpoints(executor), *aliases]

@@ -14,6 +14,7 @@ from app.bedrock.control_plane import ModelDirectory
 from app.bedrock.credentials import make_providers
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation, resolve_endpoints
 from app.bedrock.http1.transport import Http1Transport
+from app.bedrock.mantle_models import MantleModels
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
@@ -26,6 +27,7 @@ from app.composition.ingress import build_ingress_limits
 from app.composition.quotas import build_quotas, knows_quotas
 from app.composition.upkeep import build_upkeep
 from app.config.settings import Settings, SettingsError
+from app.converse.call import Surface
 from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
 from app.execution.attempt import Attempt
@@ -61,6 +63,7 @@ _LAST_SPANS_SECONDS = 3.0
 class Gateway(Struct):
     """All parts of a running gateway.
 
+    mantle_models: what mantle lists; None if it is not used.
     clients: those of Bedrock, by location. database: with DATABASE_URL; its schema is migrated at the start if
     `migrates`. key_directory: of the keys in it. external_callers: finds callers by tokens and certificates.
     upkeep: what runs beside the requests then. governance: limits, budgets and the ledger.
@@ -79,6 +82,7 @@ class Gateway(Struct):
     load: Load
     load_interval: float
     worker_context: WorkerContext
+    mantle_models: MantleModels | None = None
     quotas: "BedrockQuotas | None" = None
     database: "Database | None" = None
     key_directory: "KeyDirectory | None" = None
@@ -283,12 +287,11 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
     clients = _clients(settings, _locations(planner), transport, retry)
     directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
     database, proxies = open_database(settings), _proxies(settings)
-    metrics, load = Metrics(_base_of), Load(worker_context.processes)
+    metrics, load, prices = Metrics(_base_of), Load(worker_context.processes), prices_of(settings)
     key_directory = key_directory_of(settings, database)
     external = build_external_callers(settings, database, key_directory, proxies)
     authenticator = build_authenticator(settings, key_directory, external)
     ingress_limits = build_ingress_limits(settings, worker_context.counters, metrics, authenticator)
-    prices = prices_of(settings)
     governance = build_governance(settings, database, prices, metrics) if governs else None
     quotas = build_quotas(settings, worker_context.processes, governance) if knows_quotas(settings) else None
     gateway = Gateway(
@@ -318,6 +321,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
         load=load,
         load_interval=settings.load_log_interval,
         worker_context=worker_context,
+        mantle_models=MantleModels(clients[DEFAULT_LOCATION]) if Surface.MANTLE in planner.native_surfaces else None,
         quotas=quotas,
         database=database,
         key_directory=key_directory,

@@ -131,6 +131,13 @@ def get_inference_profile(name: str) -> InferenceProfile:
     raise ServiceError("ResourceNotFoundException", "The specified inference profile was not found.")
 
 
+def list_mantle_models() -> dict[str, object]:
+    """List the models that mantle serves, in OpenAI's format."""
+    served = [each for each in MODELS.values() if not each.is_converse or "mantle" in " ".join(each.openai)]
+    data = [{"id": each.mantle_id or each.id, "object": "model", "created": 0, "owned_by": "system"} for each in served]
+    return {"object": "list", "data": data}
+
+
 def _summary(model: Model) -> FoundationModelSummary:
     return {
         "modelArn": model.arn,

@@ -92,4 +92,4 @@ def _get(path: str, query: dict[str, str]) -> Mapping[str, object]:
         if match[1] is None:
             return control_plane.list_inference_profiles(query)
         return control_plane.get_inference_profile(unquote(match[1]))
-    return _UNKNOWN
+    return control_plane.list_mantle_models() if path == "/v1/models" else _UNKNOWN

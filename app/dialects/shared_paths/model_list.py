@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.control_plane import ModelDirectory
+from app.bedrock.mantle_models import MantleModels
 from app.dialects.anthropic.errors import render_error as render_for_anthropic
 from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.responses import JSON, Answer, CompleteResponse, ErrorRenderer, Headers
@@ -20,7 +21,7 @@ from app.execution.policy_targets import allows_model
 from app.execution.request_context import RequestContext
 from app.models.catalog import CatalogEntry, short_entries
 from app.models.ids import parse_model_id
-from app.routing.planner import DEFAULT_ALIAS, Planner
+from app.routing.planner import DEFAULT_ALIAS, Planner, Target
 from app.server.request_head import RequestHead
 from app.wire import json
 from app.wire.json import JsonObject
@@ -36,6 +37,7 @@ class _ModelHandler(Struct, frozen=True):
 
     directory: ModelDirectory
     planner: Planner
+    mantle: MantleModels | None = None
 
     async def list_all(self, context: RequestContext) -> Answer:
         entries = await self._entries(context)
@@ -56,7 +58,7 @@ class _ModelHandler(Struct, frozen=True):
         return CompleteResponse(200, _headers(context), json.dumps(to_body(found)))
 
     async def _entries(self, context: RequestContext) -> list[CatalogEntry]:
-        entries = await listed_models(self.directory, self.planner)
+        entries = await listed_models(self.directory, self.planner, self.mantle)
         return [entry for entry in entries if self._may_call(context, entry.id)]
 
     def _may_call(self, context: RequestContext, name: str) -> bool:
@@ -73,22 +75,35 @@ class _ModelHandler(Struct, frozen=True):
             return name
 
     def _only_on_mantle(self, name: str) -> CatalogEntry | None:
-        """Return the entry of a model that only mantle serves: the lists of the region do not have it."""
-        try:
-            target = self.planner.as_named(name)[0]
-        except InvalidRequest:
-            return None
-        owner = target.known.base.partition(".")[0]
-        return None if target.translated_to == "converse" else CatalogEntry(name, owner)
+        """Return the entry of a model that only mantle serves, which mantle may not list."""
+        target = _only_on_mantle(self.planner, name)
+        return None if target is None else CatalogEntry(name, target.known.base.partition(".")[0])
 
 
-async def listed_models(directory: ModelDirectory, planner: Planner) -> list[CatalogEntry]:
-    """Return the deployment's own names, short names, what the account can call, and the default model."""
+def _only_on_mantle(planner: Planner, name: str) -> Target | None:
+    """Return the target of a name, if Converse does not serve it and this deployment calls it on mantle."""
+    try:
+        target = planner.as_named(name)[0]
+    except InvalidRequest:
+        return None
+    return None if target.translated_to == "converse" else target
+
+
+async def listed_models(
+    directory: ModelDirectory, planner: Planner, mantle: MantleModels | None = None
+) -> list[CatalogEntry]:
+    """Return the deployment's own names, short names, what the account can call, and the default model.
+
+    mantle: lists models that the directory does not know; None if this deployment does not use it.
+    """
     aliases = [CatalogEntry(name, "outcrop") for name in planner.names()]
     named = {entry.id for entry in aliases}
     default = planner.known_as("")
     try:
         models = await directory.entries()
+        known = {entry.id for entry in models}
+        others = await mantle.entries() if mantle is not None else []
+        models = [*models, *[each for each in others if each.id not in known and _only_on_mantle(planner, each.id)]]
         listed = [*short_entries(planner.short_names, models), *models]
         listed = [entry for entry in listed if entry.id not in named]
     except GatewayError as error:
@@ -100,9 +115,11 @@ async def listed_models(directory: ModelDirectory, planner: Planner) -> list[Cat
     return [*aliases, CatalogEntry(default, owner), *listed]
 
 
-def model_endpoints(directory: ModelDirectory, planner: Planner, prefix: str = "/v1") -> Sequence[EndpointSpec]:
-    """Return the endpoints that list models, under a prefix."""
-    handler = _ModelHandler(directory, planner)
+def model_endpoints(
+    directory: ModelDirectory, planner: Planner, mantle: MantleModels | None, prefix: str = "/v1"
+) -> Sequence[EndpointSpec]:
+    """Return the endpoints that list models, under a prefix. mantle: see `listed_models`."""
+    handler = _ModelHandler(directory, planner, mantle)
     list_models = EndpointSpec(
         method="GET",
         path=f"{prefix}/models",
