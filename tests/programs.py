@@ -13,6 +13,8 @@ import httpx
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
 ROOT = Path(__file__).parents[1]
+# the checkout whose gateway the tests of this one run: shows that a test fails without a change
+CHECKOUT = Path(os.environ.get("OUTCROP_CHECKOUT", ROOT))
 GOOD = {"AWS_REGION": "us-east-1", "BEDROCK_MODEL_ID": "scripted.echo-v1:0", "API_KEYS": "dev=secret-of-a-developer"}
 
 
@@ -31,11 +33,16 @@ def environment(**settings: str) -> dict[str, str]:
     }
 
 
+def folder_of(module: str) -> Path:
+    """Return the checkout in which a module is run. The embedded Bedrock is always that of the tests."""
+    return CHECKOUT if module == "app" else ROOT
+
+
 def run(*arguments: str, timeout: float = 30, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         env=environment(**settings),
-        cwd=ROOT,
+        cwd=folder_of(arguments[0]),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -48,7 +55,7 @@ def running(*arguments: str, url: str, **settings: str) -> Iterator[subprocess.P
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         env=environment(**settings),
-        cwd=ROOT,
+        cwd=folder_of(arguments[0]),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

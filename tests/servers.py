@@ -21,6 +21,7 @@ from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
 from app.main import create_app
 from app.server.protocol import GuardedProtocol
+from tests.programs import CHECKOUT, ROOT, folder_of
 
 KEY = "test-key-of-24-letters"
 KEY_NAME = "tests"
@@ -108,7 +109,11 @@ def emulator_app() -> Emulator:
 
 
 def gateway_settings(upstream: str, **changes: Any) -> Settings:
-    values = {
+    return Settings(**_gateway_values(upstream, **changes))
+
+
+def _gateway_values(upstream: str, **changes: Any) -> dict[str, Any]:
+    return {
         "aws_region": "us-east-1",
         "bedrock_model_id": "scripted.echo-v1:0",
         "api_keys": f"{KEY_NAME}={KEY}",
@@ -116,17 +121,26 @@ def gateway_settings(upstream: str, **changes: Any) -> Settings:
         "bedrock_retry_max_wait": 0.05,
         **changes,
     }
-    return Settings(**values)
 
 
 @contextlib.contextmanager
 def gateway(
     upstream: str, observer: Any = None, http: Any = ImmediateShutdownProtocol, **changes: Any
 ) -> Iterator[str]:
-    """Run a gateway in front of `upstream`, with AWS credentials that the embedded Bedrock accepts; yield its base URL."""
+    """Run a gateway in front of `upstream`, with AWS credentials that the embedded Bedrock accepts; yield its base URL.
+
+    That of another checkout is a process, for which `observer` and `http` have no effect.
+    """
     from unittest import mock
 
-    credentials = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    credentials: dict[str, Any] = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+    if CHECKOUT != ROOT:
+        port, values = free_port(), _gateway_values(upstream, **changes)
+        variables: dict[str, Any] = {name.upper(): str(value) for name, value in values.items() if value is not None}
+        with process("app", path="/health", port=port, **variables, **credentials, PORT=str(port)) as url:
+            _wait_for_credentials(url)
+            yield url
+        return
     with (
         mock.patch.dict(os.environ, credentials),
         serving(create_app(gateway_settings(upstream, **changes), observer), http=http) as url,
@@ -160,7 +174,11 @@ def process(
     command = [sys.executable, "-m", module, *arguments]
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(
-        command, env={**known, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder_of(module),
+        env={**known, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as running:
         try:
             deadline = time.monotonic() + 30

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from app.wire import json
-from tests.servers import KEY, gateway, http_reply, read_request, upstream
+from tests.end_to_end.accepting import USER, AcceptingBedrock
+from tests.servers import gateway, upstream
 
 SONNET_45, SONNET_55, HAIKU_55, OPUS_55 = (
     "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
@@ -21,22 +21,6 @@ GROK, ASTRA, SOL_61, NOVA = (
     "us.openai.gpt-6.1-sol",
     "us.amazon.nova-lite-v1:0",
 )
-USAGE = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
-REPLIES: dict[str, Any] = {
-    "/converse": {
-        "output": {
-            "message": {
-                "role": "assistant",
-                "content": [{"reasoningContent": {"reasoningText": {"text": "hm"}}}, {"text": "ok"}],
-            }
-        },
-        "stopReason": "end_turn",
-        "usage": USAGE,
-    },
-    "/responses": {"id": "resp_1", "object": "response", "status": "completed", "output": [], "model": "m"},
-    "/invoke": {"type": "message", "id": "msg_1", "role": "assistant", "content": [], "model": "m", "usage": {}},
-}
-USER: Any = {"role": "user", "content": "hi"}
 TOOL: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 OTHER: Any = {"type": "function", "function": {**TOOL["function"], "name": "g"}}
 CALLED: list[Any] = [
@@ -50,41 +34,9 @@ CALLED: list[Any] = [
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8/5+hHgAHggJ/PchI7wAAAABJRU5ErkJggg=="
 
 
-class Bedrock:
-    """A gateway before an upstream that accepts everything and keeps the last body."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.body: Any = None
-
-    async def handle(self, reader: Any, writer: Any) -> None:
-        while True:
-            head, body = await read_request(reader)
-            path = head.split(b" ")[1].decode()
-            known = next((reply for end, reply in REPLIES.items() if path.endswith(end)), None)
-            if known is not None:
-                self.body = json.loads(body)
-                if path.endswith("/invoke") and "messages" not in self.body:
-                    known = {"embedding": [0.5] * 1024, "inputTextTokenCount": 1}
-            writer.write(http_reply(json.dumps(known or {}), "200 OK" if known else "404 Not Found"))
-            await writer.drain()
-
-    def send(self, path: str, **body: Any) -> tuple[httpx.Response, Any]:
-        """Send a request; returns the answer, and the body that reached the upstream."""
-        self.body = None
-        headers = {"x-api-key": KEY, "anthropic-version": "2023-06-01"}
-        answer = httpx.post(f"{self.url}{path}", json=body, headers=headers, timeout=30)
-        return answer, self.body
-
-    def chat(self, model: str, **body: Any) -> Any:
-        answer, sent = self.send("/v1/chat/completions", **{"model": model, "messages": [USER], **body})
-        assert answer.status_code == 200, answer.text
-        return sent
-
-
 @pytest.fixture(scope="module")
-def bedrock() -> Iterator[Bedrock]:
-    made = Bedrock()
+def bedrock() -> Iterator[AcceptingBedrock]:
+    made = AcceptingBedrock()
     with upstream(made.handle) as address, gateway(address) as made.url:
         yield made
 
@@ -93,7 +45,7 @@ def fields(sent: Any) -> Any:
     return sent.get("additionalModelRequestFields", {})
 
 
-def test_tools_of_codex_in_an_item_are_declared(bedrock: Bedrock) -> None:
+def test_tools_of_codex_in_an_item_are_declared(bedrock: AcceptingBedrock) -> None:
     """envoyproxy/ai-gateway#2586, token_proxy#307, litellm#38227."""
     function = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
     items = [{"type": "additional_tools", "role": "developer", "tools": [function]}, {"type": "message", **USER}]
@@ -105,18 +57,18 @@ def test_tools_of_codex_in_an_item_are_declared(bedrock: Bedrock) -> None:
         assert "additional_tools" not in json.dumps_text(sent)
 
 
-def test_claude_is_given_a_length(bedrock: Bedrock) -> None:
+def test_claude_is_given_a_length(bedrock: AcceptingBedrock) -> None:
     """litellm#41529, strix#1061."""
     assert bedrock.chat(SONNET_45)["inferenceConfig"]["maxTokens"] == 16_384
 
 
-def test_a_budget_is_below_the_length(bedrock: Bedrock) -> None:
+def test_a_budget_is_below_the_length(bedrock: AcceptingBedrock) -> None:
     """vercel/ai#7927, litellm#39627."""
     sent = bedrock.chat(SONNET_45, reasoning_effort="high")
     assert 1024 <= fields(sent)["thinking"]["budget_tokens"] < sent["inferenceConfig"]["maxTokens"]
 
 
-def test_the_models_of_claude_5_5_differ(bedrock: Bedrock) -> None:
+def test_the_models_of_claude_5_5_differ(bedrock: AcceptingBedrock) -> None:
     """Anthropic, what's new in Sonnet 5.5; AWS model cards."""
     assert fields(bedrock.chat(SONNET_55, reasoning_effort="none"))["thinking"] == {"type": "between_tools"}
     assert fields(bedrock.chat(HAIKU_55, reasoning_effort="none"))["thinking"] == {"type": "disabled"}
@@ -124,39 +76,39 @@ def test_the_models_of_claude_5_5_differ(bedrock: Bedrock) -> None:
     assert "thinking" not in bedrock.send("/v1/messages", model=OPUS_55, **native)[1]
 
 
-def test_a_named_tool_leaves_the_list_of_tools(bedrock: Bedrock) -> None:
+def test_a_named_tool_leaves_the_list_of_tools(bedrock: AcceptingBedrock) -> None:
     """griptape#2351; AWS user guide, preserved thinking."""
     named = {"type": "function", "function": {"name": "f"}}
     sent = bedrock.chat(OPUS_55, tools=[TOOL, OTHER], tool_choice=named)
     assert [tool["toolSpec"]["name"] for tool in sent["toolConfig"]["tools"]] == ["f", "g"]
 
 
-def test_grok_gets_no_temperature(bedrock: Bedrock) -> None:
+def test_grok_gets_no_temperature(bedrock: AcceptingBedrock) -> None:
     """hermes#111043, sample-kolya-br-proxy#104."""
     assert "temperature" not in bedrock.chat(GROK, temperature=0.5, max_tokens=50)["inferenceConfig"]
 
 
-def test_no_tool_call_is_told_to_claude(bedrock: Bedrock) -> None:
+def test_no_tool_call_is_told_to_claude(bedrock: AcceptingBedrock) -> None:
     """pydantic-ai 2.68, live."""
     sent = bedrock.chat(SONNET_45, messages=CALLED, tools=[TOOL], tool_choice="none")
     assert fields(sent)["tool_choice"] == {"type": "none"}
 
 
-def test_efforts_and_lengths_fit_the_model(bedrock: Bedrock) -> None:
+def test_efforts_and_lengths_fit_the_model(bedrock: AcceptingBedrock) -> None:
     """opencode#48195, stdapi#283; litellm 1.110.2."""
     assert fields(bedrock.chat(ASTRA, reasoning_effort="none"))["reasoning"] == {"effort": "low"}
     assert fields(bedrock.chat(GROK, reasoning_effort="high"))["reasoning"] == {"effort": "high"}
     assert bedrock.chat(ASTRA, max_tokens=5)["inferenceConfig"]["maxTokens"] == 16
 
 
-def test_gpt_6_gets_strict_beside_a_schema(bedrock: Bedrock) -> None:
+def test_gpt_6_gets_strict_beside_a_schema(bedrock: AcceptingBedrock) -> None:
     """AWS user guide, card of GPT-6.1 Sol."""
     schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
     assert fields(bedrock.chat(SOL_61, response_format=wanted))["text"] == {"format": {"strict": True}}
 
 
-def test_an_image_is_no_text(bedrock: Bedrock) -> None:
+def test_an_image_is_no_text(bedrock: AcceptingBedrock) -> None:
     """AWS user guide, Titan Multimodal Embeddings."""
     body = {"model": "amazon.titan-embed-image-v1", "input": PNG}
     assert bedrock.send("/v1/embeddings", **body)[1] == {"inputImage": PNG.partition(",")[2]}
@@ -172,13 +124,13 @@ def with_video(url: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(("media_type", "kind"), [("video/mp4", "mp4"), ("video/3gpp", "three_gp")])
-def test_a_video_reaches_a_model_that_accepts_it(bedrock: Bedrock, media_type: str, kind: str) -> None:
+def test_a_video_reaches_a_model_that_accepts_it(bedrock: AcceptingBedrock, media_type: str, kind: str) -> None:
     """litellm#40681. On 965aba3 a `video_url` was a 400."""
     sent = bedrock.chat(NOVA, messages=with_video(f"data:{media_type};base64,AAAA"))
     assert sent["messages"][0]["content"][1] == {"video": {"format": kind, "source": {"bytes": "AAAA"}}}
 
 
-def test_a_video_in_a_result_is_sent_after_it(bedrock: Bedrock) -> None:
+def test_a_video_in_a_result_is_sent_after_it(bedrock: AcceptingBedrock) -> None:
     video = {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}}
     called = [*CALLED[:2], {**CALLED[2], "content": [video]}]
     for model, path in ((NOVA, None), (SONNET_45, "messages[2].content[0].video_url")):
@@ -191,7 +143,7 @@ def test_a_video_in_a_result_is_sent_after_it(bedrock: Bedrock) -> None:
 
 
 @pytest.mark.parametrize("model", [SONNET_45, OPUS_55, "openai.gpt-5.5", "us.anthropic.claude-mythos-5"])
-def test_a_video_is_refused_by_its_path(bedrock: Bedrock, model: str) -> None:
+def test_a_video_is_refused_by_its_path(bedrock: AcceptingBedrock, model: str) -> None:
     body = {"model": model, "messages": with_video("data:video/mp4;base64,AAAA")}
     answer, sent = bedrock.send("/v1/chat/completions", **body)
     error = answer.json()["error"]
@@ -200,13 +152,13 @@ def test_a_video_is_refused_by_its_path(bedrock: Bedrock, model: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["data:video/avi;base64,AAAA", "https://example.com/a.mp4", "data:video/mp4,AAAA"])
-def test_a_video_that_converse_cannot_carry_is_refused(bedrock: Bedrock, url: str) -> None:
+def test_a_video_that_converse_cannot_carry_is_refused(bedrock: AcceptingBedrock, url: str) -> None:
     answer, sent = bedrock.send("/v1/chat/completions", model=NOVA, messages=with_video(url))
     error = answer.json()["error"]
     assert (answer.status_code, error["param"], sent) == (400, "messages[1].content[1].video_url.url", None)
 
 
-def test_a_beta_reaches_only_models_that_accept_it(bedrock: Bedrock) -> None:
+def test_a_beta_reaches_only_models_that_accept_it(bedrock: AcceptingBedrock) -> None:
     """AWS user guide, fallback credit; litellm 1.110.2."""
     body = {"max_tokens": 9, "messages": [USER], "fallback_credit_token": "t"}
     sent = bedrock.send("/v1/messages", model="us.anthropic.claude-opus-4-8", **body)[1]
@@ -215,7 +167,7 @@ def test_a_beta_reaches_only_models_that_accept_it(bedrock: Bedrock) -> None:
     assert "anthropic_beta" not in bedrock.send("/v1/messages", model=SONNET_45, **dangerous)[1]
 
 
-def test_documents_are_cached_and_cited_where_the_model_can(bedrock: Bedrock) -> None:
+def test_documents_are_cached_and_cited_where_the_model_can(bedrock: AcceptingBedrock) -> None:
     """harness-sdk#1966; boto3#4597."""
     document: Any = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
     cited = {**document, "citations": {"enabled": True}}
@@ -225,14 +177,34 @@ def test_documents_are_cached_and_cited_where_the_model_can(bedrock: Bedrock) ->
     assert answer.headers["x-outcrop-ignored"] == "citations"
 
 
-def test_reasoning_has_both_names(bedrock: Bedrock) -> None:
+@pytest.mark.parametrize("model", ["us.amazon.nova-2-lite-v1:0", "us.amazon.nova-premier-v1:0"])
+@pytest.mark.parametrize("tools", [[], [TOOL]])
+def test_nova_searches_the_web(bedrock: AcceptingBedrock, model: str, tools: list[Any]) -> None:
+    """AWS user guides, Amazon Nova, Web Grounding; litellm 1.110.2. On 965aba3 the field was ignored."""
+    body = {"web_search_options": {"search_context_size": "low"}, **({"tools": tools} if tools else {})}
+    answer, sent = bedrock.send("/v1/chat/completions", model=model, messages=[USER], **body)
+    assert answer.status_code == 200, answer.text
+    *others, search = sent["toolConfig"]["tools"]
+    assert (len(others), search) == (len(tools), {"systemTool": {"name": "nova_grounding"}})
+    assert answer.headers["x-outcrop-ignored"] == "web_search_options.search_context_size"
+
+
+@pytest.mark.parametrize("model", [NOVA, SONNET_45, "anthropic.claude-mythos-5", "openai.gpt-5.5"])
+def test_a_search_that_no_model_makes_is_named(bedrock: AcceptingBedrock, model: str) -> None:
+    answer, sent = bedrock.send("/v1/chat/completions", model=model, messages=[USER], web_search_options={})
+    assert (answer.status_code, answer.headers["x-outcrop-ignored"]) == (200, "web_search_options")
+    assert "tools" not in sent
+    assert "toolConfig" not in sent
+
+
+def test_reasoning_has_both_names(bedrock: AcceptingBedrock) -> None:
     """OpenAI's compatibility test for gpt-oss."""
     answer, _ = bedrock.send("/v1/chat/completions", model=NOVA, messages=[USER])
     message = answer.json()["choices"][0]["message"]
     assert (message["reasoning"], message["reasoning_content"]) == ("hm", "hm")
 
 
-def test_a_loose_schema_is_named(bedrock: Bedrock) -> None:
+def test_a_loose_schema_is_named(bedrock: AcceptingBedrock) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}, "strict": False}}
     answer, _ = bedrock.send("/v1/chat/completions", model=SONNET_45, messages=[USER], response_format=wanted)
     assert "response_format.json_schema.strict" in answer.headers["x-outcrop-ignored"]
