@@ -66,7 +66,8 @@ class Key(Scoped, frozen=True, kw_only=True):
 class KeySecret(Struct, frozen=True, kw_only=True):
     """A secret of a key: its hash, never itself.
 
-    signing: what verifies SigV4 signatures, encrypted. expires_at: the end of the time of grace of a rotated secret.
+    signing: what verifies SigV4 signatures, encrypted.
+    expires_at: the end of the time of grace of a rotated secret, or the time at which its key was revoked.
     """
 
     id: str = field(default_factory=new_id)

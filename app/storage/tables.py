@@ -70,7 +70,7 @@ keys = Table(
     Column("revoked_at", Instant),
 )
 
-# live secrets of a key: one, or two while it is rotated
+# secrets of a key: one, or two while it is rotated; and those that have ended lately
 key_secrets = Table(
     "key_secrets",
     metadata,
@@ -81,7 +81,7 @@ key_secrets = Table(
     # what verifies SigV4 signatures, encrypted
     Column("signing", LargeBinary),
     Column("created_at", Instant, nullable=False),
-    # the end of the time of grace of a rotated secret
+    # the end of the time of grace of a rotated secret, or the time at which its key was revoked
     Column("expires_at", Instant),
 )
 

@@ -11,6 +11,8 @@ import pytest
 from msgspec import structs
 from sqlalchemy import event
 
+from app.admin.api.operations.actor import Actor
+from app.admin.api.operations.keys import revoke_key
 from app.errors import AuthenticationFailed, Overloaded
 from app.governance.identity.caller import Caller, Policy
 from app.governance.identity.key_secrets import new_secret
@@ -165,7 +167,7 @@ async def test_a_secret_that_is_no_longer_stored_is_asked_for_once(database: Dat
         assert (await identify(directory, text)).name == key.id
         with statements(directory) as read:
             for _ in range(3):
-                with pytest.raises(AuthenticationFailed, match="incorrect API key"):
+                with pytest.raises(AuthenticationFailed, match="was rotated"):
                     await identify(directory, old)
         assert len(read) == 2
         assert directory.find(text) is not None
@@ -210,6 +212,30 @@ async def test_notifications_reach_other_replicas_at_once(postgres: PostgresServ
             await change_key(database, key, status="revoked")
             await refused_within(directory, text, "revoked")
             assert time.monotonic() - began < 0.5
+
+
+async def test_only_the_holder_of_a_revoked_key_is_told_so(database: Database) -> None:
+    team = await add_team(database)
+    text, key = await add_key(database, team)
+    guess = text[:-1] + ("a" if text[-1] != "a" else "b")
+    async with database.begin() as connection:
+        await revoke_key(connection, Actor("ops"), key.id)
+    async with directory_of(database) as directory:
+        for _ in range(2):
+            with pytest.raises(AuthenticationFailed, match="this API key is revoked"):
+                await identify(directory, text)
+            with pytest.raises(AuthenticationFailed, match="incorrect API key"):
+                await identify(directory, guess)
+        # a signature with it is checked before its maker is told
+        signer = directory.find_signer(key.id)
+        assert signer is not None
+        assert (signer.secrets, signer.refusal) == ((text,), "this API key is revoked")
+    async with database.begin() as connection:
+        await connection.execute(tables.key_secrets.delete())
+    async with directory_of(database) as directory:
+        for _ in range(2):
+            with pytest.raises(AuthenticationFailed, match="this API key is revoked"):
+                await identify(directory, text)
 
 
 async def test_two_secrets_live_while_one_is_rotated(database: Database) -> None:

@@ -19,6 +19,7 @@ from app.storage.key_rows import KeyRows, TeamRows, read_keys, read_teams
 from app.storage.records import KeySecret
 
 INCORRECT = "incorrect API key"
+_ROTATED = "this secret of the API key was rotated, and has expired"
 _NO_TEAM = "the team of this caller does not exist"
 _MAX_KEYS = 10_000
 _MAX_TEAMS = 10_000
@@ -88,10 +89,11 @@ class KeyDirectory:
         key_id = text[ID_OF_SECRET]
         known, digest = self._use(key_id), hash_of(text, self._pepper)
         caller = None if known is None else self._match(key_id, known, digest)
-        if caller is None and (
-            key_id in self._keys.absent or digest in self._wrong or not is_genuine(text, self._pepper)
-        ):
-            raise AuthenticationFailed(INCORRECT)
+        if caller is None:
+            if key_id in self._keys.absent or not is_genuine(text, self._pepper):
+                raise AuthenticationFailed(INCORRECT)
+            if digest in self._wrong or (known is not None and known.refusal):
+                raise _refusal_of_former(known)
         return caller
 
     async def load(self, text: str) -> Caller:
@@ -101,7 +103,7 @@ class KeyDirectory:
             AuthenticationFailed: as `find` does. Overloaded: the database does not answer.
         """
         key_id, digest = text[ID_OF_SECRET], hash_of(text, self._pepper)
-        is_known = False
+        known = None
         # the first read may have begun before the secret was stored
         for _ in range(2):
             await self._key_reader.read(key_id)
@@ -109,12 +111,12 @@ class KeyDirectory:
             caller = None if known is None else self._match(key_id, known, digest)
             if caller is not None:
                 return caller
-            is_known = known is not None
             if key_id in self._keys.absent:
                 break
-        if is_known:
-            self._wrong.add(digest)
-        raise AuthenticationFailed(INCORRECT)
+        if known is None:
+            raise AuthenticationFailed(INCORRECT)
+        self._wrong.add(digest)
+        raise _refusal_of_former(known)
 
     def find_signer(self, key_id: str) -> Signer | None:
         """Return what checks the signatures of a key. Returns None: only the database knows; see `load_signer`.
@@ -131,7 +133,7 @@ class KeyDirectory:
         opened = [
             self._cipher.decrypt(key_id, secret.signing)
             for secret in known.secrets
-            if secret.signing is not None and _is_live(secret, now)
+            if secret.signing is not None and (known.refusal or _is_live(secret, now))
         ]
         try:
             caller = self._checked(key_id, known)
@@ -210,7 +212,7 @@ class KeyDirectory:
         for secret in known.secrets:
             if hmac.compare_digest(secret.hash, digest):
                 if not _is_live(secret, self._wall()):
-                    raise AuthenticationFailed("this secret of the API key was rotated, and has expired")
+                    raise _refusal_of_former(known)
                 return self._checked(key_id, known)
         return None
 
@@ -224,6 +226,11 @@ class KeyDirectory:
             known.refreshed_at = self._clock()
             self._key_reader.request(key_id)
         return known.caller
+
+
+def _refusal_of_former(known: KnownKey | None) -> AuthenticationFailed:
+    """Return why a genuine secret that is not valid any more is refused. Only its holder gets to know."""
+    return AuthenticationFailed((known.refusal if known is not None else "") or _ROTATED)
 
 
 def _is_live(secret: KeySecret, now: float) -> bool:

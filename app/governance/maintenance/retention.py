@@ -7,7 +7,7 @@
 | balances of limits for each user or label | when they are full, or with their limit |
 | charged leases of lost replicas | with their balance |
 | replicas that have ended | after 40 days |
-| secrets that were rotated | 40 days after the end of their time of grace |
+| secrets that were rotated or revoked | 40 days after their end |
 | answers to idempotency keys | after 2 days |
 | notes of when keys and teams changed | after 40 days |
 | webhooks that were delivered or given up | after 40 days, but not before the balance that they are about |

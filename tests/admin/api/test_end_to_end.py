@@ -6,15 +6,18 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from app.storage.records import new_id
 from tests.admin.api.conftest import ADMIN_KEY
+from tests.end_to_end.conftest import boto_client
 from tests.servers import emulator_app, gateway, serving
 
 pytestmark = pytest.mark.loopback
 
+MODEL = "scripted.echo-v1:0"
 CALL = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, "user": "ada"}
-PRICES = '[prices."scripted.echo-v1:0"]\ninput = 1000\noutput = 1000\n'
+PRICES = f'[prices."{MODEL}"]\ninput = 1000\noutput = 1000\n'
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +107,28 @@ def test_a_deleted_key_is_refused(running: str, admin: httpx.Client) -> None:
         assert caller.get("/limits").json()["key_id"] == key["id"]
         assert admin.delete(f"/keys/{key['id']}").status_code == 204
         eventually(lambda: caller.get("/limits").status_code == 401, 2)
+
+
+def test_the_holder_of_a_key_is_told_why_it_is_refused(running: str, admin: httpx.Client) -> None:
+    """In every API, and to those who sign."""
+    keys = {name: new_key(admin, {}) for name in ("revoked", "blocked", "rotated")}
+    admin.post(f"/keys/{keys['revoked']['id']}/revoke")
+    admin.patch(f"/keys/{keys['blocked']['id']}", json={"status": "blocked"})
+    admin.post(f"/keys/{keys['rotated']['id']}/rotate")
+    converse = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+    turn = {"model": MODEL, "messages": CALL["messages"]}
+    calls = {
+        "/v1/chat/completions": turn,
+        "/v1/messages": {**turn, "max_tokens": 5},
+        f"/model/{MODEL}/converse": converse,
+    }
+    for name, words in (("revoked", "is revoked"), ("blocked", "is blocked"), ("rotated", "was rotated")):
+        secret = keys[name]["secret"]
+        for path, body in calls.items():
+            answer = httpx.post(f"{running}{path}", json=body, headers={"authorization": f"Bearer {secret}"}, timeout=20)
+            assert (answer.status_code, words in answer.text) == (401, True), (name, path, answer.text)
+    for name in ("revoked", "blocked"):
+        key = keys[name]
+        with boto_client(running, name=key["id"], secret=key["secret"]) as client, pytest.raises(ClientError) as caught:
+            client.converse(modelId=MODEL, messages=converse["messages"])
+        assert f"this API key is {name}" in str(caught.value)

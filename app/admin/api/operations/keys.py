@@ -29,6 +29,7 @@ from app.governance.identity.key_secrets import new_secret
 from app.storage import repository
 from app.storage.key_changes import touched
 from app.storage.records import Key, KeySecret, now
+from app.storage.statements import time_of_database
 from app.storage.tables import key_secrets
 
 
@@ -43,7 +44,7 @@ async def create_key(connection: AsyncConnection, actor: Actor, body: KeyCreate,
     """
     key = Key(**columns_of(body))
     check_tokens(key)
-    if key.expires_at is not None and key.expires_at <= now():
+    if key.expires_at is not None and key.expires_at <= await time_of_database(connection):
         raise Invalid(Fault("expires_at", "must be in the future"))
     await _check_team(connection, key.team_id)
     await repository.keys.add(connection, key)
@@ -125,8 +126,9 @@ async def rotate_key(
     kept = sorted(known, key=_created_at)[-1:] if grace_seconds else []
     if gone := [each.id for each in known if each not in kept]:
         await repository.key_secrets.remove(connection, *gone)
+    moment = await time_of_database(connection)
     for each in kept:
-        end = now() + timedelta(seconds=grace_seconds)
+        end = moment + timedelta(seconds=grace_seconds)
         values = {"expires_at": min(end, each.expires_at or end)}
         await connection.execute(update(key_secrets).where(key_secrets.c.id == each.id).values(values))
     text, secret = new_secret(key_id, pepper)
@@ -148,9 +150,10 @@ async def revoke_key(connection: AsyncConnection, actor: Actor, key_id: str) -> 
     before = await _view_of_one(connection, key)
     if key.status == "revoked":
         return before
-    secrets = await repository.key_secrets.find(connection, key_secrets.c.key_id == key_id)
-    await repository.key_secrets.remove(connection, *[each.id for each in secrets])
-    changes = {"status": "revoked", "revoked_at": now()}
+    moment = await time_of_database(connection)
+    # they still verify signatures for a while, so that callers are told why they are refused
+    await connection.execute(update(key_secrets).where(key_secrets.c.key_id == key_id).values(expires_at=moment))
+    changes = {"status": "revoked", "revoked_at": moment}
     changed = await apply_change(connection, repository.keys, key, changes)
     await touched(connection, changed)
     after = await get_key(connection, key_id)
