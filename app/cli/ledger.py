@@ -69,6 +69,8 @@ def export(
     since: datetime | None, until: datetime | None, team_id: str, key_id: str, kind: str | None, output: str
 ) -> None:
     """Write entries of the ledger as CSV or as JSON lines, compressed if the name ends in .gz."""
+    if since and until and until <= since:
+        raise click.BadParameter("must be after --from: the time itself is not included", param_hint="--to")
     form = kind or ("csv" if output.removesuffix(".gz").endswith(".csv") else "jsonl")
     first, last = (f"{moment:%Y-%m-%d}" if moment else "" for moment in (since, until))
     name = f"ledger{f'-from-{first}' if first else ''}{f'-to-{last}' if last else ''}.{form}"

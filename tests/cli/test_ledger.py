@@ -80,6 +80,8 @@ def test_what_cannot_be_written_ends_with_1(folder: Path) -> None:
     assert ended.exit_code == 1
     assert "/nowhere/x.csv cannot be written: No such file or directory" in ended.stderr
     assert invoke(folder, "ledger", "export", "--from", "sometime").exit_code == 2
+    ended = invoke(folder, "ledger", "export", "--from", "today", "--to", "yesterday")
+    assert (ended.exit_code, "--to: must be after --from" in ended.stderr) == (2, True)
 
 
 @contextlib.contextmanager

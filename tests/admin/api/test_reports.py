@@ -103,6 +103,14 @@ async def test_usage_is_summed_up_by_group_and_interval(database: Database) -> N
     assert {(row["team_id"], row["key_id"]) for row in by_labels} == {("t", "k")}
 
 
+async def test_the_end_of_a_sum_need_not_be_a_whole_day(database: Database) -> None:
+    for hour in (3, 9):
+        await add_usage(database, DAY + timedelta(hours=hour))
+    for query in ({"from": "2026-11-01"}, {}):
+        (total,) = await rows_of(database, to="2026-11-30T06:00:00Z", **query)
+        assert total["requests"] == 2, query
+
+
 async def test_usage_is_filtered(database: Database) -> None:
     await add_usage(database, DAY, user="ada", team_id="one")
     await add_usage(database, DAY, team_id="two", key_id="x", model="b")

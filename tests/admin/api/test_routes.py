@@ -110,6 +110,8 @@ def test_an_administrator_s_key_calls_no_model(base: str) -> None:
         ({"name": "x", "limits": {"requests_per_minute": -1}}, "limits.requests_per_minute"),
         ({"name": "x", "labels": {"a": 1}}, "labels.a"),
         ({"name": "x", "colour": "red"}, "colour"),
+        ({"name": " "}, "name"),
+        ({"name": "x "}, "name"),
         ([], "body"),
     ],
 )
@@ -152,6 +154,12 @@ def test_unknown_paths_parameters_and_methods_are_refused(admin: httpx.Client) -
     assert error_of(admin.get("/teams", params={"limit": 0}), 422)["param"] == "limit"
     assert error_of(admin.get("/teams", params={"cursor": "x"}), 422)["param"] == "cursor"
     assert error_of(admin.get("/teams", params={"name": "\x00"}), 422)["param"] == "name"
+    for path in ("/usage", "/ledger", "/audit"):
+        for end in ("2026-11-30", "2026-12-01"):
+            error = error_of(admin.get(path, params={"from": "2026-12-01", "to": end}), 422)
+            assert (error["param"], error["message"]) == (
+                "to", "to: must be after `from`: the time itself is not included",
+            )  # fmt: skip
 
 
 def test_a_change_names_the_revision_that_it_changes(admin: httpx.Client) -> None:

@@ -66,6 +66,17 @@ def test_a_limit_is_set_read_replaced_and_deleted(admin: httpx.Client, limits: h
 
 
 @pytest.mark.loopback
+def test_unknown_parameters_are_refused(limits: httpx.Client) -> None:
+    for path in ("/spend_limits", "/spend_limits/effective", "/spend_limits/audit"):
+        refused = limits.get(path, params={"user_id": "ada"})
+        assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
+        assert "user_id" in refused.json()["error"]["message"]
+    both = limits.get("/spend_limits/effective", params={"user_ids[]": ["a", "b"], "period[]": ["daily", "weekly"]})
+    assert both.status_code == 200
+    assert limits.get("/spend_limits/effective", params={"period[]": "hourly"}).status_code == 400
+
+
+@pytest.mark.loopback
 def test_limits_are_listed_in_pages(admin: httpx.Client, limits: httpx.Client) -> None:
     for _ in range(3):
         limits.post("/spend_limits", json={"scope": group(new_team(admin)), "amount": "1"})

@@ -33,10 +33,16 @@ def _check_year(moment: datetime) -> datetime:
     return moment
 
 
+def _check_name(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("must not be blank, or begin or end with a space")
+    return _check_text(text)
+
+
 _TIME_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"})
 Moment = Annotated[AwareDatetime, BeforeValidator(_complete_date), AfterValidator(_check_year), _TIME_SCHEMA]
 Text = Annotated[str, Field(max_length=256), AfterValidator(_check_text)]
-Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_text)]
+Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_name)]
 Identifier = Annotated[str, Field(max_length=64), AfterValidator(_check_text)]
 Pattern = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_check_text)]
 LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]

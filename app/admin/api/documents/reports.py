@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from app.admin.api.documents.fields import Document, Moment, Period, Text
 from app.admin.api.documents.money import UsdOut
@@ -27,6 +27,14 @@ class _Query(Document):
     )
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor = ""
+
+    @field_validator("until")
+    @classmethod
+    def _check_until(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        since = info.data.get("since")
+        if value is not None and since is not None and value <= since:
+            raise ValueError("must be after `from`: the time itself is not included")
+        return value
 
 
 class UsageQuery(_Query):

@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field
 from app.admin.api.documents.fields import Document, Text
 
 SpendPeriod = Literal["daily", "weekly", "monthly"]
+DEFAULT_LIMIT = 20
+PageLimit = Annotated[int, Field(ge=1, le=1000)]
 
 
 class GroupScope(Document):
@@ -28,6 +30,29 @@ class UserScope(Document):
     type: Literal["user"]
     user_id: Annotated[Text, Field(min_length=1, description="As calls name it.")]
     rbac_group_id: Text = Field("", description="The user's team, if it does not follow from keys.")
+
+
+class SpendLimitQuery(Document):
+    """Which limits are listed."""
+
+    limit: PageLimit = DEFAULT_LIMIT
+    after_id: Text = ""
+    before_id: Text = ""
+
+
+class EffectiveQuery(Document):
+    """Whose limits are listed."""
+
+    user_ids: Annotated[list[Text], Field(alias="user_ids[]", max_length=20)] = []
+    period: Annotated[list[SpendPeriod], Field(alias="period[]", max_length=3)] = []
+    limit: PageLimit = DEFAULT_LIMIT
+    page: Text = ""
+
+
+class ChangesQuery(Document):
+    """How many changes are listed."""
+
+    limit: PageLimit = DEFAULT_LIMIT
 
 
 class SpendLimitCreate(Document):

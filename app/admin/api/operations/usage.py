@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import UsageQuery, UsageRow
 from app.admin.api.operations.paging import invalid_cursor, moment_of, read_cursor, write_cursor
-from app.storage.records import now
+from app.storage.statements import time_of_database
 from app.storage.tables import usage
 from app.wire import json
 
@@ -47,9 +47,9 @@ async def usage_rows(
     Raises:
         Invalid: the cursor is of no page.
     """
-    until = wanted.until or now()
+    until = wanted.until or await time_of_database(connection)
     since = wanted.since or until - _DEFAULT_RANGE[wanted.interval or "day"]
-    stored = _stored_interval(wanted, since, until)
+    stored = _stored_interval(wanted)
     groups = _groups(connection, wanted)
     expressions = [group.expression for group in groups]
     sums = [func.coalesce(func.sum(usage.c[name]), 0).label(f"sum_{name}") for name in _SUMS]
@@ -68,11 +68,11 @@ async def usage_rows(
     return Page(data=data, next_cursor=cursor)
 
 
-def _stored_interval(wanted: UsageQuery, since: datetime, until: datetime) -> str:
+def _stored_interval(wanted: UsageQuery) -> str:
     """Return which rows are read. A sum without intervals reads days, if the time consists of whole days."""
     if wanted.interval is None:
-        ends = [since] if wanted.until is None else [since, until]
-        is_whole = wanted.since is None or all(each == _start_of(each, "day") for each in ends)
+        ends = [each for each in (wanted.since, wanted.until) if each is not None]
+        is_whole = all(each == _start_of(each, "day") for each in ends)
         return "day" if is_whole else "hour"
     return "hour" if wanted.interval == "hour" else "day"
 

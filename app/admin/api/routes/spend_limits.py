@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from msgspec import Struct
 from pydantic import BaseModel
 
-from app.admin.api.documents.fields import Text
 from app.admin.api.documents.spend_limits import (
+    ChangesQuery,
+    EffectiveQuery,
     SpendLimit,
     SpendLimitAudit,
     SpendLimitCreate,
     SpendLimitDeleted,
     SpendLimitList,
-    SpendPeriod,
+    SpendLimitQuery,
     SpendSummaryList,
 )
 from app.admin.api.operations import spend_limits
 from app.admin.api.operations.actor import Actor
 from app.admin.api.routes.answers import Failure, render
 from app.admin.api.routes.gate import Gate
-from app.admin.api.routes.parameters import IdempotencyKey
+from app.admin.api.routes.parameters import IdempotencyKey, QueryOf
 from app.admin.api.routes.transactions import Transactions
 from app.storage.database import AsyncConnection
 from app.wire import json
@@ -48,11 +49,7 @@ _DESCRIPTIONS: Mapping[int | str, str] = {
     503: "The database does not answer.",
 }
 
-Limit = Annotated[int, Query(ge=1, le=1000)]
 LimitId = Annotated[str, Path(max_length=64)]
-NearId = Annotated[Text, Query()]
-UserIds = Annotated[Sequence[Text], Query(alias="user_ids[]", max_length=20)]
-Periods = Annotated[Sequence[SpendPeriod], Query(alias="period[]", max_length=3)]
 
 
 class ErrorContent(BaseModel):
@@ -88,29 +85,25 @@ class SpendLimitEndpoints(Struct, frozen=True):
         """Create the limit of a user, or of each user of a team; or replace the one of the same scope and period."""
         return await self.transactions.change(request, lambda c, actor: spend_limits.set_limit(c, actor, body))
 
-    async def list_limits(self, limit: Limit = 20, after_id: NearId = "", before_id: NearId = "") -> Response:
+    async def list_limits(self, query: QueryOf[SpendLimitQuery]) -> Response:
         """List the limits in the order of their creation."""
-        if after_id and before_id:
+        if query.after_id and query.before_id:
             raise Failure(400, "invalid_request", "name only one of after_id and before_id")
-        return render(
-            await self.transactions.read(
-                lambda c: spend_limits.list_limits(c, limit=limit, after_id=after_id, before_id=before_id)
-            )
-        )
+        return render(await self.transactions.read(lambda c: spend_limits.list_limits(c, **query.model_dump())))
 
-    async def effective(
-        self, user_ids: UserIds = (), period: Periods = (), limit: Limit = 20, page: NearId = ""
-    ) -> Response:
+    async def effective(self, query: QueryOf[EffectiveQuery]) -> Response:
         """List the limit of each user who has called in the period, and what the user has spent of it."""
         return render(
             await self.transactions.report(
-                lambda c: spend_limits.effective_limits(c, users=user_ids, periods=period, limit=limit, page=page)
+                lambda c: spend_limits.effective_limits(
+                    c, users=query.user_ids, periods=query.period, limit=query.limit, page=query.page
+                )
             )
         )
 
-    async def audit(self, limit: Limit = 20) -> Response:
+    async def audit(self, query: QueryOf[ChangesQuery]) -> Response:
         """List the newest changes."""
-        return render(await self.transactions.read(lambda c: spend_limits.audit_of_limits(c, limit=limit)))
+        return render(await self.transactions.read(lambda c: spend_limits.audit_of_limits(c, limit=query.limit)))
 
     async def get_limit(self, spend_limit_id: LimitId) -> Response:
         """Read a limit by its id."""
