@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from functools import partial
 from math import ceil
 from typing import Any
 
 from msgspec.structs import replace
 
-from app.converse.call import Mode
+from app.converse.call import Mode, Surface
 from app.execution.operations.operation import Operation
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_body, bounds_of_size
 from app.governance.holds.media_sizes import may_have_media, size_of
-from app.models.output_lengths import lengths_in
+from app.models.output_lengths import CONVERSE, lengths_in, names_of_length
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 from app.wire import json
@@ -45,27 +46,32 @@ def quick_bounds_of(operation: Operation[Any], body: bytes, target: Target, *, r
 
 async def bounds_of(operation: Operation[Any], body: bytes, target: Target, caller: str) -> CallBounds:
     """Return the bounds of a call with media, or of a caller's own body."""
-    is_own = operation.mode is Mode.PASSTHROUGH
-    read = partial(_read, body, target, operation.max_tokens, is_own=is_own)
+    read = partial(_read, body, target, operation.max_tokens, own=_own_surface(operation))
     return read() if len(body) <= MAX_LOOP_BYTES else await off_loop(caller, len(body), read)
 
 
-def _read(body: bytes, target: Target, max_tokens: object, *, is_own: bool) -> CallBounds:
+def _own_surface(operation: Operation[Any]) -> Surface | None:
+    """Return the API that a caller's own body is for; None for a body that the gateway has made."""
+    return operation.surface if operation.mode is Mode.PASSTHROUGH else None
+
+
+def _read(body: bytes, target: Target, max_tokens: object, *, own: Surface | None) -> CallBounds:
     try:
         document = json.loads(body)
     except json.JsonError:
         # Bedrock refuses it, or it is of a format that is not known
         document = None
-    if is_own and document is not None and _is_ambiguous(body):
+    if own and document is not None and _is_ambiguous(body):
         return bounds_of_size(CallSize(len(body), documents=1, runs=2), _MAX_ANSWERS * _max_output(target, None))
     # without the escapes that may hide a name
     plain = body if document is None or _ESCAPE not in body else json.dumps(document)
     longest = _max_output(target, max_tokens)
-    if is_own:
+    if own:
         document = document if isinstance(document, dict) else {}
         more = document.get(_MORE_FIELDS)
         parts = [document, more] if isinstance(more, dict) else [document]
-        longest = _max_output(target, _largest_length(parts)) * max(map(_answers, parts))
+        read = CONVERSE if own == Surface.CONVERSE else names_of_length(target.known.base)
+        longest = _max_output(target, _largest_length(parts, read)) * max(map(_answers, parts))
     size = size_of(plain, document)
     return bounds_of_size(replace(size, runs=2) if _COMPACTION in plain else size, longest)
 
@@ -79,15 +85,16 @@ def _is_ambiguous(body: bytes) -> bool:
     return False
 
 
-def _largest_length(parts: list[JsonObject]) -> int | None:
-    """Return the largest length that a body names; None if it names none itself, or one that is no length.
+def _largest_length(parts: list[JsonObject], read: Collection[str]) -> int | None:
+    """Return the largest length that a body names; None if one is no length, or the body itself has none of `read`.
 
-    Several may be of different formats, of which the model reads one.
+    Several may be of different formats, of which the model reads one. A length that it does not read limits nothing.
     """
-    named = [lengths_in(part).values() for part in parts]
-    lengths = [length for each in named for length in each]
+    named = [lengths_in(part) for part in parts]
+    lengths = [length for each in named for length in each.values()]
     valid = [length for length in lengths if type(length) is int and length >= 1]
-    return max(valid) if named[0] and len(valid) == len(lengths) else None
+    has_one = any(name in read for name in named[0])
+    return max(valid) if has_one and len(valid) == len(lengths) else None
 
 
 def _answers(part: JsonObject) -> int:

@@ -333,6 +333,8 @@ def test_bodies_that_cross_byte_for_byte_are_refused_above_the_length(served: Se
         (f"/model/{CLAUDE}/invoke", {**native, "max_tokens": 101}, "max_tokens"),
         (f"/model/{CLAUDE}/invoke", native, "max_tokens"),
         (f"/model/{NOVA}/invoke", {**CONVERSE, "inferenceConfig": {"maxTokens": 101}}, "inferenceConfig.maxTokens"),
+        # the model reads another field
+        (f"/model/{NOVA}/invoke", {**CONVERSE, "max_tokens": 5}, "inferenceConfig.maxTokens"),
     ]
     served.bedrock.requests.clear()
     for path, body, param in cases:

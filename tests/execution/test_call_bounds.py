@@ -31,11 +31,11 @@ def target_of(model: str) -> Target:
     return target
 
 
-async def bounds(body: Any, model: str = CLAUDE) -> CallBounds:
+async def bounds(body: Any, model: str = CLAUDE, surface: str = "invoke") -> CallBounds:
     """Of a caller's own body."""
     sent = body if isinstance(body, bytes) else json.dumps(body)
     request = BedrockRequest("bedrock-runtime", "POST", f"/model/{model}/invoke", body=sent)
-    operation: PassthroughOperation = PassthroughOperation(surface="invoke", request=request)  # type: ignore[arg-type]
+    operation: PassthroughOperation = PassthroughOperation(surface=surface, request=request)  # type: ignore[arg-type]
     target = target_of(model)
     assert quick_bounds_of(operation, sent, target, reads=True) is None
     return await bounds_of(operation, sent, target, "c")
@@ -73,6 +73,30 @@ async def test_the_largest_of_all_lengths_counts(more: Any) -> None:
 
 async def test_a_length_beside_the_format_limits_nothing_alone() -> None:
     assert (await bounds({**TURNS, "additionalModelRequestFields": {"max_tokens": 5}})).output == LONGEST
+
+
+@pytest.mark.parametrize(
+    ("model", "ignored", "read"),
+    [
+        ("amazon.nova-lite-v1:0", {"max_tokens": 1}, {"inferenceConfig": {"maxTokens": 7}}),
+        ("amazon.titan-text-express-v1", {"max_tokens": 1}, {"textGenerationConfig": {"maxTokenCount": 7}}),
+        (CLAUDE, {"maxTokens": 1}, {"max_tokens": 7}),
+        ("meta.llama3-1-8b-instruct-v1:0", {"max_tokens": 1}, {"max_gen_len": 7}),
+        ("mistral.mistral-large-2407-v1:0", {"max_gen_len": 1}, {"max_tokens": 7}),
+        ("openai.gpt-oss-20b-1:0", {"max_gen_len": 1}, {"max_completion_tokens": 7}),
+    ],
+)
+async def test_a_length_that_the_model_ignores_does_not_lower_the_bound(model: str, ignored: Any, read: Any) -> None:
+    longest = (await bounds({"prompt": "x"}, model)).output
+    assert longest > 1000
+    assert (await bounds({"prompt": "x", **ignored}, model)).output == longest
+    assert (await bounds({"prompt": "x", **ignored, **read}, model)).output == 7
+
+
+async def test_converse_reads_its_own_length_only() -> None:
+    for ignored in ({"max_tokens": 1}, {"maxTokens": 1}, {"inferenceConfig": {"max_new_tokens": 1}}):
+        assert (await bounds({**TURNS, **ignored}, surface="converse")).output == LONGEST
+    assert (await bounds({**TURNS, "inferenceConfig": {"maxTokens": 7}}, surface="converse")).output == 7
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7"])

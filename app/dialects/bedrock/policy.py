@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ from app.execution.executor import Executor
 from app.execution.policy_targets import allows_model, check_model
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import Policy
-from app.models.output_lengths import lengths_in
+from app.models.output_lengths import lengths_in, names_of_length
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Planner, Target
 from app.wire import json
@@ -58,8 +58,8 @@ async def apply_policy(
         is_filled_in = body is not context.body
         context.body = body
         return ["max_tokens"] if is_filled_in else []
-    makes_text = any(target.capabilities.makes_text for target in _targets(executor.planner, name))
-    await _run(context, partial(_check_invoke, context.body, policy, makes_text))
+    models = [each.known.base for each in _targets(executor.planner, name) if each.capabilities.makes_text]
+    await _run(context, partial(_check_invoke, context.body, policy, models))
     return []
 
 
@@ -98,14 +98,21 @@ def _with_length(body: bytes, policy: Policy) -> bytes:
     return json.dumps({**document, "inferenceConfig": {**(config or {}), "maxTokens": min(lengths)}})
 
 
-def _check_invoke(body: bytes, policy: Policy, makes_text: bool) -> None:
-    """Check the lengths in a body of InvokeModel. Raises InvalidRequest: see `apply_policy`."""
+def _check_invoke(body: bytes, policy: Policy, models: Iterable[str]) -> None:
+    """Check the lengths in a body of InvokeModel. Raises InvalidRequest: see `apply_policy`.
+
+    Args:
+        models: base ids of those that make text. Each must read a length that the body has.
+    """
     document, largest = _document_of(body), policy.largest_max_tokens
     _check_lengths(document, largest)
-    if largest and makes_text and not lengths_in(document):
-        raise InvalidRequest(
-            f"max_tokens: must be set, because this API key allows {largest} tokens at most", param="max_tokens"
-        )
+    for model in models if largest else ():
+        read = names_of_length(model)
+        if not any(name in read for name in lengths_in(document)):
+            name = "max_tokens" if "max_tokens" in read else min(read)
+            raise InvalidRequest(
+                f"{name}: must be set, because this API key allows {largest} tokens at most", param=name
+            )
 
 
 def _check_lengths(body: JsonObject, largest: int | None, prefix: str = "") -> None:
