@@ -81,6 +81,22 @@ async def test_a_capacity_follows_the_configuration(database: Database) -> None:
     await client.close()
 
 
+async def test_a_lowered_capacity_applies_to_a_busy_replica_within_two_seconds(database: Database) -> None:
+    first, needs = await replica(database), [Need(20_000, 1)]
+    hold = await first[1].wait(needs, 1.0)
+    assert isinstance(hold, Hold)
+    first[1].settle(hold, [0], 1.0)
+    second = await replica(database, 6_000)
+    await second[1].wait([Need(10, 10)], 1.0)
+    deadline = time.monotonic() + 2
+    while (again := first[1].take(needs, 1.0)) is not None:
+        assert time.monotonic() < deadline
+        first[1].settle(again, [0], 1.0)
+        await asyncio.sleep(0.05)
+    for client, _ in (first, second):
+        await client.close()
+
+
 async def test_without_the_database_each_replica_goes_on_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
 
+from app.governance.leases.store import recall
 from app.storage.database import Database
 from app.storage.records import now
 from app.storage.tables import limits
@@ -15,7 +16,7 @@ _SCOPE = "quota"
 
 
 async def write_capacities(database: Database, rows: Iterable[tuple[str, str, int]]) -> None:
-    """Write rows of `limits`, or change them.
+    """Write rows of `limits`, or change them. What replicas have leased of a changed one is recalled.
 
     Args:
         rows: the id of each, its kind and its capacity.
@@ -43,4 +44,6 @@ async def write_capacities(database: Database, rows: Iterable[tuple[str, str, in
         statement = insert.on_conflict_do_update(
             index_elements=["id"], set_=changed, where=limits.c.capacity != insert.excluded.capacity
         )
-        await connection.execute(statement, values)
+        written = (await connection.execute(statement.returning(limits.c.id), values)).scalars().all()
+        if written:
+            await recall(connection, written)
