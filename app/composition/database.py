@@ -39,7 +39,7 @@ def key_directory_of(settings: Settings, database: Database | None) -> KeyDirect
         return None
     from app.governance.identity.virtual_keys import KeyDirectory
 
-    return KeyDirectory(database, settings.pepper())
+    return KeyDirectory(database, settings.pepper(), wall=database.clock.seconds)
 
 
 async def prepare_database(database: Database, *, migrate: bool) -> str:

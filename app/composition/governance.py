@@ -35,7 +35,8 @@ class Governance:
         self.teams = teams
         self._kinds = {name: name.removesuffix("_tokens") for name in COUNTS}
         self.client = LeaseClient(database, take_leases)
-        self.charges = Charges(CallLimits(self.client, fail_open=fail_open), ExactPrices(prices))
+        limits = CallLimits(self.client, fail_open=fail_open, wall=database.clock.now)
+        self.charges = Charges(limits, ExactPrices(prices), database.clock.now)
         if teams is not None:
             self.charges.on_refused = teams.note_refused
         self._abandoned = AbandonedStreams()

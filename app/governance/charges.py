@@ -7,6 +7,7 @@ at an estimate, from what was reported of it and what calls of its model usually
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from app.governance.holds.usual_tokens import UsualTokens
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.writer import LedgerWriter
 from app.models.exact_prices import ExactPrices
+from app.storage.records import now
 
 _MAX_TEXT = 256
 _NOTHING = Usage()
@@ -59,13 +61,17 @@ class Charges:
     """Charges the attempts of a process. ledger: set once the process has started.
 
     on_refused: called with the team and the kind of error of each call that is refused.
+
+    Args:
+        wall: the time that entries of the ledger have.
     """
 
     ledger: LedgerWriter
     on_refused: Callable[[str, str], object] = staticmethod(_ignore)
 
-    def __init__(self, limits: CallLimits, prices: ExactPrices) -> None:
+    def __init__(self, limits: CallLimits, prices: ExactPrices, wall: Callable[[], datetime] = now) -> None:
         self.limits = limits
+        self._wall = wall
         self._prices = prices
         self._usual = UsualTokens()
 
@@ -85,6 +91,7 @@ class Charges:
         entry = Entry(
             attempt_id=self.ledger.next_id(),
             phase="hold",
+            at=self._wall(),
             replica_id=hold.replica,
             request_id=recorded(call.request_id),
             team_id=subject.team_id,
@@ -128,6 +135,7 @@ class Charges:
             tier=recorded(tier),
             outcome=outcome,
             is_estimated=is_estimated,
+            at=self._wall(),
         )
         self.ledger.settle(entry)
         self.limits.settle(charge.hold, cost or 0, known.input + known.cache_write + known.output)
@@ -136,7 +144,8 @@ class Charges:
         """End an attempt that Bedrock does not bill."""
         if charge.is_open:
             charge.is_open = False
-            self.ledger.settle(charge.entry.settled(_NOTHING, 0, tier=charge.call.tier, outcome=outcome))
+            moment, tier = self._wall(), charge.call.tier
+            self.ledger.settle(charge.entry.settled(_NOTHING, 0, tier=tier, outcome=outcome, at=moment))
             self.limits.release(charge.hold)
 
     def _cost(self, call: ChargedCall, usage: Usage, tier: str) -> tuple[int | None, bool]:

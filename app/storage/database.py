@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config.database_url import DatabaseUrl
+from app.storage.database_clock import DatabaseClock
 from app.storage.database_down import DatabaseDown
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Passwords(Protocol):
 class Database:
     """Gives connections. Each is one transaction, committed at its end and rolled back on an error.
 
+    clock: the time of the database, as far as somebody notes it.
+
     Args:
         connections: open at once, at most.
         tls: what verifies a PostgreSQL; None if the URL says that.
@@ -62,6 +65,7 @@ class Database:
         passwords: Passwords | None = None,
     ) -> None:
         self.url = url
+        self.clock = DatabaseClock()
         self._tls = tls
         self._passwords = passwords
         self._engine = _sqlite_engine(url) if url.is_sqlite else _postgresql_engine(self._connect, connections)

@@ -1,9 +1,10 @@
 """Parts of statements that PostgreSQL and SQLite write differently."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, extract, func, literal
+from sqlalchemy import BigInteger, ColumnElement, cast, extract, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,3 +29,9 @@ def clock_us(connection: AsyncConnection) -> ColumnElement[int]:
 def server_clock_us() -> ColumnElement[int]:
     """Return the time of PostgreSQL in microseconds."""
     return cast(extract("epoch", func.clock_timestamp()) * 1_000_000, BigInteger)
+
+
+async def time_of_database(connection: AsyncConnection) -> datetime:
+    """Return the time by the clock that decides which window of a budget runs."""
+    moment_us = (await connection.execute(select(clock_us(connection)))).scalar_one()
+    return datetime.fromtimestamp(moment_us / 1e6, UTC)

@@ -78,6 +78,7 @@ class CallLimits:
 
     Args:
         fail_open: let calls through while the database cannot be reached and the leases do not cover them.
+        wall: the time by which windows begin and end, the same on all replicas.
     """
 
     def __init__(self, client: LeaseClient, *, fail_open: bool = False, wall: Callable[[], datetime] = now) -> None:
@@ -110,7 +111,8 @@ class CallLimits:
         rules = self._rules(subject, moment)
         if worst_nano is None:
             if rules.blocking is not None:
-                raise BudgetSpent(f"the price of {model} is not known, so no budget can pay for it", is_final=True)
+                message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
+                raise BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
             worst_nano = 0
         request = RequestHold() if request is None else request
         counts, needs_permit = not request.is_counted, not request.attempts

@@ -71,12 +71,13 @@ class LockedRows(Struct):
     before: dict[str, tuple[Balance, Lease]]
 
 
-async def register(connection: AsyncConnection, replica: str, host: str, version: str) -> None:
-    """Add a replica."""
+async def register(connection: AsyncConnection, replica: str, host: str, version: str) -> int:
+    """Add a replica. Returns the time of the database, in microseconds."""
     now = clock_us(connection)
     row = {"id": replica, "host": host, "version": version, "state": "live", "sequence": 0}
     times = {"started_at_us": now, "expires_at_us": now + _us(LEASE_SECONDS)}
-    await connection.execute(replicas.insert().values({**row, **times}))
+    added = replicas.insert().values({**row, **times}).returning(replicas.c.started_at_us)
+    return int((await connection.execute(added)).scalar_one())
 
 
 async def renew(connection: AsyncConnection, replica: str, sequence: int) -> int:
@@ -221,6 +222,7 @@ class LeaseStore:
         for _ in range(3):
             async with self.database.begin() as connection:
                 now_us = await renew(connection, replica, sequence)
+                self.database.clock.note(now_us)
                 rows = await lock(connection, replica, now_us, keys)
                 missing = keys - rows.balances.keys()
                 if missing:

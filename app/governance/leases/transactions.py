@@ -56,7 +56,7 @@ class ReplicaTransactions:
         """Become a new replica, without leases. Raises DatabaseDown."""
         replica, started = new_id(), self._clock()
         async with self.database.begin() as connection:
-            await register(connection, replica, socket.gethostname(), __version__)
+            self.database.clock.note(await register(connection, replica, socket.gethostname(), __version__))
         self.replica, self._sequence, self._uncertain = replica, 0, None
         self.book = LeaseBook(valid_until=started + LEASE_SECONDS)
         self.reached_since = self.reached_since or started

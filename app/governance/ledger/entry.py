@@ -98,13 +98,20 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
                 raise ValueError("`charged_to` must have keys of budgets")
 
     def settled(
-        self, usage: Usage, cost_nano: int | None, *, tier: str, outcome: str, is_estimated: bool = False
+        self,
+        usage: Usage,
+        cost_nano: int | None,
+        *,
+        tier: str,
+        outcome: str,
+        is_estimated: bool = False,
+        at: datetime | None = None,
     ) -> Entry:
         """Return the settlement of an attempt, whose phase `hold` this is. All that it held for is charged its cost."""
         return structs.replace(
             self,
             phase="settle",
-            at=now(),
+            at=at or now(),
             tier=tier,
             input_tokens=usage.input,
             output_tokens=usage.output,

@@ -236,5 +236,7 @@ class LedgerWriter:
                     await asyncio.to_thread(self._journal.sync)
             except (DatabaseDown, NotLive):
                 continue
+            except OSError as error:
+                _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
             except Exception:  # noqa: BLE001 -- entries must be posted whatever happens
                 _log.exception("entries of the ledger could not be posted")

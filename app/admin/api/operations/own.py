@@ -16,7 +16,8 @@ from app.admin.api.operations.usage import usage_rows
 from app.governance.holds.needs import Subject, apply_rules
 from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.balance import Balance, Kind
-from app.storage.records import Limit, now
+from app.storage.records import Limit
+from app.storage.statements import time_of_database
 from app.storage.tables import balances, usage
 
 
@@ -39,7 +40,7 @@ async def own_limits(connection: AsyncConnection, caller: Caller, user: str = ""
             sees only its own.
     """
     policy = caller.policy or Policy(team_id="", key_id="", name=caller.name)
-    moment = now()
+    moment = await time_of_database(connection)
     user = user if user and policy.key_id else policy.person
     subject = Subject(policy.team_id, policy.key_id, user, policy.labels, policy.limits, policy.budgets)
     applied = apply_rules(subject, moment)

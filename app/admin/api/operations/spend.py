@@ -12,7 +12,8 @@ from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import SpendQuery, SpendRow
 from app.admin.api.operations.paging import read_cursor, write_cursor
 from app.governance.leases.windows import window_of
-from app.storage.records import Budget, Period, now
+from app.storage.records import Budget, Period
+from app.storage.statements import time_of_database
 from app.storage.tables import balances, budgets, keys
 
 
@@ -27,7 +28,7 @@ async def spend_rows(
     Raises:
         Invalid: the cursor is of no page.
     """
-    moment = now()
+    moment = await time_of_database(connection)
     key = func.coalesce(balances.c.key, "").label("balance_key")
     joined = budgets.outerjoin(balances, is_of_window(moment))
     query = select(budgets, key, balances.c.settled, balances.c.leased).select_from(joined)

@@ -7,13 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.reports import SpendRow
 from app.admin.api.operations.spend import is_of_window, spend_row
-from app.storage.records import Budget, now
+from app.storage.records import Budget
+from app.storage.statements import time_of_database
 from app.storage.tables import balances, budgets
 
 
 async def spend_near_end(connection: AsyncConnection, share: float, limit: int) -> list[SpendRow]:
     """Return the budgets of which at least a share is settled or held, those with the largest share first."""
-    moment = now()
+    moment = await time_of_database(connection)
     is_overridden = budgets.c.override_nano.is_not(None) & or_(
         budgets.c.override_until.is_(None), budgets.c.override_until > moment
     )
