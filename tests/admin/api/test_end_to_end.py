@@ -125,7 +125,9 @@ def test_the_holder_of_a_key_is_told_why_it_is_refused(running: str, admin: http
     for name, words in (("revoked", "is revoked"), ("blocked", "is blocked"), ("rotated", "was rotated")):
         secret = keys[name]["secret"]
         for path, body in calls.items():
-            answer = httpx.post(f"{running}{path}", json=body, headers={"authorization": f"Bearer {secret}"}, timeout=20)
+            answer = httpx.post(
+                f"{running}{path}", json=body, headers={"authorization": f"Bearer {secret}"}, timeout=20
+            )
             assert (answer.status_code, words in answer.text) == (401, True), (name, path, answer.text)
     for name in ("revoked", "blocked"):
         key = keys[name]

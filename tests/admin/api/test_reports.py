@@ -104,8 +104,8 @@ async def test_usage_is_summed_up_by_group_and_interval(database: Database) -> N
 
 
 async def test_the_end_of_a_sum_need_not_be_a_whole_day(database: Database) -> None:
-    for hour in (3, 9):
-        await add_usage(database, DAY + timedelta(hours=hour))
+    for hour, model in ((3, "a"), (9, "b")):
+        await add_usage(database, DAY + timedelta(hours=hour), model=model)
     for query in ({"from": "2026-11-01"}, {}):
         (total,) = await rows_of(database, to="2026-11-30T06:00:00Z", **query)
         assert total["requests"] == 2, query
