@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -35,12 +36,20 @@ class RequestHold(Struct):
     """What the attempts of one request hold together: it counts once, and is one of the parallel requests.
 
     attempts: that run now. permits: held in `book` until the last of them ends.
+    pending: the first one is not admitted yet, and others wait for that.
     """
 
     is_counted: bool = False
     attempts: int = 0
     permits: Mapping[str, int] = {}
     book: LeaseBook | None = None
+    pending: asyncio.Event | None = None
+
+    def wake(self) -> None:
+        """Let the attempts go on that wait for the first one."""
+        if self.pending is not None:
+            self.pending.set()
+            self.pending = None
 
 
 class Hold(Struct):
@@ -111,10 +120,11 @@ class CallLimits:
         rules = self._rules(subject, moment)
         if worst_nano is None:
             if rules.blocking is not None:
-                message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
-                raise BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
+                raise _unpriced(model)
             worst_nano = 0
         request = RequestHold() if request is None else request
+        while request.pending is not None:
+            await request.pending.wait()
         counts, needs_permit = not request.is_counted, not request.attempts
         held = rules.needs(bounds, worst_nano, counts=counts, needs_permit=needs_permit)
         for key, budget in rules.money.items():
@@ -125,11 +135,14 @@ class CallLimits:
         request.attempts += 1
         book = self._client.take(held) if held else None
         if book is None and held:
+            request.pending = asyncio.Event() if counts or needs_permit else None
             try:
                 book = await self._acquire(subject, held, rules, moment)
             except BaseException:
-                self._leave(request)
+                self._leave(request, counted=not counts)
                 raise
+            finally:
+                request.wake()
         if book is not None:
             # what the attempts of a request hold together is not this one's
             if counts and rules.requests:
@@ -150,8 +163,9 @@ class CallLimits:
             hold.has_left = True
             self._leave(hold.request)
 
-    def _leave(self, request: RequestHold) -> None:
+    def _leave(self, request: RequestHold, *, counted: bool = True) -> None:
         request.attempts -= 1
+        request.is_counted = counted
         if not request.attempts and request.permits and request.book is not None:
             self._client.settle(request.book, request.permits, {})
             request.permits = {}
@@ -237,6 +251,11 @@ def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
     """Return the kinds of the rules of some balances, each once."""
     found = [rule for key, rule in rules.rules.items() if key in keys]
     return [*dict.fromkeys("budget" if isinstance(rule, Budget) else str(rule.kind) for rule in found)]
+
+
+def _unpriced(model: str) -> BudgetSpent:
+    message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
+    return BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
 
 
 def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> BudgetSpent | LimitReached:
