@@ -21,6 +21,7 @@
     │   ├── LimitReached          429  a limit of the caller does not allow the call now
     │   ├── QuotaBusy             429  too many calls wait for a quota of Bedrock
     │   └── QuotaExceeded         429  a quota that waiting does not restore
+    │       ├── DayQuotaSpent     429  Bedrock's tokens of the day are spent
     │       └── BudgetSpent       429  a budget of the caller has too little left
     ├── InternalFailure           500  a defect of Outcrop, or Bedrock's InternalServerException
     │   └── GuardrailMissing      500  the deployment's guardrail does not exist at the target
@@ -224,6 +225,10 @@ class QuotaExceeded(RateLimited):
     kind = "quota_exceeded"
     default_retry_here = False
     default_retry_after = None
+
+
+class DayQuotaSpent(QuotaExceeded):
+    """Bedrock's quota of tokens per day is spent. Another region or account has its own."""
 
 
 class LimitReached(RateLimited):

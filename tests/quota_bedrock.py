@@ -22,13 +22,24 @@ _THROTTLED = http_reply(
 )
 
 
+_DAY_SPENT = http_reply(
+    b'{"message":"Too many tokens per day, please wait before trying again."}',
+    "429 Too Many Requests",
+    extra="x-amzn-errortype: ThrottlingException\r\n",
+)
+
+
 class QuotaBedrock:
-    """Answers requests. factor: how much longer answers are than requests say."""
+    """Answers requests. factor: how much longer answers are than requests say.
+
+    is_day_spent: the quota of tokens per day has nothing left.
+    """
 
     def __init__(self, per_minute: int, burst_seconds: float = 10.0) -> None:
         burst = per_minute * burst_seconds / 60
         self.pool = Pool(per_minute, burst, burst, time.monotonic())
         self.factor = 1.0
+        self.is_day_spent = False
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Handle one connection to its end."""
@@ -46,6 +57,9 @@ class QuotaBedrock:
             await writer.drain()
 
     async def _answer(self, request: dict[str, Any]) -> bytes:
+        if self.is_day_spent:
+            self.pool.throttled += 1
+            return _DAY_SPENT
         call = json.loads(request["messages"][-1]["content"][-1]["text"])
         limit = request["inferenceConfig"]["maxTokens"]
         reserved, output = call["input"] + limit, min(int(call["output"] * self.factor), limit)

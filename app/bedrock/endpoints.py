@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.aws.botocore_data import endpoints
 from app.config.settings import Settings, SettingsError
 
-Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle", "servicequotas"]
+Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle", "servicequotas", "monitoring"]
 
 
 class UpstreamLocation(Struct, frozen=True, dict=True):

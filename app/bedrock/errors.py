@@ -13,6 +13,7 @@ from app.bedrock.transport import Headers
 from app.errors import (
     BodyTooLarge,
     ContextTooLong,
+    DayQuotaSpent,
     GatewayError,
     IdentityRefused,
     InternalFailure,
@@ -42,6 +43,8 @@ _TOO_LONG = (
 )
 _PROFILE_REQUIRED = "on-demand throughput isn"
 _NO_SUCH_MODEL = ("model identifier is invalid", "at 'modelid' failed to satisfy", "isn't supported on this route")
+# "Too many tokens per day, please wait before trying again."
+_PER_DAY = "tokens per day"
 _PRINCIPAL = re.compile(r"User: \S+ is")
 # a refused bearer token; under another name, the message may quote the caller's own text
 _DENIED = "AccessDeniedException"
@@ -181,6 +184,10 @@ def _internal(message: str, _: _Document) -> GatewayError:
     return InternalFailure(message, retry_here=True, retry_elsewhere=True)
 
 
+def _throttled(message: str, _: _Document) -> GatewayError:
+    return DayQuotaSpent(message) if _PER_DAY in message.lower() else RateLimited(message)
+
+
 def _refused(_: str, __: _Document) -> GatewayError:
     return IdentityRefused("Bedrock refused the gateway's AWS credentials")
 
@@ -204,7 +211,7 @@ _BY_NAME: dict[str, _MakeError] = {
     "SerializationException": _plain(InvalidRequest),
     "ServiceQuotaExceededException": _plain(QuotaExceeded),
     "ServiceUnavailableException": _plain(Overloaded),
-    "ThrottlingException": _plain(RateLimited),
+    "ThrottlingException": _throttled,
     "ValidationException": _validation,
 }
 
@@ -218,7 +225,7 @@ _BY_STATUS: dict[int, _MakeError] = {
     408: _plain(UpstreamTimeout),
     413: _plain(BodyTooLarge),
     424: _model_error,
-    429: _plain(RateLimited),
+    429: _throttled,
     500: _internal,
     502: _plain(UpstreamFailed),
     503: _plain(Overloaded),
@@ -240,8 +247,8 @@ _BY_OPENAI_CODE: dict[str, _MakeError] = {
     "overloaded": _plain(Overloaded),
     "overloaded_error": _plain(Overloaded),
     "permission_denied_error": _permission,
-    "rate_limit_error": _plain(RateLimited),
-    "rate_limit_exceeded": _plain(RateLimited),
+    "rate_limit_error": _throttled,
+    "rate_limit_exceeded": _throttled,
     "server_error": _internal,
     "validation_error": _validation,
 }

@@ -19,7 +19,7 @@ from app.wire import sigv4
 SIGNING_NAME = "bedrock"
 MANTLE = "bedrock-mantle"
 # services whose signatures have names of their own: docs/reference/contracts/bedrock-endpoints.md#mantle
-OWN_NAMES = frozenset({MANTLE, "servicequotas"})
+OWN_NAMES = frozenset({MANTLE, "servicequotas", "monitoring"})
 
 _MAX_TEMPLATES = 1024
 # callers choose parts of a path, and long ones are not kept

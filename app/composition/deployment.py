@@ -80,7 +80,7 @@ def models_without_price(settings: Settings, planner: Planner) -> list[str]:
 
 
 def _choice(row: TargetRow) -> Choice:
-    return Choice(row.model, UpstreamLocation(row.region, row.role, row.endpoint_url), row.weight)
+    return Choice(row.model, UpstreamLocation(row.region, row.role, row.endpoint_url), row.weight, row.tier)
 
 
 def describe_entries(settings: Settings, paths: Iterable[EntryPath]) -> list[str]:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,7 @@ class Gateway(Struct):
         if self.key_directory is not None:
             self.key_directory.start()
         if self.quotas is not None:
-            self.quotas.start(self.client, self.directory)
+            self.quotas.start(self.clients, self.directory)
         self._leave = self.worker_context.begin(self.metrics.render)
         for client in self.clients.values():
             client.credentials.start()
@@ -303,7 +304,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
             planner,
             Failover(retry, _breakers(settings)),
             guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
-            govern=_govern(governance, quotas),
+            govern=_govern(governance, quotas, names_tiers=any(route.names_tiers for route in planner.routes.values())),
             find_profile=directory.profile_of,
             find_model=lambda target, timeout: (
                 directory.look_up(target.known, planner.behind, clients[target.location], timeout)
@@ -334,11 +335,29 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
     return gateway
 
 
-def _govern(governance: Governance | None, quotas: "BedrockQuotas | None") -> Callable[[Attempt], Attempt] | None:
-    """Return what wraps attempts: limits of callers around quotas of Bedrock, so that no refused call waits."""
-    if governance is None or quotas is None:
-        return governance.govern if governance is not None else quotas.wrap if quotas is not None else None
-    return lambda attempt: governance.govern(quotas.wrap(attempt))
+def _govern(
+    governance: Governance | None, quotas: "BedrockQuotas | None", *, names_tiers: bool
+) -> Callable[[Attempt], Attempt] | None:
+    """Return what wraps attempts: service tiers, around limits of callers, around quotas of Bedrock.
+
+    So no refused call waits for a quota, and limits count by the price of the tier.
+    """
+    wraps: list[Callable[[Attempt], Attempt]] = []
+    if quotas is not None:
+        wraps.append(quotas.wrap)
+    if governance is not None:
+        wraps.append(governance.govern)
+    if names_tiers:
+        from app.execution.tier_attempt import TierAttempt
+
+        wraps.append(TierAttempt)
+    return partial(_wrapped, wraps) if wraps else None
+
+
+def _wrapped(wraps: Sequence[Callable[[Attempt], Attempt]], attempt: Attempt) -> Attempt:
+    for wrap in wraps:
+        attempt = wrap(attempt)
+    return attempt
 
 
 def _watch(gateway: Gateway) -> None:
@@ -348,7 +367,7 @@ def _watch(gateway: Gateway) -> None:
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: waiting.own)
     metrics.watch_breakers(gateway.breakers)
     if gateway.quotas is not None:
-        metrics.watch_quotas(gateway.quotas.figures)
+        metrics.watch_quotas(gateway.quotas.figures, gateway.quotas.sources)
 
 
 def _proxies(settings: Settings) -> TrustedProxies | None:

@@ -53,6 +53,9 @@ class TargetRow(Row):
     region: _Region = Field("", description="Another AWS region.")
     role: _Role = Field("", description="A role to assume, in this or another account.")
     endpoint_url: _Url = Field("", description="Another base URL of the Bedrock runtime.")
+    tier: Literal["", "default", "priority", "flex", "reserved"] = Field(
+        "", description="The service tier of calls that request none themselves."
+    )
     weight: int = Field(1, ge=1, le=1000, description='Part of the requests, with `order = "weighted"`.')
 
 

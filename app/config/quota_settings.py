@@ -27,3 +27,8 @@ class QuotaSettings(OperationSettings):
         description="Read the account's quotas from Service Quotas, where the configuration file has none. Needs the "
         "permissions `servicequotas:ListServiceQuotas` and `servicequotas:ListAWSDefaultServiceQuotas`.",
     )
+    quotas_calibration: bool = Field(
+        False,
+        description="Compare what calls took of each quota with CloudWatch's EstimatedTPMQuotaUsage every 5 minutes. "
+        "Needs the permission `cloudwatch:GetMetricStatistics`.",
+    )

@@ -75,7 +75,11 @@ class Call(Struct, Generic[T]):
         elif operation.ignored and (lost := ignored_tools(operation.ignored) - ignored_tools(self.first.ignored)):
             raise InvalidRequest("no other target can carry this", param=min(lost))
         return Candidate(
-            key=(target.model.raw, target.location, operation.surface),
+            key=(
+                target.model.raw,
+                target.location,
+                f"{operation.surface} {target.tier}" if target.tier else operation.surface,
+            ),
             is_verbatim=operation.mode is Mode.PASSTHROUGH,
             target=target,
             operation=operation,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
@@ -10,14 +11,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
-from app.converse.call import Surface
+from app.bedrock.endpoints import UpstreamLocation
+from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
-from app.errors import GatewayError, InvalidRequest, RateLimited
+from app.errors import DayQuotaSpent, GatewayError, InvalidRequest, RateLimited
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_quota
 from app.execution.request_context import RequestContext
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.pool import QuotaCall, QuotaPool, Reservation
 from app.governance.quotas.pools import Quotas
+from app.models.capabilities import Capabilities
+from app.models.output_lengths import lengths_in
 from app.observability.observer import AttemptContext, QuotaUse, RequestRecord
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult
@@ -31,10 +35,14 @@ CLASS = "x-outcrop-class"
 _CLASSES = _INTERACTIVE, _BATCH = "interactive", "batch"
 # and in this label a key or a team has the class of its calls
 CLASS_LABEL = "class"
+# the tier whose capacity is bought; all others share the quota (AWS user guide, service tiers, 2026-11)
+_RESERVED = "reserved"
 # the paths whose calls take nothing of a quota
 _FREE = ("/count-tokens", "/count_tokens")
-# Bedrock's words for a quota that no waiting within the minute restores
-_DAILY = "per day"
+# of a model whose longest answer is not known; throttles teach more
+_UNKNOWN_OUTPUT = 16_384
+# a call whose prompt is all in a cache waits so many times longer before it goes to another target
+_CACHED_FACTOR = 5.0
 
 
 class QueueSettings(Struct, frozen=True):
@@ -51,19 +59,6 @@ class QueueSettings(Struct, frozen=True):
     weights: Mapping[str, float] = {}
 
 
-class _Inference(Struct):
-    maxTokens: int | None = None
-
-
-class _Lengths(Struct):
-    """Where the formats of requests have the most tokens that are to be answered."""
-
-    inferenceConfig: _Inference | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    max_output_tokens: int | None = None
-
-
 class QuotaAttempt(Struct, frozen=True):
     """Makes the attempt when the quota of its target has room. quotas: all pools; a call without one does not wait."""
 
@@ -73,73 +68,134 @@ class QuotaAttempt(Struct, frozen=True):
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
+        context, operation, days = call.context, candidate.operation, self.quotas.days
+        location = candidate.target.location
+        if days and (refusal := days.refusal(location)) is not None:
+            return AttemptResult(candidate, error=refusal)
         pool = self._pool_of(candidate.target, candidate)
         if pool is None:
-            return await self.attempt(call, candidate)
-        context, request = call.context, candidate.request
+            result = await self.attempt(call, candidate)
+            if days or isinstance(result.error, DayQuotaSpent):
+                days.note(location, result.error)
+            return result
+        request = candidate.request
         if request is None:
-            build = partial(candidate.operation.build, candidate.model)
-            request = (
-                build() if context.size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, context.size, build)
-            )
-        built = replace(candidate, request=request)
+            build = partial(operation.build, candidate.model)
+            size = context.size
+            request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
         if request.path.endswith(_FREE):
-            return replace(await self.attempt(call, built), candidate=candidate)
+            result = await self.attempt(call, replace(candidate, request=request))
+            return replace(result, candidate=candidate)
         try:
-            reservation = await self._acquire(pool, call, candidate, request)
+            reservation = await self._reserve(pool, call, candidate, request)
         except GatewayError as error:
             return AttemptResult(candidate, error=error.replaced())
-        if candidate.operation.is_streamed:
-            built = replace(
-                built, on_stream_end=partial(_end_stream, reservation, context.record, candidate.on_stream_end)
-            )
+        on_stream_end = candidate.on_stream_end
+        if operation.is_streamed:
+            on_stream_end = partial(self._end_stream, reservation, call, location, on_stream_end)
         try:
-            result = await self.attempt(call, built)
+            result = await self.attempt(call, replace(candidate, request=request, on_stream_end=on_stream_end))
         except BaseException:
             _settle(reservation, context.record, None)
             raise
         if result.error is not None:
-            _end_failed(reservation, context.record, result.usage, result.error)
-        elif not candidate.operation.is_streamed:
-            _settle(reservation, context.record, result.usage)
+            self._end_failed(reservation, context.record, location, result.usage, result.error)
+        else:
+            if days:
+                days.note(location, None)
+            if not operation.is_streamed:
+                _settle(reservation, context.record, result.usage)
         return replace(result, candidate=candidate)
 
-    async def _acquire(
+    async def _reserve(
         self, pool: QuotaPool, call: Call[T], candidate: Candidate[T], request: BedrockRequest
     ) -> Reservation:
+        """Hold what a call needs. Raises InvalidRequest: it names no class. QuotaBusy: it cannot start in time."""
+        context, max_tokens = call.context, candidate.operation.max_tokens
+        if type(max_tokens) is not int:
+            is_own = candidate.operation.mode is Mode.PASSTHROUGH
+            length = await _length(context, request) if is_own else None
+            max_tokens = _longest(candidate.target.capabilities) if length is None else length
+        quota_call = QuotaCall(flow_of(context, self.settings.weights), len(request.body), max_tokens)
+        return pool.acquire_now(quota_call) or await self._wait(pool, call, candidate, quota_call)
+
+    async def _wait(
+        self, pool: QuotaPool, call: Call[T], candidate: Candidate[T], quota_call: QuotaCall
+    ) -> Reservation:
+        """Wait for the turn of a call. Raises QuotaBusy: it cannot start in time."""
         context, settings = call.context, self.settings
-        max_tokens = candidate.operation.max_tokens
-        if not isinstance(max_tokens, int):
-            max_tokens = await _max_tokens(context, request)
-        if max_tokens is None:
-            max_tokens = candidate.target.capabilities.max_output
-        flow = flow_of(context, settings.weights)
-        quota_call = QuotaCall(flow, len(request.body), max_tokens)
         max_wait = min(settings.max_wait, context.deadline.remaining())
-        if len(call.targets) > 1 and self._is_faster_elsewhere(pool, call, candidate, quota_call):
-            max_wait = min(max_wait, settings.spill_wait)
-        if pool.waiting:
-            fold(call, AttemptResult(candidate))
+        may_spill = False
+        if len(call.targets) > 1:
+            # a cache is in one region, and holds the prompts of one model
+            cached = pool.estimates.cached_share(quota_call.flow.key)
+            bearable = settings.spill_wait * (1 + (_CACHED_FACTOR - 1) * cached)
+            may_spill = bearable < max_wait and self._is_faster_elsewhere(pool, call, candidate, quota_call, bearable)
+            max_wait = bearable if may_spill else max_wait
+        fold(call, AttemptResult(candidate))
         return await pool.acquire(
-            quota_call, max_wait, on_wait=context.heartbeat, wait_step=settings.heartbeat or settings.max_wait
+            quota_call,
+            max_wait,
+            may_spill=may_spill,
+            on_wait=context.heartbeat,
+            wait_step=settings.heartbeat or settings.max_wait,
         )
 
     def _is_faster_elsewhere(
-        self, pool: QuotaPool, call: Call[T], candidate: Candidate[T], quota_call: QuotaCall
+        self, pool: QuotaPool, call: Call[T], candidate: Candidate[T], quota_call: QuotaCall, bearable: float
     ) -> bool:
-        """Tell whether the call would start earlier at one of the targets after this one."""
+        """Tell whether a call would wait too long here, and would start earlier at a target after this one."""
         own = pool.outlook(quota_call)
-        if own <= self.settings.spill_wait:
+        if own <= bearable:
             return False
         keys = [target.key for target in call.targets]
         for target in call.targets[keys.index(candidate.target.key) + 1 :] if candidate.target.key in keys else ():
+            if self.quotas.days.is_spent(target.location):
+                continue
             other = self._pool_of(target, candidate)
             if other is None or (other is not pool and other.outlook(quota_call) < own):
-                pool.figures.spilled += 1
                 return True
         return False
 
+    def _end_failed(
+        self,
+        reservation: Reservation,
+        record: RequestRecord,
+        location: UpstreamLocation,
+        usage: Usage | None,
+        error: GatewayError,
+    ) -> None:
+        if isinstance(error, DayQuotaSpent):
+            self.quotas.days.note(location, error)
+            reservation.release()
+        elif isinstance(error, RateLimited):
+            reservation.throttled(error.retry_after)
+        elif usage is None:
+            reservation.release()
+        else:
+            _settle(reservation, record, usage)
+            return
+        fold_quota(record, QuotaUse(reservation.waited, 0, 0))
+
+    def _end_stream(
+        self,
+        reservation: Reservation,
+        call: Call[T],
+        location: UpstreamLocation,
+        before: Callable[[AttemptContext], object] | None,
+        attempt: AttemptContext,
+    ) -> None:
+        """End a reservation with its stream, and call what was to be called then."""
+        if attempt.usage is None and isinstance(attempt.stream_error, RateLimited):
+            self._end_failed(reservation, call.context.record, location, None, attempt.stream_error)
+        else:
+            _settle(reservation, call.context.record, attempt.usage)
+        if before is not None:
+            before(attempt)
+
     def _pool_of(self, target: Target, candidate: Candidate[T]) -> QuotaPool | None:
+        if _RESERVED in (candidate.operation.tier, target.tier):
+            return None
         called = candidate.model if target is candidate.target else target.model
         is_mantle = candidate.operation.surface is Surface.MANTLE
         return self.quotas.pool_of(called, target.known, target.location, is_mantle=is_mantle)
@@ -158,57 +214,29 @@ def flow_of(context: RequestContext, weights: Mapping[str, float]) -> Flow:
     return Flow(policy.team_id, caller.name, weights.get(policy.team_id, 1.0), is_batch)
 
 
-async def _max_tokens(context: RequestContext, request: BedrockRequest) -> int | None:
-    """Return the most tokens that a request wants as its answer; None if it does not say it."""
-    read = partial(_read_lengths, request.body)
-    found = (
-        read() if len(request.body) <= MAX_LOOP_BYTES else await off_loop(context.caller.name, len(request.body), read)
-    )
-    if found is None:
-        return None
-    inference = found.inferenceConfig
-    return (
-        (inference.maxTokens if inference is not None else None)
-        or found.max_tokens
-        or found.max_completion_tokens
-        or found.max_output_tokens
-    )
+def _longest(capabilities: Capabilities) -> int:
+    """Return the longest answer of a model, which Bedrock reserves for a call that sets no length."""
+    if not capabilities.makes_text:
+        return 0
+    return capabilities.max_output if capabilities.max_output != sys.maxsize else _UNKNOWN_OUTPUT
 
 
-def _read_lengths(body: bytes) -> _Lengths | None:
+async def _length(context: RequestContext, request: BedrockRequest) -> int | None:
+    """Return the most tokens that a caller's own body wants as its answer; None if it does not say it."""
+    size, read = len(request.body), partial(_read_length, request.body)
+    return read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
+
+
+def _read_length(body: bytes) -> int | None:
     try:
-        return json.loads_as(body, _Lengths)
+        document = json.loads(body)
     except json.JsonError:
         return None
+    named = lengths_in(document).values() if isinstance(document, dict) else ()
+    return max((length for length in named if type(length) is int and length > 0), default=None)
 
 
 def _settle(reservation: Reservation, record: RequestRecord, usage: Usage | None) -> None:
     """End a reservation. usage: None if it is not known."""
     settled = reservation.settle(usage)
     fold_quota(record, QuotaUse(reservation.waited, reservation.hold.needs[0].reserved, settled))
-
-
-def _end_failed(reservation: Reservation, record: RequestRecord, usage: Usage | None, error: GatewayError) -> None:
-    if isinstance(error, RateLimited) and _DAILY not in error.message:
-        reservation.throttled(error.retry_after)
-    elif usage is None:
-        reservation.release()
-    else:
-        _settle(reservation, record, usage)
-        return
-    fold_quota(record, QuotaUse(reservation.waited, 0, 0))
-
-
-def _end_stream(
-    reservation: Reservation,
-    record: RequestRecord,
-    before: Callable[[AttemptContext], object] | None,
-    attempt: AttemptContext,
-) -> None:
-    """End a reservation with its stream, and call what was to be called then."""
-    if attempt.usage is None and isinstance(attempt.stream_error, RateLimited):
-        _end_failed(reservation, record, None, attempt.stream_error)
-    else:
-        _settle(reservation, record, attempt.usage)
-    if before is not None:
-        before(attempt)

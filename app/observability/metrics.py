@@ -46,6 +46,8 @@ QUOTA_FIGURES = {
     "throttled": ("Calls that Bedrock throttled.", True),
     "refused": ("Calls that could not start in time.", True),
     "spilled": ("Calls that went to another target.", True),
+    "day_spent": ("1 while Bedrock says that the tokens of the day are spent.", False),
+    "cloudwatch_tokens_per_minute": ("Tokens per minute that Bedrock counted, as CloudWatch says.", False),
 }
 
 
@@ -210,14 +212,24 @@ class Metrics:
         described = "Breakers that are not closed: 1 half open, 2 open."
         self.all.append(Gauges("outcrop_breaker_state", described, ("target",), values))
 
-    def watch_quotas(self, figures: Callable[[], Mapping[str, Mapping[str, float]]]) -> None:
-        """Add the pools of Bedrock's quotas. figures: those of each pool by their names, as in `QUOTA_FIGURES`."""
+    def watch_quotas(
+        self, figures: Callable[[], Mapping[str, Mapping[str, float]]], sources: Callable[[], Mapping[str, str]]
+    ) -> None:
+        """Add the pools of Bedrock's quotas.
+
+        Args:
+            figures: those of each pool by their names, as in `QUOTA_FIGURES`. sources: where their limits come from.
+        """
 
         def values_of(name: str) -> Callable[[], Mapping[tuple[str, ...], float]]:
-            return lambda: {(pool,): each[name] for pool, each in figures().items()}
+            return lambda: {(pool,): each[name] for pool, each in figures().items() if name in each}
 
         for name, (help_, is_total) in QUOTA_FIGURES.items():
             self.all.append(Gauges(f"outcrop_quota_{name}", help_, ("pool",), values_of(name), is_total))
+        described = "Where the limit of the quota comes from."
+        self.all.append(
+            Gauges("outcrop_quota_source", described, ("pool", "source"), lambda: dict.fromkeys(sources().items(), 1.0))
+        )
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus's text format. Takes tens of milliseconds if there are many models."""

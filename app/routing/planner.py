@@ -65,6 +65,7 @@ class Target(Struct, frozen=True):
     is_unresolved: a lookup may tell which model it is: its name hides that, or is a short name that no list has.
     counts_on_mantle: its tokens are counted by Messages on mantle.
     by_profile: the caller named the model, and the gateway calls its inference profile.
+    tier: the service tier of calls that request none.
     """
 
     model: ModelId
@@ -79,11 +80,12 @@ class Target(Struct, frozen=True):
     betas: frozenset[str] = frozenset()
     is_unresolved: bool = False
     by_profile: bool = False
+    tier: str = ""
 
     @property
-    def key(self) -> tuple[str, UpstreamLocation]:
+    def key(self) -> tuple[str, UpstreamLocation, str]:
         """What distinguishes it from other targets, whatever becomes known of its capabilities."""
-        return self.model.raw, self.location
+        return self.model.raw, self.location, self.tier
 
     def with_override(self, error: ModelDiffers) -> Self | None:
         """Return the target with the capabilities that its model reported; None if they were known already."""
@@ -97,11 +99,12 @@ class Target(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """One member of a route, as configured."""
+    """One member of a route, as configured. tier: the service tier; empty for the one that a call requests."""
 
     model: str
     location: UpstreamLocation = DEFAULT_LOCATION
     weight: int = 1
+    tier: str = ""
 
 
 class Route(Struct, frozen=True):
@@ -109,6 +112,11 @@ class Route(Struct, frozen=True):
 
     choices: tuple[Choice, ...]
     is_weighted: bool = False
+
+    @property
+    def names_tiers(self) -> bool:
+        """True if a target has a service tier."""
+        return any(choice.tier for choice in self.choices)
 
     def ordered(self, uniform: Callable[[], float] = random.random) -> list[Choice]:
         """Return the choices in the order in which they are tried now. uniform: draws a number between 0 and 1."""
@@ -334,6 +342,7 @@ class Planner(Struct, frozen=True):
             counts_on_mantle=capabilities.native.counts_on_mantle and Surface.MANTLE in self.native_surfaces,
             betas=self.betas,
             is_unresolved=known.is_opaque or (resolved is None and choice.location == DEFAULT_LOCATION),
+            tier=choice.tier,
         )
 
     def _resolved(self, choice: Choice) -> str | None:

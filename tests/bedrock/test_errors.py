@@ -45,6 +45,7 @@ from app.bedrock.errors import error_of_name, error_of_reply
         (403, "UnrecognizedClientException", "invalid token", errors.IdentityRefused, True, True),
         (404, "ResourceNotFoundException", "gone", errors.ModelNotFound, False, True),
         (429, "ThrottlingException", "slow down", errors.RateLimited, True, True),
+        (429, "ThrottlingException", "Too many tokens per day, please wait…", errors.DayQuotaSpent, False, True),
         (429, "ModelNotReadyException", "warming", errors.Overloaded, True, True),
         (400, "ServiceQuotaExceededException", "quota", errors.QuotaExceeded, False, True),
         (408, "ModelTimeoutException", "slow", errors.UpstreamTimeout, False, True),

@@ -102,7 +102,7 @@ def test_every_metric_is_in_its_table() -> None:
     metrics.watch("database_reachable", "", float)
     metrics.watch_breakers(dict)
     TeamMetrics(metrics, 1)
-    metrics.watch_quotas(dict)
+    metrics.watch_quotas(dict, dict)
     section = (ROOT / "docs/operate/metrics.md").read_text().partition("## Metrics")[2].partition("\n## ")[0]
     documented = set(re.findall(r"`(outcrop_[a-z_]+)`", section))
     names = {

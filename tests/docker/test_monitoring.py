@@ -29,7 +29,7 @@ def metrics() -> dict[str, set[str]]:
     made.watch("database_reachable", "Now.", float)
     made.watch_breakers(dict)
     TeamMetrics(made, 1)
-    made.watch_quotas(dict)
+    made.watch_quotas(dict, dict)
     found = {"up": {"job", "instance"}}
     of_process = ProcessCollector(registry=CollectorRegistry()).collect()
     for family in (*families(made.all), *of_process):

@@ -13,9 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from app.composition import quotas as composed
 from app.emulator.protocol import BreakableProtocol
 from app.emulator.quotas import Pool, Quotas
 from app.emulator.server import Emulator
+from app.governance.quotas import calibration, daily
+from app.governance.quotas.estimates import Estimates
 from tests.end_to_end.conftest import Records
 from tests.quota_bedrock import QuotaBedrock
 from tests.quota_callers import INPUT, MAX_TOKENS, MODEL, Callers
@@ -51,10 +54,15 @@ def post(url: str, dialect: str = "openai", headers: dict[str, str] | None = Non
 
 @contextlib.contextmanager
 def limited(
-    records: Records | None = None, *, per_minute: int = 60_000, toml: str = "", **settings: Any
+    records: Records | None = None,
+    *,
+    per_minute: int = 60_000,
+    toml: str = "",
+    bedrock: QuotaBedrock | None = None,
+    **settings: Any,
 ) -> Iterator[tuple[str, Pool]]:
     """Run a gateway before a Bedrock with a quota; yield its base URL, and the quota at Bedrock."""
-    bedrock = QuotaBedrock(per_minute)
+    bedrock = bedrock or QuotaBedrock(per_minute)
     with upstream(bedrock.handle) as at:
         settings = {"config_toml": toml or quota(per_minute), "native_surfaces": "none", **settings}
         with gateway(at, records, **settings) as url:
@@ -188,6 +196,70 @@ def test_a_route_spills_to_the_target_where_the_call_starts_earlier(records: Rec
     assert pool.calls >= 1, "calls that need not wait stay where their caches are"
 
 
+def test_a_conversation_whose_cache_is_here_waits_longer_before_it_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its next call waits up to five times QUOTA_SPILL_WAIT here."""
+    monkeypatch.setattr(Estimates, "cached_share", lambda self, key: 1.0)
+    other = QuotaBedrock(600_000)
+    with upstream(other.handle) as elsewhere:
+        targets = (
+            f'{{ model = "{MODEL}" }}, {{ model = "{MODEL}", region = "eu-west-1", endpoint_url = "{elsewhere}" }}'
+        )
+        toml = quota(60_000, more="regions.eu-west-1 = { tokens_per_minute = 600000 }")
+        with limited(
+            per_minute=60_000, toml=toml + f"[routes.smart]\ntargets = [{targets}]\n", quota_spill_wait=1.0
+        ) as (url, pool):
+            answers = in_parallel(4, lambda _: post(url, model="smart"))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert (pool.calls, other.pool.calls) == (4, 0), "about three seconds of calls wait"
+
+
+def test_a_spent_day_is_tried_once_in_a_while_and_not_again_and_again(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daily, "PROBE_SECONDS", 2.0)
+    bedrock = QuotaBedrock(600_000)
+    bedrock.is_day_spent = True
+    with limited(records, per_minute=600_000, bedrock=bedrock) as (url, pool):
+        answers = [post(url) for _ in range(5)]
+        assert pool.throttled == 1, "the first call told it, without a retry"
+        bedrock.is_day_spent = False
+        time.sleep(2.1)
+        assert post(url).status_code == 200
+        assert post(url).status_code == 200
+        shown = httpx.get(f"{url}/metrics").text
+    assert {answer.status_code for answer in answers} == {429}
+    assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
+    assert {answer.json()["error"]["code"] for answer in answers} == {"insufficient_quota"}
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
+    assert "per day" in answers[0].text
+    assert "per day" in answers[-1].text
+    assert {records.by_id(each.headers["x-request-id"]).error for each in answers} == {"quota_exceeded"}
+    assert 'outcrop_quota_day_spent{pool="' + MODEL + '"} 0.0' in shown
+    assert 'outcrop_quota_throttled_total{pool="' + MODEL + '"} 0.0' in shown, "the minute's quota is not to blame"
+
+
+def test_a_route_goes_on_where_the_day_is_not_spent() -> None:
+    first, other = QuotaBedrock(600_000), QuotaBedrock(600_000)
+    first.is_day_spent = True
+    with upstream(other.handle) as elsewhere:
+        targets = (
+            f'{{ model = "{MODEL}" }}, {{ model = "{MODEL}", region = "eu-west-1", endpoint_url = "{elsewhere}" }}'
+        )
+        toml = quota(600_000) + f"[routes.smart]\ntargets = [{targets}]\n"
+        with limited(per_minute=600_000, toml=toml, bedrock=first) as (url, pool):
+            answers = [post(url, model="smart") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert (pool.throttled, other.pool.calls) == (1, 4)
+
+
+def test_a_spent_day_is_known_for_models_without_a_quota_too() -> None:
+    bedrock = QuotaBedrock(600_000)
+    bedrock.is_day_spent = True
+    with limited(bedrock=bedrock, toml=quota(1000, "us.amazon.nova-pro-v1:0")) as (url, pool):
+        assert [post(url).status_code for _ in range(3)] == [429] * 3
+    assert pool.throttled == 1
+
+
 def test_a_caller_that_leaves_the_queue_takes_nothing() -> None:
     with limited(per_minute=6000, quota_max_wait=60) as (url, pool):
         assert post(url).status_code == 200
@@ -212,9 +284,9 @@ def test_two_replicas_share_a_quota_between_a_flood_and_a_small_team(tmp_path: A
         gateways = [
             stack.enter_context(replica(bedrock, keys, quota(per_minute), tmp_path, number)) for number in range(2)
         ]
-        callers = Callers(gateways, keys)
+        counts: dict[str, int] = {}
+        callers = Callers(gateways, keys, lambda: counts.update(httpx.get(bedrock).json()))
         asyncio.run(callers.run(seconds, {"flood": (48, 0.0), "small": (2, 0.3)}))
-        counts = httpx.get(bedrock).json()
     small = callers.outcomes["small"]
     assert counts["settled"] / (per_minute * seconds / 60) > 0.8, "the first calls end after half a second"
     assert counts["throttled"] <= 0.01 * (counts["calls"] + counts["throttled"])
@@ -304,3 +376,65 @@ def test_quotas_are_read_from_aws_with_a_signature_of_its_own() -> None:
     assert [operation for operation, _, _ in seen] == ["ListServiceQuotas"] * 2 + ["ListAWSDefaultServiceQuotas"]
     assert all("/us-east-1/servicequotas/aws4_request" in authorization for _, authorization, _ in seen)
     assert seen[1][2] == {"ServiceCode": "bedrock", "MaxResults": 100, "NextToken": "second"}
+
+
+def aws_of(account: dict[str, Any], seen: list[tuple[str, str, dict[str, Any]]]) -> Any:
+    """Return what answers as AWS: for each operation of other services a document, and calls of models."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head, sent = await read_request(reader)
+            fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if ": " in line)
+            fields = {name.lower(): value for name, value in fields.items()}
+            if "x-amz-target" in fields:
+                operation = fields["x-amz-target"].rpartition(".")[2]
+                seen.append((operation, fields["authorization"], json.loads(sent)))
+                found = account[operation]
+            else:
+                found = {
+                    "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+                    "stopReason": "end_turn",
+                    "usage": {"inputTokens": 100, "outputTokens": 20, "totalTokens": 120},
+                    "metrics": {"latencyMs": 1},
+                }
+            writer.write(http_reply(json.dumps(found).encode()))
+            await writer.drain()
+
+    return answer
+
+
+def test_what_cloudwatch_counts_is_shown_beside_what_was_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(composed, "_CALIBRATION_SECONDS", 0.2)
+    monkeypatch.setattr(calibration, "_LATE_MINUTES", -1)
+    points = [{"Timestamp": 1.0, "Sum": 1500.0, "Unit": "Count"}, {"Timestamp": 2.0, "Sum": 500.0, "Unit": "Count"}]
+    seen: list[tuple[str, str, dict[str, Any]]] = []
+    answers = {"GetMetricStatistics": {"Label": "EstimatedTPMQuotaUsage", "Datapoints": points}}
+    name = 'outcrop_quota_cloudwatch_tokens_per_minute{pool="' + MODEL + '"}'
+    with upstream(aws_of(answers, seen)) as at:
+        with gateway(at, config_toml=quota(60_000), quotas_calibration=True, native_surfaces="none") as url:
+            assert post(url).status_code == 200
+            deadline, shown = time.monotonic() + 15, ""
+            while name not in shown and time.monotonic() < deadline:
+                shown = httpx.get(f"{url}/metrics").text
+                time.sleep(0.05)
+    assert f"{name} 200.0" in shown, "2,000 tokens in ten minutes"
+    _, authorization, asked = seen[0]
+    assert "/us-east-1/monitoring/aws4_request" in authorization
+    assert asked["Dimensions"] == [{"Name": "ModelId", "Value": MODEL}]
+    assert (asked["Namespace"], asked["MetricName"]) == ("AWS/Bedrock", "EstimatedTPMQuotaUsage")
+    assert (asked["EndTime"] - asked["StartTime"], asked["StartTime"] % 60) == (600, 0)
+
+
+def test_a_cloudwatch_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(composed, "_CALIBRATION_SECONDS", 0.05)
+    seen: list[tuple[str, str, dict[str, Any]]] = []
+    with upstream(aws_of({"GetMetricStatistics": {"Datapoints": "x"}}, seen)) as at:
+        with gateway(at, config_toml=quota(60_000), quotas_calibration=True, native_surfaces="none") as url:
+            assert post(url).status_code == 200
+            deadline = time.monotonic() + 15
+            while len(seen) < 3 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            assert post(url).status_code == 200
+            shown = httpx.get(f"{url}/metrics").text
+    assert len(seen) >= 3
+    assert 'cloudwatch_tokens_per_minute{pool="' not in shown

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.converse.usage import Usage
+from app.governance.quotas.arithmetic import Arithmetic
 from app.governance.quotas.estimates import Estimates
 from app.governance.quotas.learned_limit import LearnedLimit
 from app.governance.quotas.meters import LocalMeters, Meter, Need
-from app.governance.quotas.pool import Arithmetic
 
 # 100 tokens a second, half of which is used
 LIMIT, TARGET = 6000, 0.5
@@ -130,6 +130,18 @@ def test_a_key_has_its_own_lengths_and_a_new_one_those_of_all() -> None:
     assert 20 < estimates.estimate("new", 100, 4096).output < 2000
 
 
+def test_the_part_of_a_key_s_prompts_that_a_cache_serves_is_known() -> None:
+    estimates = Estimates()
+    for _ in range(20):
+        estimates.note("chat", 100, Usage(input=100, cache_read=900, output=10))
+        estimates.note("other", 100, Usage(input=1000, output=10))
+    assert estimates.cached_share("chat") == pytest.approx(0.9, abs=0.01)
+    assert estimates.cached_share("other") == estimates.cached_share("new") == 0.0
+    for _ in range(20):
+        estimates.note("chat", 100, Usage(input=1000, output=10))
+    assert estimates.cached_share("chat") < 0.01
+
+
 def test_a_reservation_is_what_aws_takes_or_what_the_answer_may_cost() -> None:
     estimates = Estimates()
     for _ in range(10):
@@ -163,6 +175,15 @@ def test_a_throttle_lowers_the_limit_once_and_it_comes_back_to_just_below() -> N
     assert later == sorted(later)
     assert 0.9 < later[25] < 0.97
     assert learned.current(1000.0) == 1.0
+
+
+def test_what_a_limit_comes_back_to_within_seconds_is_known() -> None:
+    """Calls are refused by it: they wait for tens of seconds."""
+    learned = LearnedLimit()
+    assert learned.expected(10.0) == 1.0
+    learned.note_throttle(10.0, None)
+    assert (learned.current(10.0), learned.expected(10.0)) == (pytest.approx(0.7), pytest.approx(0.95))
+    assert learned.current(40.0) == pytest.approx(learned.expected(40.0), rel=0.05)
 
 
 def test_a_throttle_of_large_reservations_limits_them_and_not_the_rate() -> None:

@@ -35,8 +35,8 @@ GEO, GLOBAL, BASE = (
 def found(*rows: tuple[str, str, float]) -> dict[str, int | None]:
     quotas = [ServiceQuota(code, name, value, "applied") for code, name, value in rows]
     limits = limits_from_aws(quotas, ENTRIES, "us-east-1")
-    assert {region for _, region in limits} <= {"us-east-1"}
-    return {name: each.tokens_per_minute for (name, _), each in limits.items()}
+    assert {region for _, region, _ in limits} <= {"us-east-1"}
+    return {name: each.tokens_per_minute for (name, _, _), each in limits.items()}
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,9 @@ def test_the_first_of_several_counts_and_requests_and_mantle_are_kept_apart() ->
         ServiceQuota("L-5", f"{BASE}Nova Pro", 1, "default"),
         ServiceQuota("L-6", f"{GEO}Nova Pro", 0, "default"),
     ]
-    ((key, limits),) = limits_from_aws(rows, ENTRIES, "eu-west-1").items()
-    assert key == ("amazon.nova-pro-v1:0", "eu-west-1")
+    role = "arn:aws:iam::111122223333:role/x"
+    ((key, limits),) = limits_from_aws(rows, ENTRIES, "eu-west-1", role).items()
+    assert key == ("amazon.nova-pro-v1:0", "eu-west-1", role)
     assert (limits.tokens_per_minute, limits.requests_per_minute) == (2000, 50)
     assert (limits.input_tokens_per_minute, limits.output_tokens_per_minute) == (70, 7)
     assert limits.source == "Service Quotas, applied"

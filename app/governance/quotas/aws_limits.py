@@ -24,39 +24,39 @@ _MAX_LISTED = 20
 
 
 def limits_from_aws(
-    quotas: Iterable[ServiceQuota], entries: Collection[CatalogEntry], region: str
-) -> dict[tuple[str, str], QuotaLimits]:
-    """Return limits by the name of the model or inference profile and the region.
+    quotas: Iterable[ServiceQuota], entries: Collection[CatalogEntry], region: str, role: str = ""
+) -> dict[tuple[str, str, str], QuotaLimits]:
+    """Return limits by the name of the model or inference profile, the region and the role.
 
     Args:
         quotas: of the region; of several for the same, the first counts. entries: the models of the account.
+        role: by which an account is reached that is not the gateway's own.
     """
     names = ModelNames(entries)
-    found: dict[tuple[str, str], QuotaLimits] = {}
+    found: dict[tuple[str, str, str], QuotaLimits] = {}
     unknown: list[str] = []
     for quota in quotas:
         parsed = parse_quota_name(quota.code, quota.name)
         if parsed is None or quota.value < 1:
             continue
         if base := names.base_of(parsed):
-            _add(found, names.called_as(base, parsed.scope), region, parsed, quota)
+            _add(found, [(name, region, role) for name in names.called_as(base, parsed.scope)], parsed, quota)
         else:
             unknown.append(quota.name)
     if unknown:
-        fields = {"count": len(unknown), "quotas": unknown[:_MAX_LISTED]}
+        fields = {"region": region, "count": len(unknown), "quotas": unknown[:_MAX_LISTED]}
         _log.info("quotas of AWS fit no model of this account, or several, and are not used", extra={"fields": fields})
     return found
 
 
 def _add(
-    found: dict[tuple[str, str], QuotaLimits],
-    called: Iterable[str],
-    region: str,
+    found: dict[tuple[str, str, str], QuotaLimits],
+    keys: Iterable[tuple[str, str, str]],
     parsed: QuotaName,
     quota: ServiceQuota,
 ) -> None:
     member = _MEMBERS[parsed.unit]
-    for name in called:
-        limits = found.get((name, region), QuotaLimits(source=f"Service Quotas, {quota.source}"))
+    for key in keys:
+        limits = found.get(key, QuotaLimits(source=f"Service Quotas, {quota.source}"))
         if getattr(limits, member) is None:
-            found[name, region] = replace(limits, **{member: int(quota.value)})
+            found[key] = replace(limits, **{member: int(quota.value)})

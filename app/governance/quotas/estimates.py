@@ -16,7 +16,7 @@ _EVERY = 16
 _FIRST_TOKENS_PER_BYTE = 0.3
 _FIRST_OUTPUT = 150
 # what a sample weighs against all before it
-_NEWEST = 0.1
+_NEWEST, _NEWEST_SHARE = 0.1, 0.3
 _KEPT = 0.98
 
 
@@ -46,13 +46,17 @@ class _Ratios(Struct):
 
 
 class _Outputs:
-    """The lengths of answers: their mean, and the 90th percentile of the last ones."""
+    """The lengths of answers: their mean, and the 90th percentile of the last ones.
 
-    __slots__ = ("_count", "_last", "long", "mean")
+    cached: the part of the prompts that was read from a cache.
+    """
+
+    __slots__ = ("_count", "_last", "cached", "long", "mean")
 
     def __init__(self) -> None:
         self.mean = 0.0
         self.long = 0
+        self.cached = 0.0
         self._count = 0
         self._last: deque[int] = deque(maxlen=_SAMPLES)
 
@@ -91,6 +95,11 @@ class Estimates:
             min(max(long, mean), max_tokens),
         )
 
+    def cached_share(self, key: str) -> float:
+        """Return the part of a key's last prompts that was read from a cache."""
+        outputs = self._of_key.get(key)
+        return 0.0 if outputs is None else outputs.cached
+
     def note(self, key: str, size: int, usage: Usage) -> None:
         """Learn from the answer to a call."""
         self._ratios.note(size, usage)
@@ -101,3 +110,5 @@ class Estimates:
             if len(self._of_key) > _MAX_FLOWS:
                 self._of_key.popitem(last=False)
         outputs.note(usage.output)
+        if usage.cache_read or outputs.cached:
+            outputs.cached += (usage.cache_read / max(usage.prompt, 1) - outputs.cached) * _NEWEST_SHARE

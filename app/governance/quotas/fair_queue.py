@@ -1,25 +1,29 @@
 """The order in which calls that wait for one quota go on: deficit round-robin, by class, then team, then key.
 
 Each child of a node gets a quantum, times its weight, when its turn comes, and its calls are served until what they
-cost exceeds that. What they cost beyond it is a debt for its next turns. The quantum is the largest cost that waits, so
-each turn serves at least one call. The queue does no input or output, and knows no time.
+cost exceeds that. What they cost beyond it is a debt for its next turns, so a large call does not make turns longer.
+The quantum is what the last calls cost in the mean; it only shrinks while calls wait, since who gets his turn after
+expensive calls of others would get more. The queue does no input or output, and knows no time.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 T = TypeVar("T")
 
 # batch calls get what interactive ones leave, and a tenth where both wait
-INTERACTIVE_WEIGHT, BATCH_WEIGHT = 9.0, 1.0
-# a debt is forgotten beyond so many quanta, so that no flow waits without end for an estimate that was wrong
+INTERACTIVE_WEIGHT, BATCH_WEIGHT = 1.0, 1 / 9
+# wrong estimates lead to a debt of at most so many quanta, so that no flow waits without end for them
 _MAX_DEBT = 8
+# what a call weighs in the mean against those before it
+_NEWEST = 1 / 16
+# of balances, which are fractions of weights
+_ROUNDING = 1e-6
 
 
 class Flow(Struct, frozen=True):
@@ -41,30 +45,23 @@ class Entry(Struct, Generic[T], eq=False):
 
 
 class _Node(Generic[T]):
-    """A class, a team or a key. ring: the children that have calls waiting, the one whose turn it is first."""
+    """A class, a team or a key. ring: the children that have calls waiting, the one whose turn it is first.
 
-    __slots__ = ("backlog", "balance", "children", "entries", "lightest", "name", "ring", "weight")
+    turned: tokens that children of the weight 1 have got so far. left_at: that of the parent when the node left.
+    """
+
+    __slots__ = ("backlog", "balance", "children", "entries", "left_at", "name", "ring", "turned", "weight", "weights")
 
     def __init__(self, name: object, weight: float) -> None:
         self.name = name
         self.weight = weight
+        self.weights = 0.0
+        self.turned = self.left_at = 0.0
         self.balance = 0.0
         self.backlog = 0
         self.children: dict[object, _Node[T]] = {}
         self.ring: deque[_Node[T]] = deque()
         self.entries: deque[Entry[T]] = deque()
-        self.lightest = 1.0
-
-    def enter(self, child: _Node[T]) -> None:
-        """Add a child that has calls waiting now."""
-        self.lightest = min(self.lightest, child.weight) if self.ring else child.weight
-        self.ring.append(child)
-
-    def leave(self, child: _Node[T]) -> None:
-        """Remove a child that has none any more."""
-        self.ring.remove(child)
-        if child.weight <= self.lightest and self.ring:
-            self.lightest = min(other.weight for other in self.ring)
 
     def child(self, name: object, weight: float, *, is_kept: bool) -> _Node[T]:
         """Return a child. is_kept: one that does not exist is added."""
@@ -76,23 +73,72 @@ class _Node(Generic[T]):
         found.weight = weight
         return found
 
+    def enter(self, child: _Node[T]) -> None:
+        """Add a child that has calls waiting now."""
+        child.balance = self.balance_of(child)
+        self.weights += child.weight
+        self.ring.append(child)
+
+    def leave(self, child: _Node[T]) -> None:
+        """Remove a child that has none any more. Its debt shrinks as if it still took its turns."""
+        self.ring.remove(child)
+        self.weights -= child.weight
+        child.balance, child.left_at = min(child.balance, 0.0), self.turned
+        if not child.balance and not child.children:
+            del self.children[child.name]
+
+    def balance_of(self, child: _Node[T]) -> float:
+        """Return the balance that a child has, or would have if it entered now."""
+        if child.backlog:
+            return child.balance
+        return min(child.balance + (self.turned - child.left_at) * child.weight, 0.0)
+
     def turn(self, quantum: float) -> _Node[T]:
         """Return the child whose turn it is."""
         ring = self.ring
-        while True:
-            child = ring[0]
-            if child.balance <= 0:
-                # the lightest child gets one quantum, so that turns are as short as they can be
-                child.balance += quantum * child.weight / self.lightest
-                if child.balance <= 0:
-                    ring.rotate(-1)
-                    continue
-            return child
+        passed = 0
+        while (child := ring[0]).balance <= 0:
+            child.balance += quantum * child.weight
+            if child.balance > 0:
+                break
+            ring.rotate(-1)
+            passed += 1
+            if passed == len(ring):
+                # all are in debt: the rounds in which none is served are counted at once
+                rounds = min(-each.balance // (quantum * each.weight) for each in ring)
+                for each in ring:
+                    each.balance += rounds * quantum * each.weight
+                passed = 0
+        return child
 
-    def work_until(self, child: _Node[T], work: float) -> float:
-        """Return what the node serves until a child has been served some work, if all get their parts."""
-        rounds = work / child.weight
-        return work + sum(min(other.backlog, other.weight * rounds) for other in self.ring if other is not child)
+    def served_before(self, child: _Node[T], ahead: float, quantum: float, most: int) -> tuple[float, float]:
+        """Return bounds of what other children are served before a call of a child.
+
+        Args:
+            ahead: what is served of the child itself before the call. most: the largest cost of a call.
+        """
+        # the last visit of the child serves the call; one that still has a balance gets no quantum at its first visit
+        balance = self.balance_of(child)
+        gained = max(int((ahead - balance + _ROUNDING) // (quantum * child.weight)) + 1, 0)
+        visits = gained + (balance > 0)
+        least = largest = 0.0
+        is_passed = False
+        for other in self.ring:
+            if other is child:
+                is_passed = True
+                continue
+            their_visits = visits - is_passed
+            if their_visits <= 0:
+                continue
+            gets = other.balance + (their_visits - (other.balance > 0)) * quantum * other.weight
+            if gets > -_ROUNDING:
+                least += min(max(gets - _ROUNDING, 0.0), other.backlog)
+                largest += min(gets + most, other.backlog)
+        return least, largest
+
+
+# root, class, team and key of a call
+_Path: TypeAlias = tuple[_Node[T], _Node[T], _Node[T], _Node[T]]
 
 
 class FairQueue(Generic[T]):
@@ -100,7 +146,8 @@ class FairQueue(Generic[T]):
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node("", 1.0)
-        self._quantum = 0
+        self._quantum = self._mean = 0.0
+        self._most = 0
         self._count = 0
 
     def __len__(self) -> int:
@@ -113,8 +160,9 @@ class FairQueue(Generic[T]):
 
     def push(self, entry: Entry[T]) -> None:
         """Add a call behind the others of its key."""
-        path = self._path(entry.flow, is_kept=True)
-        self._quantum = max(self._quantum, entry.cost, 1)
+        path, cost = self._path(entry.flow, is_kept=True), max(entry.cost, 1)
+        self._quantum, self._most = self._quantum_with(cost), max(self._most, cost)
+        self._mean = self._mean_with(cost)
         self._count += 1
         path[-1].entries.append(entry)
         for parent, node in itertools.pairwise(path):
@@ -122,7 +170,7 @@ class FairQueue(Generic[T]):
                 parent.enter(node)
         for node in path:
             # a call that costs nothing counts too, so that its node is known to have calls
-            node.backlog += max(entry.cost, 1)
+            node.backlog += cost
 
     def peek(self) -> Entry[T] | None:
         """Return the call that is next; None if none waits. It stays the next one until it is popped or removed."""
@@ -135,9 +183,10 @@ class FairQueue(Generic[T]):
 
     def pop(self, entry: Entry[T]) -> None:
         """Remove the call that is next, and charge its flow."""
-        path = self._path(entry.flow)
-        for node in path[1:]:
-            node.balance -= entry.cost
+        path, cost = self._path(entry.flow), max(entry.cost, 1)
+        for parent, node in itertools.pairwise(path):
+            node.balance -= cost
+            parent.turned += cost / parent.weights
         self._drop(entry, path)
         for parent, node in itertools.pairwise(path):
             if parent.ring and parent.ring[0] is node and node.balance <= 0:
@@ -153,35 +202,53 @@ class FairQueue(Generic[T]):
         if not self._count:
             return
         for node in self._path(flow)[1:]:
-            most = max(node.balance, self._quantum)
-            node.balance = min(max(node.balance - tokens, -_MAX_DEBT * self._quantum), most)
+            least, most = min(node.balance, -_MAX_DEBT * self._quantum), max(node.balance, self._quantum)
+            node.balance = min(max(node.balance - tokens, least), most)
 
-    def work_through(self, flow: Flow, more: int = 0) -> float:
-        """Return what is served until all calls of a key are, if no more calls come and all flows get their parts.
-
-        Args:
-            more: what another call of the key would cost.
-        """
+    def served_before_new(self, flow: Flow, cost: int) -> tuple[float, float]:
+        """Return bounds of what is served before a new call, if no other comes or leaves."""
         path = self._path(flow)
-        work = float(path[-1].backlog + more)
+        return self._served_before(path, path[-1].backlog, self._quantum_with(max(cost, 1)), max(self._most, cost))
+
+    def served_before_last(self, flow: Flow) -> tuple[float, float]:
+        """Return the same bounds for the last call of a key that waits."""
+        path = self._path(flow)
+        key = path[-1]
+        return self._served_before(path, key.backlog - max(key.entries[-1].cost, 1), self._quantum, self._most)
+
+    def flows(self) -> list[Flow]:
+        """Return the flows that have calls waiting."""
+        return [key.entries[0].flow for group in self._root.ring for team in group.ring for key in team.ring]
+
+    def last_of(self, flow: Flow) -> Entry[T] | None:
+        """Return the call of a flow that is served last; None if none waits."""
+        entries = self._path(flow)[-1].entries
+        return entries[-1] if entries else None
+
+    def _mean_with(self, cost: int) -> float:
+        return self._mean + (cost - self._mean) * _NEWEST if self._mean else float(cost)
+
+    def _quantum_with(self, cost: int) -> float:
+        mean = self._mean_with(cost)
+        return min(self._quantum, mean) if self._count else mean
+
+    @staticmethod
+    def _served_before(path: _Path[T], ahead: int, quantum: float, most: int) -> tuple[float, float]:
+        least = largest = float(ahead)
         for parent, node in zip(reversed(path[:-1]), reversed(path[1:]), strict=True):
-            work = parent.work_until(node, work)
-        return work
+            lower, upper = parent.served_before(node, least, quantum, most), None
+            if largest != least:
+                upper = parent.served_before(node, largest, quantum, most)
+            least, largest = least + lower[0], largest + (upper or lower)[1]
+        return least, largest
 
-    def last_of_flows(self) -> Iterator[Entry[T]]:
-        """Return the call of each key that is served last."""
-        for group in self._root.ring:
-            for team in group.ring:
-                for key in team.ring:
-                    yield key.entries[-1]
-
-    def _path(self, flow: Flow, *, is_kept: bool = False) -> tuple[_Node[T], _Node[T], _Node[T], _Node[T]]:
+    def _path(self, flow: Flow, *, is_kept: bool = False) -> _Path[T]:
         weight = BATCH_WEIGHT if flow.is_batch else INTERACTIVE_WEIGHT
         group = self._root.child(flow.is_batch, weight, is_kept=is_kept)
         team = group.child(flow.team, flow.weight, is_kept=is_kept)
         return self._root, group, team, team.child(flow.key, 1.0, is_kept=is_kept)
 
-    def _drop(self, entry: Entry[T], path: tuple[_Node[T], ...]) -> None:
+    def _drop(self, entry: Entry[T], path: _Path[T]) -> None:
         entry.is_waiting = False
         self._count -= 1
         path[-1].entries.remove(entry)
@@ -190,9 +257,6 @@ class FairQueue(Generic[T]):
         for parent, node in itertools.pairwise(path):
             if not node.backlog:
                 parent.leave(node)
-                node.balance = min(node.balance, 0.0)
-                if not node.balance and not node.children:
-                    del parent.children[node.name]
         if not self._count:
             # nobody waits, so nobody owes anybody anything
-            self._root, self._quantum = _Node("", 1.0), 0
+            self._root, self._quantum, self._most = _Node("", 1.0), 0.0, 0

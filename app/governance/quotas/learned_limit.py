@@ -47,6 +47,10 @@ class LearnedLimit(Struct):
             self.factor = min(self._grown(elapsed), 1.0)
         return self.factor
 
+    def expected(self, now: float) -> float:
+        """Return the part that may be used within seconds, when it has come back to just below what was throttled."""
+        return max(self.current(now), min(_NEAR * self.throttled_at, 1.0))
+
     def note_success(self) -> None:
         """Note that a call was served."""
         self._in_a_row = 0

@@ -53,6 +53,10 @@ class Meters(Protocol):
         """Return the seconds until a call can start that is next, as far as it is known."""
         ...
 
+    def next_start(self) -> float:
+        """Return the seconds before which the first meter lets no call start; below 0 if starts have been saved up."""
+        ...
+
     def rate(self, factor: float) -> float:
         """Return what the first meter lets start per second."""
         ...
@@ -134,6 +138,11 @@ class LocalMeters:
         """See `Meters`."""
         now = self._clock()
         return max(meter.delay(need, now, factor) for meter, need in zip(self.meters, needs, strict=True))
+
+    def next_start(self) -> float:
+        """See `Meters`."""
+        first = self.meters[0]
+        return max(first.next_start - self._clock(), -first.burst_seconds)
 
     def rate(self, factor: float) -> float:
         """See `Meters`."""

@@ -5,29 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.converse.usage import Usage
 from app.errors import QuotaBusy
-from app.governance.quotas.estimates import Estimate, Estimates
+from app.governance.quotas.arithmetic import Arithmetic
+from app.governance.quotas.calibration import Calibration
+from app.governance.quotas.estimates import Estimates
 from app.governance.quotas.fair_queue import Entry, FairQueue, Flow
+from app.governance.quotas.figures import PoolFigures, ServedRate
 from app.governance.quotas.learned_limit import LearnedLimit
 from app.governance.quotas.meters import Hold, Meters, Need
-from app.models.burndown import settled_tokens
 
 _MAX_WAITING = 10_000
-_MAX_TEAMS = 1_000
 # the queue is looked at so often, even if nothing has changed
 _LOOK_SECONDS = 0.5
 _SHORTEST_SECONDS = 0.001
-# the time for which the measured rate is remembered, and the part of the allowed rate below which it counts
-_RATE_SECONDS, _CERTAIN, _MIN_RATE = 5.0, 0.7, 0.1
-_MIN_SERVED = 5
-# calls that are later than this cannot start in time; so many are refused at once
-_LATE_SECONDS, _MAX_LATE = 2.0, 200
+# so many calls are looked at each time to find those that cannot start in time any more
+_MAX_LOOKED = 50
 
 
 class QuotaCall(Struct, frozen=True):
@@ -36,73 +33,6 @@ class QuotaCall(Struct, frozen=True):
     flow: Flow
     size: int
     max_tokens: int
-
-
-class TeamFigures(Struct):
-    """Tokens of a team's calls: what they reserved at their starts, and what they took in the end."""
-
-    reserved: int = 0
-    settled: int = 0
-
-
-class PoolFigures(Struct):
-    """Counts of a pool since the start. waited: seconds of the calls that were served from the queue."""
-
-    calls: int = 0
-    queued: int = 0
-    refused: int = 0
-    spilled: int = 0
-    throttled: int = 0
-    reserved: int = 0
-    settled: int = 0
-    waited: float = 0.0
-    teams: OrderedDict[str, TeamFigures] = field(default_factory=OrderedDict)
-
-    def note(self, team: str, reserved: int, settled: int) -> None:
-        """Count a call that has ended."""
-        self.reserved += reserved
-        self.settled += settled
-        figures = self.teams.get(team)
-        if figures is None:
-            figures = self.teams[team] = TeamFigures()
-            if len(self.teams) > _MAX_TEAMS:
-                self.teams.popitem(last=False)
-        figures.reserved += reserved
-        figures.settled += settled
-
-
-class Arithmetic(Struct, frozen=True):
-    """How a call counts. output_rate: see `models.burndown`. is_mantle: output has a meter of its own.
-
-    counts_requests: there is a meter of requests, the last one.
-    """
-
-    output_rate: int = 1
-    is_mantle: bool = False
-    counts_requests: bool = False
-
-    def needs(self, estimate: Estimate, max_tokens: int) -> list[Need]:
-        """Return what a call takes of each meter: what AWS reserves, or more if it may take more in the end."""
-        reserved = estimate.input + max_tokens
-        if self.is_mantle:
-            needs = [Need(reserved, estimate.billed), Need(estimate.long_output, estimate.output)]
-        else:
-            longest = estimate.billed + estimate.long_output * self.output_rate
-            needs = [Need(max(reserved, longest), estimate.billed + estimate.output * self.output_rate)]
-        if self.counts_requests:
-            needs.append(Need(1, 1))
-        return needs
-
-    def used(self, usage: Usage) -> list[int]:
-        """Return what a call took of each meter."""
-        used = [settled_tokens(usage, 0), usage.output] if self.is_mantle else [settled_tokens(usage, self.output_rate)]
-        if self.counts_requests:
-            used.append(1)
-        return used
-
-    def nothing(self) -> list[int]:
-        """Return what a call took that Bedrock refused."""
-        return [0] * (1 + self.is_mantle + self.counts_requests)
 
 
 class Reservation(Struct):
@@ -130,30 +60,6 @@ class Reservation(Struct):
         self.pool.release(self)
 
 
-class ServedRate(Struct):
-    """How fast a queue is served. since: when calls began to wait. served: of the last seconds, the older ones less."""
-
-    since: float = 0.0
-    served: float = 0.0
-    at: float = 0.0
-    count: int = 0
-
-    def note(self, cost: int, now: float) -> None:
-        """Count a call that was served."""
-        self.served = self.served * math.exp((self.at - now) / _RATE_SECONDS) + cost
-        self.at = now
-        self.count += 1
-
-    def per_second(self, now: float, most: float) -> float:
-        """Return the rate. most: what the quota allows, which counts until a lower rate is certain."""
-        age = now - self.since
-        if age < 2 * _RATE_SECONDS or self.count < _MIN_SERVED:
-            return most
-        weight = _RATE_SECONDS * (1 - math.exp(-age / _RATE_SECONDS))
-        measured = self.served * math.exp((self.at - now) / _RATE_SECONDS) / weight
-        return max(measured, most * _MIN_RATE) if measured < most * _CERTAIN else most
-
-
 class _Waiter(Struct, eq=False):
     needs: Sequence[Need]
     granted: asyncio.Future[Hold]
@@ -163,7 +69,7 @@ class _Waiter(Struct, eq=False):
 class QuotaPool:
     """A pool. All times are those of `clock`, which must be that of the event loop.
 
-    name: for people: model, location and endpoint. limits: what the quota is, for people.
+    name: for people: model, location and endpoint. calibration: None if CloudWatch is not read.
     """
 
     def __init__(self, name: str, meters: Meters, arithmetic: Arithmetic, clock: Callable[[], float]) -> None:
@@ -173,18 +79,28 @@ class QuotaPool:
         self.estimates = Estimates()
         self.learned = LearnedLimit()
         self.figures = PoolFigures()
+        self.calibration: Calibration | None = None
         self.reserved_now = 0
         self._queue: FairQueue[_Waiter] = FairQueue()
         self._clock = clock
         self._news = asyncio.Event()
         self._server: asyncio.Task[None] | None = None
         self._served = ServedRate()
-        self._looked_at = 0.0
+        self._looked_at, self._look_from = 0.0, 0
 
     @property
     def waiting(self) -> int:
         """The number of calls that wait."""
         return len(self._queue)
+
+    def acquire_now(self, call: QuotaCall) -> Reservation | None:
+        """Hold what a call needs; None if others wait, or if it does not fit now."""
+        if self._queue:
+            return None
+        needs, now = self._needs(call), self._clock()
+        if not self._may_start(needs, now) or (hold := self.meters.take(needs, self.learned.current(now))) is None:
+            return None
+        return self._begun(call, hold, 0.0)
 
     async def acquire(
         self,
@@ -204,29 +120,33 @@ class QuotaPool:
         Raises:
             QuotaBusy: it cannot start in time.
         """
-        arithmetic = self.arithmetic
-        estimate = self.estimates.estimate(call.flow.key, call.size, call.max_tokens)
-        needs = arithmetic.needs(estimate, call.max_tokens)
-        if not self._queue:
-            now = self._clock()
-            if self._may_start(needs, now) and (hold := self.meters.take(needs, self.learned.current(now))):
-                return self._begun(call, hold, 0.0)
-        return await self._wait(call, needs, max_wait, may_spill, on_wait, wait_step)
+        reservation = self.acquire_now(call)
+        if reservation is not None:
+            return reservation
+        return await self._wait(call, self._needs(call), max_wait, may_spill, on_wait, wait_step)
 
     def outlook(self, call: QuotaCall) -> float:
         """Return the seconds until a call would start here."""
-        estimate = self.estimates.estimate(call.flow.key, call.size, call.max_tokens)
-        return max(self.expected_wait(call.flow, self.arithmetic.needs(estimate, call.max_tokens)), 0.0)
+        return max(self.expected_wait(call.flow, self._needs(call)), 0.0)
 
     def expected_wait(self, flow: Flow, needs: Sequence[Need]) -> float:
-        """Return the seconds until a new call can start, if all others take what is expected and none leaves."""
+        """Return the seconds until a new call can start, if all take what is expected and no other comes or leaves."""
         now = self._clock()
         factor = self.learned.current(now)
         head = max(self.meters.delay(needs, factor), self.learned.resumes_at - now)
         if not self._queue:
             return head
-        cost = needs[0].cost
-        return head + (self._queue.work_through(flow, cost) - cost) / self._served_per_second(now)
+        least, largest = self._queue.served_before_new(flow, needs[0].cost)
+        return head + (least + largest) / 2 / self._served_per_second(now, factor)
+
+    def shortest_wait(self, flow: Flow, needs: Sequence[Need]) -> float:
+        """Return the seconds before which a new call cannot start in its turn.
+
+        That is if no other comes or leaves, all take what is expected, and the quota is as large as throttles have
+        taught. Calls that run may end at any moment, so what they reserve delays nothing here.
+        """
+        now = self._clock()
+        return self._earliest(self._queue.served_before_new(flow, needs[0].cost)[0] if self._queue else 0.0, now)
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> int:
         """See `Reservation.settle`."""
@@ -240,6 +160,8 @@ class QuotaPool:
             self.learned.note_success()
             self.estimates.note(call.flow.key, call.size, usage)
         self.figures.note(call.flow.team, needs[0].reserved, used[0])
+        if self.calibration is not None:
+            self.calibration.note(used[0])
         self._end(reservation, used)
         return used[0]
 
@@ -260,6 +182,10 @@ class QuotaPool:
         if self._server is not None:
             self._server.cancel()
             await asyncio.gather(self._server, return_exceptions=True)
+
+    def _needs(self, call: QuotaCall) -> list[Need]:
+        estimate = self.estimates.estimate(call.flow.key, call.size, call.max_tokens)
+        return self.arithmetic.needs(estimate, call.max_tokens)
 
     def _may_start(self, needs: Sequence[Need], now: float) -> bool:
         """Return whether what throttles have taught allows a call."""
@@ -283,13 +209,10 @@ class QuotaPool:
         on_wait: Callable[[], Awaitable[None]] | None,
         wait_step: float,
     ) -> Reservation:
-        expected, figures, since = self.expected_wait(call.flow, needs), self.figures, self._clock()
-        if expected > max_wait or len(self._queue) >= _MAX_WAITING:
-            if may_spill:
-                figures.spilled += 1
-            else:
-                figures.refused += 1
-            raise _too_late(expected - max_wait)
+        figures, since = self.figures, self._clock()
+        if self.shortest_wait(call.flow, needs) > max_wait or len(self._queue) >= _MAX_WAITING:
+            figures.note_refusal(may_spill=may_spill)
+            raise _too_late(self.expected_wait(call.flow, needs) - max_wait)
         waiter = _Waiter(needs, asyncio.get_running_loop().create_future(), since + max_wait)
         entry = Entry(call.flow, needs[0].cost, waiter)
         self._queue.push(entry)
@@ -304,12 +227,13 @@ class QuotaPool:
                 if waiter.granted.done():
                     break
                 if self._clock() >= waiter.deadline:
-                    figures.refused += 1
                     raise _too_late(self.expected_wait(call.flow, needs))
                 if on_wait is not None:
                     await on_wait()
             hold = waiter.granted.result()
-        except BaseException:
+        except BaseException as failure:
+            if isinstance(failure, QuotaBusy):
+                figures.note_refusal(may_spill=may_spill)
             self._leave(entry)
             raise
         waited = self._clock() - since
@@ -365,23 +289,32 @@ class QuotaPool:
         if now < self._looked_at + _LOOK_SECONDS:
             return
         self._looked_at = now
-        rate, factor = self._served_per_second(now), self.learned.current(now)
-        for _ in range(_MAX_LATE):
-            late = [
-                (entry, wait)
-                for entry in self._queue.last_of_flows()
-                if (wait := (self._queue.work_through(entry.flow) - entry.cost) / rate)
-                > entry.item.deadline - now + _LATE_SECONDS
-            ]
-            for entry, wait in late:
-                self._queue.remove(entry)
-                entry.item.granted.set_exception(_too_late(wait + self.meters.delay(entry.item.needs, factor)))
-            if not late:
+        queue, looked = self._queue, 0
+        flows = queue.flows()
+        if not flows:
+            return
+        self._look_from %= len(flows)
+        for flow in flows[self._look_from :] + flows[: self._look_from]:
+            self._look_from += 1
+            # each refusal makes room for the calls that are looked at after it
+            while (entry := queue.last_of(flow)) is not None and looked < _MAX_LOOKED:
+                looked += 1
+                left = entry.item.deadline - now
+                if (wait := self._earliest(queue.served_before_last(flow)[0], now)) <= left:
+                    break
+                queue.remove(entry)
+                entry.item.granted.set_exception(_too_late(wait - max(left, 0.0)))
+            if looked >= _MAX_LOOKED:
                 return
 
-    def _served_per_second(self, now: float) -> float:
+    def _earliest(self, served_before: float, now: float) -> float:
+        """Return the seconds before which a call cannot start. served_before: tokens of calls that start before it."""
+        head = max(self.meters.next_start(), self.learned.resumes_at - now)
+        return head + served_before / self._served_per_second(now, self.learned.expected(now))
+
+    def _served_per_second(self, now: float, factor: float) -> float:
         """Return what is served per second: at most what the quota allows, and less where other bounds are met."""
-        return self._served.per_second(now, self.meters.rate(self.learned.current(now)))
+        return self._served.per_second(now, self.meters.rate(factor))
 
 
 def _too_late(seconds: float) -> QuotaBusy:

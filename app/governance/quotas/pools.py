@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from app.bedrock.endpoints import UpstreamLocation
+from app.governance.quotas.arithmetic import Arithmetic
+from app.governance.quotas.calibration import Calibration
+from app.governance.quotas.daily import DailyQuotas
 from app.governance.quotas.meters import Meter, Meters
-from app.governance.quotas.pool import Arithmetic, QuotaPool
+from app.governance.quotas.pool import QuotaPool
 from app.models.burndown import Burndown
 from app.models.ids import ModelId
 
@@ -57,12 +60,12 @@ class PoolKey(Struct, frozen=True):
 
 
 class Quotas:
-    """All pools; each is made when a call needs it.
+    """All pools; each is made when a call needs it. days: the quotas of tokens per day.
 
     Args:
         limits: by the name of the model or inference profile and the region; an empty region is any.
         region: the gateway's own. share: makes the meters of a pool, by its key, of those for the whole quota.
-        clock: that of the event loop.
+        clock: that of the event loop. is_calibrated: CloudWatch is read for the pools of the runtime.
     """
 
     def __init__(
@@ -72,13 +75,17 @@ class Quotas:
         share: Callable[[PoolKey, Sequence[Meter]], Meters],
         clock: Callable[[], float],
         burndown: Burndown | None = None,
+        *,
+        is_calibrated: bool = False,
     ) -> None:
         self._configured = dict(limits)
-        self._found: dict[tuple[str, str], QuotaLimits] = {}
+        self._found: dict[tuple[str, str, str], QuotaLimits] = {}
         self._region = region
         self._share = share
         self._clock = clock
+        self._is_calibrated = is_calibrated
         self._burndown = burndown or Burndown()
+        self.days = DailyQuotas(clock)
         self._by_call: dict[tuple[str, str, UpstreamLocation, bool], QuotaPool | None] = {}
         self.pools: dict[PoolKey, QuotaPool] = {}
         self.limits: dict[PoolKey, QuotaLimits] = {}
@@ -101,8 +108,11 @@ class Quotas:
             self._by_call[key] = pool
             return pool
 
-    def set_found(self, found: Mapping[tuple[str, str], QuotaLimits]) -> None:
-        """Replace the limits that were read from AWS. Pools that exist keep theirs until they change."""
+    def set_found(self, found: Mapping[tuple[str, str, str], QuotaLimits]) -> None:
+        """Replace the limits that were read from AWS, by the name of the model, region and role.
+
+        Pools that exist keep theirs until they change.
+        """
         for key, pool in list(self.pools.items()):
             before, after = self.limits[key], self._limits_of(key, found)
             if after is not None and after != before and not pool.waiting:
@@ -126,16 +136,17 @@ class Quotas:
                 arithmetic = Arithmetic(rate, is_mantle, limits.requests_per_minute is not None and not is_mantle)
                 shown = " ".join([name, location.name, "mantle" if is_mantle else ""]).strip()
                 pool = QuotaPool(shown, self._share(key, meters), arithmetic, self._clock)
+                pool.calibration = Calibration() if self._is_calibrated and not is_mantle else None
                 self.pools[key], self.limits[key] = pool, limits
                 return pool
         return None
 
-    def _limits_of(self, key: PoolKey, found: Mapping[tuple[str, str], QuotaLimits]) -> QuotaLimits | None:
-        region = key.location.region or self._region
-        for limits in (self._configured, found):
-            for entry in ((key.name, region), (key.name, "")):
-                if entry in limits and limits[entry].meters(is_mantle=key.is_mantle):
-                    return limits[entry]
+    def _limits_of(self, key: PoolKey, found: Mapping[tuple[str, str, str], QuotaLimits]) -> QuotaLimits | None:
+        region, role = key.location.region or self._region, key.location.role
+        own = self._configured.get((key.name, region)), self._configured.get((key.name, ""))
+        for limits in (*own, found.get((key.name, region, role))):
+            if limits is not None and limits.meters(is_mantle=key.is_mantle):
+                return limits
         return None
 
 

@@ -10,7 +10,10 @@ from app.governance.quotas.pools import PoolKey, QuotaLimits, Quotas
 
 def describe_pools(quotas: Quotas) -> list[dict[str, Any]]:
     """Return each pool that this process has used, as documents."""
-    return [_described(key, pool, quotas.limits[key]) for key, pool in quotas.pools.items()]
+    return [
+        _described(key, pool, quotas.limits[key], is_day_spent=quotas.days.is_spent(key.location))
+        for key, pool in quotas.pools.items()
+    ]
 
 
 def figures_of(quotas: Quotas) -> dict[str, dict[str, float]]:
@@ -30,16 +33,24 @@ def figures_of(quotas: Quotas) -> dict[str, dict[str, float]]:
             "throttled": figures.throttled,
             "refused": figures.refused,
             "spilled": figures.spilled,
+            "day_spent": float(quotas.days.is_spent(key.location)),
         }
+        if pool.calibration is not None and pool.calibration.counted is not None:
+            values["cloudwatch_tokens_per_minute"] = pool.calibration.counted
         shown = found.setdefault(_name(key), dict.fromkeys(values, 0.0) | {"learned_share": 1.0})
         for name, value in values.items():
-            shown[name] += value
+            shown[name] = shown.get(name, 0.0) + value
         shown["learned_share"] = min(shown["learned_share"], pool.learned.factor)
     return found
 
 
-def _described(key: PoolKey, pool: QuotaPool, limits: QuotaLimits) -> dict[str, Any]:
-    figures = pool.figures
+def sources_of(quotas: Quotas) -> dict[str, str]:
+    """Return where the limit of each pool comes from; of pools of several accounts, one."""
+    return {_name(key): limits.source for key, limits in quotas.limits.items()}
+
+
+def _described(key: PoolKey, pool: QuotaPool, limits: QuotaLimits, *, is_day_spent: bool) -> dict[str, Any]:
+    figures, calibration = pool.figures, pool.calibration
     return {
         "object": "quota",
         "model": key.name,
@@ -63,6 +74,13 @@ def _described(key: PoolKey, pool: QuotaPool, limits: QuotaLimits) -> dict[str, 
         "throttled": figures.throttled,
         "refused": figures.refused,
         "spilled": figures.spilled,
+        "is_day_spent": is_day_spent,
+        "calibration": None
+        if calibration is None or calibration.counted is None
+        else {
+            "cloudwatch_per_minute": round(calibration.counted),
+            "settled_per_minute": round(calibration.settled or 0),
+        },
         "teams": [
             {
                 "id": team,

@@ -116,6 +116,10 @@ class SharedMeters:
         del needs, factor
         return max(self._next_at - self._clock(), 0.0)
 
+    def next_start(self) -> float:
+        """See `Meters`. Other replicas may give back what they have leased at any moment."""
+        return 0.0
+
     def rate(self, factor: float) -> float:
         """See `Meters`: of all replicas together."""
         return self._meters[0].rate(factor)

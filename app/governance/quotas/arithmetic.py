@@ -1,0 +1,44 @@
+"""How calls count against a quota."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from app.converse.usage import Usage
+from app.governance.quotas.estimates import Estimate
+from app.governance.quotas.meters import Need
+from app.models.burndown import settled_tokens
+
+
+class Arithmetic(Struct, frozen=True):
+    """How a call counts. output_rate: see `models.burndown`. is_mantle: output has a meter of its own.
+
+    counts_requests: there is a meter of requests, the last one.
+    """
+
+    output_rate: int = 1
+    is_mantle: bool = False
+    counts_requests: bool = False
+
+    def needs(self, estimate: Estimate, max_tokens: int) -> list[Need]:
+        """Return what a call takes of each meter: what AWS reserves, or more if it may take more in the end."""
+        reserved = estimate.input + max_tokens
+        if self.is_mantle:
+            needs = [Need(reserved, estimate.billed), Need(estimate.long_output, estimate.output)]
+        else:
+            longest = estimate.billed + estimate.long_output * self.output_rate
+            needs = [Need(max(reserved, longest), estimate.billed + estimate.output * self.output_rate)]
+        if self.counts_requests:
+            needs.append(Need(1, 1))
+        return needs
+
+    def used(self, usage: Usage) -> list[int]:
+        """Return what a call took of each meter."""
+        used = [settled_tokens(usage, 0), usage.output] if self.is_mantle else [settled_tokens(usage, self.output_rate)]
+        if self.counts_requests:
+            used.append(1)
+        return used
+
+    def nothing(self) -> list[int]:
+        """Return what a call took that Bedrock refused."""
+        return [0] * (1 + self.is_mantle + self.counts_requests)
