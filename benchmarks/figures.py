@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.load import Answer, Call, at_once, call, percentile, repeat
+from benchmarks.load import Answer, Call, at_once, call, paced, percentile, repeat
 from benchmarks.processes import KEY, MODEL, Process
 
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -142,6 +142,11 @@ def run_requests(process: Process, made: Call, callers: int = 16, total: int = 6
     """Send requests with complete responses, after a warm-up."""
     measure(process, repeat(made, process.port, callers, total // 10))
     return measure(process, repeat(made, process.port, callers, total))
+
+
+def run_paced(process: Process, made: Call, rate: float, total: int) -> Load:
+    """Send requests with complete responses one after the other, at most `rate` of them in a second."""
+    return measure(process, paced(made, process.port, rate, total))
 
 
 def run_streams(process: Process, made: Call, count: int, spread: float = 0.0, memory_after: float = 0.0) -> Load:

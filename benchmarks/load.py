@@ -143,6 +143,17 @@ async def repeat(made: Call, port: int, callers: int, total: int) -> list[Answer
     return answers
 
 
+async def paced(made: Call, port: int, rate: float, total: int) -> list[Answer]:
+    """Send `total` requests on one connection, at most `rate` of them in a second."""
+    caller, answers = await Caller.connect(port), []
+    for _ in range(total):
+        began = time.perf_counter()
+        answers.append(await caller.send(made))
+        await asyncio.sleep(max(began + 1 / rate - time.perf_counter(), 0.0))
+    caller.close()
+    return answers
+
+
 async def at_once(made: Call, port: int, count: int, spread: float = 0.0) -> list[Answer]:
     """Send `count` requests at the same time, started evenly within `spread` seconds."""
 
