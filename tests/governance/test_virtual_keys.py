@@ -14,8 +14,9 @@ from sqlalchemy import event
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.keys import revoke_key
 from app.errors import AuthenticationFailed, Overloaded
+from app.governance.identity import virtual_keys
 from app.governance.identity.caller import Caller, Policy
-from app.governance.identity.key_secrets import new_secret
+from app.governance.identity.key_secrets import hash_of, new_secret
 from app.governance.identity.known_keys import Known
 from app.governance.identity.virtual_keys import KeyDirectory
 from app.storage import tables
@@ -56,7 +57,7 @@ async def opened_again(database: Database) -> AsyncIterator[Database]:
 
 
 async def identify(directory: KeyDirectory, text: str) -> Caller:
-    return directory.find(text) or await directory.load(text)
+    return directory.find(text, text.encode()) or await directory.load(text)
 
 
 async def refused_within(directory: KeyDirectory, text: str, words: str) -> None:
@@ -125,7 +126,7 @@ async def test_a_key_is_read_once_with_all_that_applies_to_it(database: Database
         await replace_budgets(connection, key, [money])
         await touched(connection, team, key)
     async with directory_of(database) as directory:
-        assert directory.find(text) is None
+        assert directory.find(text, text.encode()) is None
         with statements(directory) as read:
             found = await asyncio.gather(*[identify(directory, text) for _ in range(20)])
             assert len(read) == 1
@@ -144,7 +145,7 @@ async def test_a_key_is_read_once_with_all_that_applies_to_it(database: Database
             budgets=(money,),
         )
         assert found == [Caller(key.id, policy)] * 20
-        assert directory.find(text) is found[0]
+        assert directory.find(text, text.encode()) is found[0]
 
 
 async def test_unknown_secrets_are_asked_for_once_and_guesses_never(database: Database) -> None:
@@ -170,7 +171,7 @@ async def test_a_secret_that_is_no_longer_stored_is_asked_for_once(database: Dat
                 with pytest.raises(AuthenticationFailed, match="was rotated"):
                     await identify(directory, old)
         assert len(read) == 2
-        assert directory.find(text) is not None
+        assert directory.find(text, text.encode()) is not None
 
 
 async def test_a_change_reaches_every_replica_within_two_seconds(database: Database) -> None:
@@ -193,7 +194,7 @@ async def test_a_change_reaches_every_replica_within_two_seconds(database: Datab
             await refused_within(directory, deleted, "incorrect API key")
         changed = await change_key(database, key, models=["a"])
         for directory in (one, other):
-            await until(lambda directory=directory: directory.find(text) is None)
+            await until(lambda directory=directory: directory.find(text, text.encode()) is None)
             assert (await identify(directory, text)).policy.models == (("a",),)  # type: ignore[union-attr]
         await change_team(database, team, status="blocked")
         for directory in (one, other):
@@ -255,10 +256,35 @@ async def test_two_secrets_live_while_one_is_rotated(database: Database) -> None
         assert (await identify(directory, new)).name == key.id
         assert (await identify(directory, text)).name == key.id
         await refused_within(directory, text, "was rotated")
-        assert directory.find(new) is not None
+        assert directory.find(new, new.encode()) is not None
         signer = directory.find_signer(key.id)
         assert signer is not None
         assert (signer.secrets, signer.refusal) == ((new,), "")
+
+
+async def test_a_secret_is_hashed_once_until_its_key_changes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, key = await add_key(database, await add_team(database))
+    another, _ = new_secret(key.id, PEPPER)
+    hashed: list[str] = []
+
+    def counted(secret: str, pepper: bytes) -> bytes:
+        hashed.append(secret)
+        return hash_of(secret, pepper)
+
+    async with directory_of(database) as directory:
+        await identify(directory, text)
+        monkeypatch.setattr(virtual_keys, "hash_of", counted)
+        for _ in range(3):
+            assert directory.find(text, text.encode()) is not None
+        assert hashed == [text]
+        assert directory.find(another, another.encode()) is None, "only the database knows"
+        await change_key(database, key, status="revoked")
+        await refused_within(directory, text, "this API key is revoked")
+        for _ in range(3):
+            with pytest.raises(AuthenticationFailed, match="this API key is revoked"):
+                await identify(directory, text)
 
 
 async def test_a_key_expires_without_the_database(database: Database) -> None:
@@ -268,7 +294,7 @@ async def test_a_key_expires_without_the_database(database: Database) -> None:
         await identify(directory, text)
         at += 101
         with pytest.raises(AuthenticationFailed, match="has expired"):
-            directory.find(text)
+            directory.find(text, text.encode())
         signer = directory.find_signer(key.id)
         assert signer is not None
         assert (signer.secrets, signer.refusal) == ((text,), "this API key has expired")
@@ -285,11 +311,11 @@ async def test_what_is_in_use_is_read_again_after_a_minute(database: Database) -
         async with database.begin() as connection:
             await connection.execute(tables.teams.update().values(status="blocked"))
         at += 59
-        assert directory.find(text) is not None
+        assert directory.find(text, text.encode()) is not None
         assert directory.policy_of_team(team.id) is not None
         at += 2
         # no request waits for it
-        assert directory.find(text) is not None
+        assert directory.find(text, text.encode()) is not None
         assert directory.policy_of_team(team.id) is not None
         await refused_within(directory, text, "is blocked")
         await until(lambda: directory._teams[team.id].refusal)
@@ -344,7 +370,7 @@ async def test_without_the_database_known_keys_go_on_and_others_wait_two_seconds
                     with pytest.raises(Overloaded, match="API keys cannot be checked now"):
                         await identify(directory, other)
                 assert time.monotonic() - began < 2
-                assert directory.find(known) is not None
+                assert directory.find(known, known.encode()) is not None
                 server.start()
                 await until(lambda: time.monotonic() - began > 1, 5)
                 assert (await identify(directory, other)).policy is not None
@@ -368,7 +394,7 @@ async def test_a_database_that_hangs_costs_two_seconds_at_most() -> None:
                         with pytest.raises(Overloaded, match="API keys cannot be checked now"):
                             await identify(directory, text)
                         assert time.monotonic() - began < 2
-                        assert directory.find(known) is not None
+                        assert directory.find(known, known.encode()) is not None
                 await asyncio.sleep(0.6)
                 assert (await identify(directory, others[0][0])).policy is not None
                 await database.close()
@@ -384,7 +410,7 @@ async def test_a_change_while_the_database_cannot_be_reached_is_heard_of_afterwa
         await watch.close()
         watch.seen = None
         await change_key(database, key, status="revoked")
-        assert directory.find(text) is not None
+        assert directory.find(text, text.encode()) is not None
         watch.start()
         await refused_within(directory, text, "revoked")
 

@@ -153,7 +153,8 @@ class Authenticator:
             return caller or PendingClaim(partial(self._external.load, secret, digest, client), is_proven=True)
         if self._directory is None:
             raise AuthenticationFailed("incorrect API key")
-        return self._directory.find(secret) or PendingClaim(partial(self._directory.load, secret), is_proven=True)
+        found = self._directory.find(secret, digest)
+        return found or PendingClaim(partial(self._directory.load, secret), is_proven=True)
 
     def _find_certificate(self, external: ExternalCallers, scope: Mapping[str, Any]) -> Caller | PendingClaim | None:
         """Find the caller whose certificate a trusted proxy reports. Raises AuthenticationFailed, PermissionRefused."""

@@ -80,21 +80,28 @@ class KeyDirectory:
         await self._key_reader.close()
         await self._team_reader.close()
 
-    def find(self, text: str) -> Caller | None:
+    def find(self, text: str, digest: bytes) -> Caller | None:
         """Return the caller with a secret. Returns None: only the database knows; see `load`.
+
+        Args:
+            digest: of the secret, with a key that only this process has: it stands for a secret that was correct.
 
         Raises:
             AuthenticationFailed: the secret is wrong, or its key is revoked, blocked or expired.
         """
         key_id = text[ID_OF_SECRET]
-        known, digest = self._use(key_id), hash_of(text, self._pepper)
-        caller = None if known is None else self._match(key_id, known, digest)
-        if caller is None:
-            if key_id in self._keys.absent or not is_genuine(text, self._pepper):
-                raise AuthenticationFailed(INCORRECT)
-            if digest in self._wrong or (known is not None and known.refusal):
-                raise _refusal_of_former(known)
-        return caller
+        known = self._use(key_id)
+        if known is not None and (secret := known.correct.get(digest)) is not None:
+            return self._caller_with(secret, key_id, known)
+        stored = hash_of(text, self._pepper)
+        if known is not None and (secret := _secret_with(known, stored)) is not None:
+            known.correct[digest] = secret
+            return self._caller_with(secret, key_id, known)
+        if key_id in self._keys.absent or not is_genuine(text, self._pepper):
+            raise AuthenticationFailed(INCORRECT)
+        if stored in self._wrong or (known is not None and known.refusal):
+            raise _refusal_of_former(known)
+        return None
 
     async def load(self, text: str) -> Caller:
         """Read the key of a secret, and return its caller.
@@ -102,20 +109,19 @@ class KeyDirectory:
         Raises:
             AuthenticationFailed: as `find` does. Overloaded: the database does not answer.
         """
-        key_id, digest = text[ID_OF_SECRET], hash_of(text, self._pepper)
+        key_id, stored = text[ID_OF_SECRET], hash_of(text, self._pepper)
         known = None
         # the first read may have begun before the secret was stored
         for _ in range(2):
             await self._key_reader.read(key_id)
             known = self._use(key_id)
-            caller = None if known is None else self._match(key_id, known, digest)
-            if caller is not None:
-                return caller
+            if known is not None and (secret := _secret_with(known, stored)) is not None:
+                return self._caller_with(secret, key_id, known)
             if key_id in self._keys.absent:
                 break
         if known is None:
             raise AuthenticationFailed(INCORRECT)
-        self._wrong.add(digest)
+        self._wrong.add(stored)
         raise _refusal_of_former(known)
 
     def find_signer(self, key_id: str) -> Signer | None:
@@ -207,14 +213,11 @@ class KeyDirectory:
     def _keep_team(self, team_id: str, rows: TeamRows | None) -> None:
         self._teams.put(team_id, None if rows is None else KnownTeam.of(rows, self._clock()))
 
-    def _match(self, key_id: str, known: KnownKey, digest: bytes) -> Caller | None:
-        """Return the caller of a key, if the hash is that of one of its secrets. Raises AuthenticationFailed."""
-        for secret in known.secrets:
-            if hmac.compare_digest(secret.hash, digest):
-                if not _is_live(secret, self._wall()):
-                    raise _refusal_of_former(known)
-                return self._checked(key_id, known)
-        return None
+    def _caller_with(self, secret: KeySecret, key_id: str, known: KnownKey) -> Caller:
+        """Return the caller with one of the secrets of a key. Raises AuthenticationFailed."""
+        if not _is_live(secret, self._wall()):
+            raise _refusal_of_former(known)
+        return self._checked(key_id, known)
 
     def _checked(self, key_id: str, known: KnownKey) -> Caller:
         """Return the caller of a key. Raises AuthenticationFailed: it is revoked, blocked or expired."""
@@ -231,6 +234,11 @@ class KeyDirectory:
 def _refusal_of_former(known: KnownKey | None) -> AuthenticationFailed:
     """Return why a genuine secret that is not valid any more is refused. Only its holder gets to know."""
     return AuthenticationFailed((known.refusal if known is not None else "") or _ROTATED)
+
+
+def _secret_with(known: KnownKey, stored: bytes) -> KeySecret | None:
+    """Return the secret of a key that has a hash; None if it has none with that."""
+    return next((each for each in known.secrets if hmac.compare_digest(each.hash, stored)), None)
 
 
 def _is_live(secret: KeySecret, now: float) -> bool:
