@@ -27,6 +27,7 @@ class AdaptedRequest(Struct):
     ignored: the caller's fields that have no effect with this model, for `x-outcrop-ignored`.
     mapping: what must be restored in the reply.
     names: the caller's names of fields, as in `ModelCall`.
+    contents: of the call, before it was adapted; see `Contents`.
     grammars: the compiled schemas of strict tools. inliner: limits what is inlined in all schemas of the call together.
     """
 
@@ -37,6 +38,7 @@ class AdaptedRequest(Struct):
     ignored: list[str] = field(default_factory=list)
     mapping: ResponseMapping = field(default_factory=ResponseMapping)
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    contents: int = 0
     grammars: list[JsonObject] = field(default_factory=list)
     inliner: Inliner = field(default_factory=Inliner)
 

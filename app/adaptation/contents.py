@@ -1,4 +1,7 @@
-"""What a call contains, as a set of flags: a pass of adaptation runs only if a call contains what it works on."""
+"""What a call contains, as a set of flags: a pass of adaptation runs only if a call contains what it works on.
+
+The most tokens that a call can have depend on them too.
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import IntFlag, auto
@@ -30,6 +33,7 @@ class Contents(IntFlag):
     SAMPLING = auto()  # parameters of inference other than the length
     TOP_K = auto()
     WEB_SEARCH = auto()
+    OTHER_BLOCKS = auto()  # such as images and audio: no pass works on them
 
 
 # plain integers: one operation of an IntFlag costs as much as all of this module's for a short call
@@ -42,7 +46,9 @@ _BLOCKS = {
     "reasoningContent": Contents.REASONING.value,
     "toolUse": Contents.TOOL_CALLS.value,
     "toolResult": Contents.TOOL_RESULTS.value,
+    "json": 0,
 }
+_OTHER_BLOCKS = Contents.OTHER_BLOCKS.value
 _MEMBERS = {
     "toolConfig": Contents.TOOLS.value,
     "outputConfig": Contents.OUTPUT_FORMAT.value,
@@ -75,7 +81,7 @@ def _of_blocks(blocks: Sequence[Mapping[str, Any]]) -> int:
         text = block.get("text")
         if text is None:
             for kind in block:
-                contents |= _BLOCKS.get(kind, 0)
+                contents |= _BLOCKS.get(kind, _OTHER_BLOCKS)
             if (result := block.get("toolResult")) is not None:
                 contents |= _of_blocks(result["content"])
         elif not text or text.isspace():

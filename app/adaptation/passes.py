@@ -85,8 +85,9 @@ def adapt(call: ModelCall, capabilities: Capabilities) -> AdaptedRequest:
     """
     body = call.converse.copy()
     body.setdefault("messages", [])
-    adapted = AdaptedRequest(body, call.intent, capabilities, names=call.names)
-    for run in _passes_for(contents_of(body, call.intent), capabilities):
+    contents = contents_of(body, call.intent)
+    adapted = AdaptedRequest(body, call.intent, capabilities, names=call.names, contents=contents)
+    for run in _passes_for(contents, capabilities):
         run(adapted)
     return adapted
 

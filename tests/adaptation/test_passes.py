@@ -82,4 +82,19 @@ def test_no_pass_runs_for_a_conversation_of_text(model: str) -> None:
 
 
 def test_every_content_has_a_pass() -> None:
-    assert all(any(content in each.contents for each in PASSES) for content in Contents)
+    of_passes = set(Contents) - {Contents.OTHER_BLOCKS}
+    assert all(any(content in each.contents for each in PASSES) for content in of_passes)
+
+
+@pytest.mark.parametrize(
+    ("block", "contents"),
+    [
+        ({"image": {}}, Contents.OTHER_BLOCKS),
+        ({"audio": {}}, Contents.OTHER_BLOCKS),
+        ({"guardContent": {}}, Contents.OTHER_BLOCKS),
+        ({"toolResult": {"content": [{"image": {}}]}}, Contents.TOOL_RESULTS | Contents.OTHER_BLOCKS),
+        ({"toolResult": {"content": [{"json": {}}, {"text": "a"}]}}, Contents.TOOL_RESULTS),
+    ],
+)
+def test_blocks_that_no_pass_works_on_are_named_too(block: Any, contents: Contents) -> None:
+    assert contents_of({"messages": [{"role": "user", "content": [block]}]}, Intent()) == contents

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
-from app.converse.call import Mode, Surface
+from app.converse.call import ModelCall
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS
 from app.execution.attempt import Attempt
@@ -21,7 +21,6 @@ from app.wire import json
 from tests.execution.test_executor import Memory, Response, as_it_is, context, executor_over
 from tests.execution.test_governed_attempt import CALL
 
-GPT = "openai.gpt-oss-20b-1:0"
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 LONGEST = 64_000
@@ -51,6 +50,49 @@ async def test_what_is_no_length_does_not_lower_the_bound(length: Any) -> None:
     quick = quick_bounds_of(adapted, b"{}", target_of(CLAUDE), reads=True)
     assert quick is not None
     assert quick.output == LONGEST
+
+
+def converse(*blocks: Any, **members: Any) -> ModelCall:
+    body: Any = {"messages": [{"role": "user", "content": [{"text": "x"}, *blocks]}], **members}
+    return ModelCall("m", body)
+
+
+TOOL = {"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}
+IMAGE = {"image": {"format": "png", "source": {"bytes": "YQ=="}}}
+RESULT = {"toolUseId": "t", "content": [{"json": {"a": 1}}]}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        converse(),
+        converse(toolConfig={"tools": [TOOL]}),
+        converse({"toolResult": RESULT}, toolConfig={"tools": [TOOL]}),
+        converse(additionalModelRequestFields={"context_management": {"edits": [{"type": "compact_20260112"}]}}),
+        converse(outputConfig={"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": "{}"}}}}),
+        converse(IMAGE),
+        converse({"toolResult": {**RESULT, "content": [IMAGE]}}, toolConfig={"tools": [TOOL]}),
+        converse({"document": {"format": "pdf", "name": "a", "source": {"bytes": "YQ=="}}}),
+        converse({"audio": {"format": "mp3", "source": {"bytes": "YQ=="}}}),
+    ],
+)
+async def test_what_adaptation_knows_gives_the_bounds_that_a_search_does(call: ModelCall) -> None:
+    target = target_of(CLAUDE)
+    adapted = ConverseOperation.of(call, target, as_it_is)
+
+    async def bounds_by(operation: ConverseOperation[Any]) -> CallBounds:
+        found = quick_bounds_of(operation, adapted.body, target, reads=True)
+        return found or await bounds_of(operation, adapted.body, target, "c")
+
+    assert adapted.contents is not None
+    assert await bounds_by(adapted) == await bounds_by(replace(adapted, contents=None))
+
+
+def test_the_words_of_a_text_are_no_media() -> None:
+    call, target = converse({"text": 'an "image", a "tool", "compact_", "file" and \\u0063'}), target_of(CLAUDE)
+    adapted = ConverseOperation.of(call, target, as_it_is)
+    found = quick_bounds_of(adapted, adapted.body, target, reads=True)
+    assert found == CallBounds(len(adapted.body) + 500, 16_384)
 
 
 async def test_the_largest_length_counts() -> None:
@@ -176,55 +218,3 @@ async def test_the_tier_of_a_callers_own_request_is_held_for(
     governed: Any = Executor.over(executor.once.clients, executor.planner, executor.failover, govern=govern)
     await forward(BY_NAME[operation], governed, made)
     assert seen == ["priority"]
-
-
-HOSTED = {"type": "web_search"}
-
-
-def native(body: Any, surface: str = "mantle", max_tokens: object = None) -> tuple[Any, bytes]:
-    """A body in OpenAI's format that crosses natively."""
-    operation = replace(ConverseOperation.of(CALL, target_of(GPT), as_it_is), max_tokens=max_tokens)
-    return replace(operation, mode=Mode.NATIVE, surface=Surface(surface)), json.dumps(body)
-
-
-@pytest.mark.parametrize(
-    ("body", "output"),
-    [
-        ({"max_completion_tokens": 100, "n": 64}, 6_400),
-        ({"max_completion_tokens": 1, "max_tokens": 60_000}, 60_000),
-        ({"max_output_tokens": 5, "max_new_tokens": 9_000}, 9_000),
-    ],
-)
-async def test_several_answers_and_lengths_of_a_native_call_are_held_for(body: Any, output: int) -> None:
-    operation, sent = native({**TURNS, **body}, max_tokens=1)
-    assert quick_bounds_of(operation, sent, target_of(GPT), reads=True) is None
-    assert (await bounds_of(operation, sent, target_of(GPT), "c")).output == output
-
-
-async def test_one_answer_of_a_native_call_is_known_by_its_bytes() -> None:
-    operation, sent = native({**TURNS, "max_completion_tokens": 100, "tools": [{"type": "function"}]}, max_tokens=100)
-    found = quick_bounds_of(operation, sent, target_of(GPT), reads=True)
-    assert found is not None
-    assert (found.output, found.input < 3_000) == (100, True)
-
-
-@pytest.mark.parametrize(
-    ("more", "runs"),
-    [
-        ({"tools": [HOSTED]}, 10),
-        ({"tools": [{"type": "function"}, {"type": "mcp", "server_url": "https://a"}], "max_tool_calls": 2}, 3),
-        ({"web_search_options": {}}, 10),
-    ],
-)
-async def test_tools_that_bedrock_runs_are_held_for_with_a_context_each_time(more: Any, runs: int) -> None:
-    operation, sent = native({"input": "x", "max_output_tokens": 7, **more}, max_tokens=7)
-    assert quick_bounds_of(operation, sent, target_of(GPT), reads=True) is None
-    assert await bounds_of(operation, sent, target_of(GPT), "c") == CallBounds(runs * 1_000_000, runs * 7)
-
-
-async def test_system_tools_of_converse_are_held_for() -> None:
-    tools = {"toolConfig": {"tools": [{"systemTool": {"name": "nova_grounding"}}]}}
-    found = await bounds({**TURNS, **tools, "inferenceConfig": {"maxTokens": 7}}, surface="converse")
-    assert found == CallBounds(10_000_000, 70)
-    said = {**TURNS, "max_tokens": 7, "system": 'say "web_search" and "systemTool"'}
-    assert (await bounds(said)).input < 3_000

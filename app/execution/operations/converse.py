@@ -57,6 +57,7 @@ class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
             adjusted=adapted.adjusted,
             tier=tier_of(adapted.body),
             max_tokens=adapted.body.get("inferenceConfig", _NO_CONFIG).get("maxTokens"),
+            contents=adapted.contents,
         )
 
     def build(self, model: ModelId) -> BedrockRequest:

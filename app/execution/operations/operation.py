@@ -42,6 +42,7 @@ class Operation(Struct, Generic[T], frozen=True, kw_only=True):
     ignored: fields of the caller's request without effect. adjusted: what was changed for the model.
     tier: the service tier that is requested. is_checked: a guardrail has seen the input already.
     max_tokens: that the answer may have, where the body says so and is adapted here.
+    contents: what the call contains, if its adaptation knows that; see `Contents`.
     is_streamed: the attempt ends with its stream, and not with its result.
     """
 
@@ -54,6 +55,7 @@ class Operation(Struct, Generic[T], frozen=True, kw_only=True):
     tier: str = ""
     is_checked: bool = False
     max_tokens: object = None
+    contents: int | None = None
 
     def build(self, model: ModelId) -> BedrockRequest:
         """Build the request for a model, by its own id or by that of an inference profile."""
