@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,17 @@ class Governance:
         """Return whether the last transaction with the database succeeded."""
         return self.client.transactions.reached_since is not None
 
-    def _count(self, entry: Entry) -> None:
-        if self.teams is not None:
-            tokens = {kind: getattr(entry, name) for name, kind in self._kinds.items()}
-            self.teams.note_posted(entry.team_id, entry.outcome, tokens, entry.cost_nano)
+    def _count(self, entries: Sequence[Entry]) -> None:
+        """Count settlements that are in the database, by team and outcome."""
+        if self.teams is None:
+            return
+        groups: dict[tuple[str, str], list[Entry]] = {}
+        for entry in entries:
+            groups.setdefault((entry.team_id, entry.outcome), []).append(entry)
+        for (team, outcome), members in groups.items():
+            tokens = {kind: sum(getattr(each, name) for each in members) for name, kind in self._kinds.items()}
+            cost = sum(each.cost_nano or 0 for each in members)
+            self.teams.note_posted(team, outcome, tokens, cost, len(members))
 
     async def close(self) -> None:
         """Post what is left, and return all leases. What cannot be posted stays in the journal."""

@@ -28,10 +28,12 @@ class TeamMetrics:
         """Return the teams that have a label."""
         return [*self._labels]
 
-    def note_posted(self, team: str, outcome: str, tokens: Mapping[str, int], cost_nano: int | None) -> None:
-        """Count an attempt that was settled."""
+    def note_posted(
+        self, team: str, outcome: str, tokens: Mapping[str, int], cost_nano: int, attempts: int = 1
+    ) -> None:
+        """Count attempts that were settled, with their tokens by kind and their cost."""
         label = self._label(team)
-        self._attempts.values[label, outcome] += 1
+        self._attempts.values[label, outcome] += attempts
         for kind, count in tokens.items():
             if count:
                 self._tokens.values[label, kind] += count

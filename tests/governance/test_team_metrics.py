@@ -41,7 +41,7 @@ def test_the_first_teams_get_a_label_and_others_share_one() -> None:
     metrics = Metrics()
     counted = TeamMetrics(metrics, 2)
     for number in range(1000):
-        counted.note_posted(f"t{number}", "ok", {"input": 1, "output": 0}, None)
+        counted.note_posted(f"t{number}", "ok", {"input": 1, "output": 0}, 0)
         counted.note_refused(f"t{number}", "budget_spent")
     counted.note_posted("", "ok", {}, 5)
     found = {dict(labels)["team"] for (name, labels) in samples(metrics) if name.startswith("outcrop_team_")}
@@ -56,7 +56,7 @@ async def test_the_names_of_teams_are_read_beside_the_requests(database: Databas
         await teams.add(connection, Team(id="t2", name="unknown"))
     metrics = Metrics()
     counted = TeamMetrics(metrics, 5)
-    counted.note_posted("t1", "ok", {}, None)
+    counted.note_posted("t1", "ok", {}, 0)
     upkeep = Upkeep(database, 400, team_metrics=counted, first=0.01)
     upkeep.start()
     try:

@@ -52,13 +52,11 @@ async def post(connection: AsyncConnection, rows: LockedRows, entries: Sequence[
     Args:
         rows: with the balances that the entries are charged to. The caller writes them.
     """
-    new = await _insert(connection, entries)
-    known = [each for each in entries if each.identity not in new and each.phase == "settle" and not each.is_estimated]
-    posted = [each for each in entries if each.identity in new]
-    if known:
-        corrections = await _corrections(connection, known)
-        new = await _insert(connection, corrections)
-        posted += [each for each in corrections if each.identity in new]
+    posted, known = await _insert(connection, entries)
+    exact = [each for each in known if each.phase == "settle" and not each.is_estimated]
+    if exact:
+        corrections, _ = await _insert(connection, await _corrections(connection, exact))
+        posted += corrections
     for key, amount in charges_of(posted).items():
         rows.leases[key].post(rows.balances[key], amount, rows.now_ns)
     await add_to_usage(connection, sums_of(posted))
@@ -131,37 +129,44 @@ async def _open_attempts(connection: AsyncConnection, replica: str) -> list[Entr
     return [Entry(**row._mapping) for row in found]
 
 
-async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> set[tuple[str, str, int]]:
-    """Insert entries; returns the identities of those that are new."""
-    if not entries:
-        return set()
+async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Insert entries; returns those that are new, and those that were there already."""
     unique = {each.identity: each for each in entries}
+    if not unique:
+        return [], []
     if connection.dialect.name == "sqlite":
         insert = sqlite.insert(ledger).on_conflict_do_nothing(index_elements=_IDENTITY)
         statement = insert.returning(*[ledger.c[name] for name in _IDENTITY])
         returned = await connection.execute(statement, [structs.asdict(each) for each in unique.values()])
+        known = unique.keys() - {(row.attempt_id, row.phase, row.number) for row in returned}
     else:
         # one parameter for all rows: binding each column of each row takes ten times the CPU
         rows = json.dumps([*unique.values()]).decode()
         returned = await connection.execute(_insert_rows(), {"rows": rows})
-    return {(row.attempt_id, row.phase, row.number) for row in returned}
+        known = {(row.attempt_id, row.phase, row.number) for row in returned}
+    new = [each for identity, each in unique.items() if identity not in known] if known else [*unique.values()]
+    return new, [unique[identity] for identity in known]
 
 
 @cache
 def _insert_rows() -> TextClause:
+    """Return a statement that inserts rows, and returns the identities of those that were there already."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     names = ", ".join(f'"{column.name}"' for column in ledger.c)
     # an entry does not name what it has not
     values = ", ".join(
-        f'"{column.name}"' if column.nullable else f'coalesce("{column.name}", {_DEFAULTS[type(column.type)]})'
+        f'"{column.name}"'
+        if column.nullable
+        else f'coalesce("{column.name}", {_DEFAULTS[type(column.type)]}) as "{column.name}"'
         for column in ledger.c
     )
     typed = ", ".join(f'"{column.name}" {column.type.compile(dialect)}' for column in ledger.c)
     identity = ", ".join(_IDENTITY)
     return text(
         # the names are those of the columns
-        f"insert into ledger ({names}) select {values} from json_to_recordset(cast(:rows as json)) as r({typed}) "  # noqa: S608 # nosec B608
-        f"on conflict ({identity}) do nothing returning {identity}"
+        f"with given as materialized (select {values} from json_to_recordset(cast(:rows as json)) as r({typed})), "  # noqa: S608 # nosec B608
+        f"new as (insert into ledger ({names}) select * from given on conflict ({identity}) do nothing "
+        f"returning {identity}) select {identity} from given where ({identity}) not in (select {identity} from new)"
     )
 
 

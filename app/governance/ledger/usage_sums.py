@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
-from operator import add
-from typing import Any
+from operator import add, attrgetter
+from typing import Any, cast
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,8 +17,10 @@ from app.storage.tables import usage, usage_totals
 from app.wire import json
 
 GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
-TOTAL = ("interval", "dimension", "start", "team_id", "value")
+TOTAL = ("interval", "dimension", "start", "team_id", "key_id", "model")
 SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
+_HOUR = timedelta(hours=1)
+_TOKENS = attrgetter(*COUNTS)
 # the values of GROUP
 Group = tuple[Any, ...]
 
@@ -33,21 +36,12 @@ def add_entry(sums: dict[Group, dict[str, int]], entry: Entry) -> None:
 def sums_of(entries: Iterable[Entry]) -> dict[Group, dict[str, int]]:
     """Return the sums of entries by group. Holds are in no sum."""
     hours: dict[Group, list[int]] = {}
-    labels: dict[int, str] = {}
-    for entry in entries:
-        if entry.phase == "hold":
-            continue
-        # the entries of a key have the same object
-        shown = labels.get(id(entry.labels))
-        if shown is None:
-            shown = labels[id(entry.labels)] = json.dumps_sorted(entry.labels).decode()
-        start = entry.at.replace(minute=0, second=0, microsecond=0)
-        group = ("hour", start, entry.team_id, entry.key_id, entry.user, entry.model_served, shown)
-        sums = hours.get(group)
-        if sums is None:
-            hours[group] = [*_counts_of(entry)]
-        else:
-            sums[:] = map(add, sums, _counts_of(entry))
+    for start, members in _by_hour_and_kind(entries):
+        first = members[0]
+        labels = json.dumps_sorted(first.labels).decode()
+        group = ("hour", start, first.team_id, first.key_id, first.user, first.model_served, labels)
+        counts = _counts_of(members)
+        hours[group] = [*map(add, hours[group], counts)] if group in hours else counts
     days: dict[Group, list[int]] = {}
     for group, sums in hours.items():
         day = ("day", group[1].replace(hour=0), *group[2:])
@@ -55,22 +49,37 @@ def sums_of(entries: Iterable[Entry]) -> dict[Group, dict[str, int]]:
     return {group: dict(zip(SUMS, sums, strict=True)) for group, sums in {**hours, **days}.items()}
 
 
-def _counts_of(entry: Entry) -> tuple[int, ...]:
-    """Return what an entry adds to `SUMS`. An attempt that failed and was not billed is no request."""
-    cost = entry.cost_nano or 0
-    is_settlement = entry.phase == "settle"
-    return (
-        int(is_settlement and not entry.is_free),
-        entry.input_tokens,
-        entry.output_tokens,
-        entry.cache_read_tokens,
-        entry.cache_write_tokens,
-        entry.cache_write_1h_tokens,
-        entry.reasoning_tokens,
-        cost,
-        cost if entry.is_estimated else 0,
-        int(is_settlement and entry.cost_nano is None),
-    )
+def _by_hour_and_kind(entries: Iterable[Entry]) -> Iterator[tuple[datetime, list[Entry]]]:
+    """Return the entries that have the same texts and labels together, with the beginning of their hour."""
+    found: dict[tuple[object, ...], list[Entry]] = {}
+    start = end = datetime.min.replace(tzinfo=UTC)
+    for entry in entries:
+        if entry.phase == "hold":
+            continue
+        if not start <= entry.at < end:
+            start = entry.at.replace(minute=0, second=0, microsecond=0)
+            end = start + _HOUR
+        # the entries of a key have the same object as labels
+        kind = (start, entry.team_id, entry.key_id, entry.user, entry.model_served, id(entry.labels))
+        members = found.get(kind)
+        if members is None:
+            found[kind] = [entry]
+        else:
+            members.append(entry)
+    for (begin, *_), members in found.items():
+        yield cast("datetime", begin), members
+
+
+def _counts_of(entries: Sequence[Entry]) -> list[int]:
+    """Return what entries add to `SUMS`. An attempt that failed and was not billed is no request."""
+    settled = [each for each in entries if each.phase == "settle"]
+    return [
+        len(settled) - sum(each.is_free for each in settled),
+        *map(sum, zip(*map(_TOKENS, entries), strict=True)),
+        sum(each.cost_nano or 0 for each in entries),
+        sum(each.cost_nano or 0 for each in entries if each.is_estimated),
+        sum(each.cost_nano is None for each in settled),
+    ]
 
 
 async def add_to_usage(connection: AsyncConnection, sums: Mapping[Group, Mapping[str, int]]) -> None:
@@ -82,15 +91,14 @@ async def add_to_usage(connection: AsyncConnection, sums: Mapping[Group, Mapping
 
 
 def totals_of(sums: Mapping[Group, Mapping[str, int]]) -> dict[Group, dict[str, int]]:
-    """Return the sums by team and one more dimension."""
+    """Return the sums by team and model, and by team and key."""
     totals: dict[Group, dict[str, int]] = {}
-    for (interval, start, team_id, key_id, user, model, labels), row in sums.items():
-        for dimension, value in (("model", model), ("key", key_id), ("user", user), ("label", labels)):
-            group = interval, dimension, start, team_id, value
-            total = totals.get(group)
-            if total is None:
-                totals[group] = {**row}
-                continue
+    for (interval, start, team_id, key_id, _, model, _), row in sums.items():
+        for group in (
+            (interval, "model", start, team_id, "", model),
+            (interval, "key", start, team_id, key_id, ""),
+        ):
+            total = totals.setdefault(group, dict.fromkeys(SUMS, 0))
             for name in SUMS:
                 total[name] += row[name]
     return totals

@@ -41,13 +41,15 @@ class LedgerWriter:
 
     Args:
         client: the leases that entries are charged to; started. folder: of the journals.
-        on_posted: called with each settlement that is in the database.
+        on_posted: called with the settlements of each batch that is in the database.
 
     Raises:
         JournalFull: the journal cannot be created.
     """
 
-    def __init__(self, client: LeaseClient, folder: Path, on_posted: Callable[[Entry], object] | None = None) -> None:
+    def __init__(
+        self, client: LeaseClient, folder: Path, on_posted: Callable[[Sequence[Entry]], object] | None = None
+    ) -> None:
         self._client = client
         self._transactions = client.transactions
         self._store = LeaseStore(client.transactions.database)
@@ -136,8 +138,7 @@ class LedgerWriter:
             await self._post_for_ended(replica, [each for each in of_others if each.replica_id == replica])
         del self._settled[: len(batch)]
         if self._on_posted is not None:
-            for entry in batch:
-                self._on_posted(entry)
+            self._on_posted(batch)
         for hold in holds:
             self._unposted_holds.pop(hold.attempt_id, None)
         self._journal.forget([each.attempt_id for each in batch])
