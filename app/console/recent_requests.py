@@ -5,7 +5,6 @@ from collections import OrderedDict, deque
 
 from msgspec import Struct, field
 
-from app.observability.metrics import THROTTLED
 from app.observability.observer import RequestRecord
 
 MAX_KEPT = 500
@@ -25,7 +24,7 @@ class RecentRequest(Struct, frozen=True):
     @property
     def is_throttled(self) -> bool:
         """True if a limit refused it."""
-        return self.record.status in THROTTLED
+        return self.record.status in (429, 529)
 
     @property
     def is_failed(self) -> bool:

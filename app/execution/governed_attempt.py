@@ -27,9 +27,9 @@ from app.execution.abandoned_streams import AbandonedStreams
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold
 from app.execution.call_bounds import bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
-from app.governance.charges import Charge, ChargedCall, Charges, recorded
+from app.governance.charges import Charge, Charges
 from app.governance.holds.call_limits import RequestHold
-from app.governance.holds.needs import Subject
+from app.governance.holds.needs import CalledModel
 from app.governance.ledger.entry import OK
 from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -90,7 +90,8 @@ class GovernedAttempt(Struct, frozen=True):
 
     async def _begin(self, context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> Charge:
         target, operation = candidate.target, candidate.operation
-        subject = _subject_of(context)
+        # the header comes before the body, since a program may set it for all its clients
+        subject = self.charges.subjects.of(context.caller, context.head.headers.get(USER) or context.user)
         reads = bool(subject.limits or subject.budgets)
         if reads:
             context.record.standings = partial(self.charges.limits.standings, subject)
@@ -101,17 +102,8 @@ class GovernedAttempt(Struct, frozen=True):
             context.hold = RequestHold()
         called, record = candidate.model.raw, context.record
         served = target.known.base if called.startswith("arn:") else called
-        described = ChargedCall(
-            record.request_id,
-            record.model,
-            called,
-            target.known.raw,
-            served,
-            target.location_name,
-            operation.tier,
-            bounds,
-        )
-        charge = await self.charges.begin(subject, context.hold, described)
+        model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
+        charge = await self.charges.begin(subject, context.hold, model, bounds, record.request_id)
         if charge.hold.exceeded:
             record.exceeded = charge.hold.exceeded
         return charge
@@ -130,14 +122,3 @@ class GovernedAttempt(Struct, frozen=True):
     def _end_stream(self, charge: Charge, attempt: AttemptContext) -> None:
         is_whole = attempt.usage is not None and attempt.usage.is_final and attempt.stream_error is None
         self.charges.settle(charge, attempt.usage, attempt.tier, OK if is_whole else _CUT)
-
-
-def _subject_of(context: RequestContext) -> Subject:
-    """Return who makes a call. The header comes before the body, since a program may set it for all its clients."""
-    policy = context.caller.policy
-    user = context.head.headers.get(USER) or context.user
-    if policy is None:
-        return Subject("", context.caller.name, recorded(user))
-    # a person may not choose whose limits apply; the key of a program names the users that the program serves
-    user = policy.person if policy.person or not policy.key_id else recorded(user)
-    return Subject(policy.team_id, policy.key_id, user, policy.labels, policy.limits, policy.budgets)

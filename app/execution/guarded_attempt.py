@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TypeVar
+from collections.abc import Coroutine, Hashable
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -121,12 +121,12 @@ class PolicyGuardedAttempt(Struct, frozen=True):
     attempt: Attempt
     client: BedrockClient
 
-    async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+    def __call__(self, call: Call[T], candidate: Candidate[T]) -> Coroutine[Any, Any, Result[T]]:
         """See `Attempt`."""
         policy = call.context.caller.policy
         check = None if policy is None else self.check_of(policy)
         attempt = self.attempt if check is None else GuardedAttempt(self.attempt, check)
-        return await attempt(call, candidate)
+        return attempt(call, candidate)
 
     def check_of(self, policy: Policy) -> GuardrailCheck | None:
         """Return the check by the guardrail of a policy; None if it has none."""

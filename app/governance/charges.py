@@ -16,14 +16,16 @@ from app.converse.usage import Usage
 from app.errors import GatewayError
 from app.governance.holds.bounds import CallBounds
 from app.governance.holds.call_limits import CallLimits, Hold, RequestHold
-from app.governance.holds.needs import Subject
+from app.governance.holds.needs import CalledModel, Subject
+from app.governance.holds.subjects import Subjects
 from app.governance.holds.usual_tokens import UsualTokens
-from app.governance.ledger.entry import Entry
+from app.governance.ledger.entry import Entry, recorded
 from app.governance.ledger.writer import LedgerWriter
 from app.models.exact_prices import ExactPrices
 from app.storage.records import now
 
-_MAX_TEXT = 256
+# of one subject: callers choose the names of models
+_MAX_ENTRIES = 100
 _NOTHING = Usage()
 
 
@@ -31,27 +33,11 @@ def _ignore(*_: str) -> None:
     pass
 
 
-class ChargedCall(Struct, frozen=True):
-    """What the ledger records of an attempt from its beginning on.
+class Charge(Struct, eq=False):
+    """An attempt that is charged. It is ended once. entry: that of its hold."""
 
-    asked: the model as the caller named it. called: as it is called; behind: the model that an ARN hides.
-    served: as the ledger shows it. tier: the service tier that is requested.
-    """
-
-    request_id: str
-    asked: str
-    called: str
-    behind: str
-    served: str
-    location: str
-    tier: str
+    call: CalledModel
     bounds: CallBounds
-
-
-class Charge(Struct):
-    """An attempt that is charged. It is ended once."""
-
-    call: ChargedCall
     hold: Hold
     entry: Entry
     is_open: bool = True
@@ -72,38 +58,31 @@ class Charges:
     def __init__(self, limits: CallLimits, prices: ExactPrices, wall: Callable[[], datetime] = now) -> None:
         self.limits = limits
         self._wall = wall
+        self.subjects = Subjects()
         self._prices = prices
         self._usual = UsualTokens()
 
-    async def begin(self, subject: Subject, request: RequestHold, call: ChargedCall) -> Charge:
+    async def begin(
+        self, subject: Subject, request: RequestHold, call: CalledModel, bounds: CallBounds, request_id: str
+    ) -> Charge:
         """Hold what an attempt may cost, and write that to the journal.
 
         Raises:
             GatewayError: see `CallLimits.hold` and `LedgerWriter.admit`.
         """
-        bounds, prices = call.bounds, self._prices
-        worst = prices.worst_nano(call.called, call.behind, call.tier, bounds.input, bounds.output)
+        worst = self._prices.worst_nano(call.called, call.behind, call.tier, bounds.input, bounds.output)
         try:
             hold = await self.limits.hold(subject, call.called, bounds, worst, request)
         except GatewayError as error:
             self.on_refused(subject.team_id, error.kind)
             raise
-        entry = Entry(
+        entry = replace(
+            subject.entries.get(call) or self._begin_entries(subject, call),
             attempt_id=self.ledger.next_id(),
-            phase="hold",
             at=self._wall(),
             replica_id=hold.replica,
-            request_id=recorded(call.request_id),
-            team_id=subject.team_id,
-            key_id=subject.key_id,
-            user=subject.user,
-            labels=subject.labels,
-            model_asked=recorded(call.asked),
-            model_served=call.served,
-            location=call.location,
-            tier=recorded(call.tier),
+            request_id=recorded(request_id),
             cost_nano=worst,
-            price_version=prices.version,
             charged_to={key: hold.held[key] for key in hold.rules.money},
         )
         try:
@@ -111,7 +90,7 @@ class Charges:
         except GatewayError:
             self.limits.release(hold)
             raise
-        return Charge(call, hold, entry)
+        return Charge(call, bounds, hold, entry)
 
     def settle(self, charge: Charge, usage: Usage | None, tier: str, outcome: str) -> None:
         """End an attempt that Bedrock bills, at what its response reported, or else at an estimate.
@@ -124,10 +103,10 @@ class Charges:
         charge.is_open = False
         call, tier = charge.call, tier or charge.call.tier
         is_estimated = usage is None or not usage.is_final
-        known = usage if usage is not None and not is_estimated else self._with_estimates(call, usage)
+        known = usage if usage is not None and not is_estimated else self._with_estimates(charge, usage)
         cost, is_exact = self._cost(call, known, tier)
         if not is_estimated:
-            self._usual.note(call.called, call.bounds, known.prompt, known.output)
+            self._usual.note(call.called, charge.bounds, known.prompt, known.output)
         is_estimated = (is_estimated or not is_exact) and cost is not None
         entry = charge.entry.settled(
             known,
@@ -148,7 +127,27 @@ class Charges:
             self.ledger.settle(charge.entry.settled(_NOTHING, 0, tier=tier, outcome=outcome, at=moment))
             self.limits.release(charge.hold)
 
-    def _cost(self, call: ChargedCall, usage: Usage, tier: str) -> tuple[int | None, bool]:
+    def _begin_entries(self, subject: Subject, call: CalledModel) -> Entry:
+        """Return what the entries of a subject's calls of a model have in common."""
+        if len(subject.entries) >= _MAX_ENTRIES:
+            subject.entries.clear()
+        entry = subject.entries[call] = Entry(
+            attempt_id="",
+            phase="hold",
+            replica_id="",
+            team_id=subject.team_id,
+            key_id=subject.key_id,
+            user=subject.user,
+            labels=subject.labels,
+            model_asked=recorded(call.asked),
+            model_served=call.served,
+            location=call.location,
+            tier=recorded(call.tier),
+            price_version=self._prices.version,
+        )
+        return entry
+
+    def _cost(self, call: CalledModel, usage: Usage, tier: str) -> tuple[int | None, bool]:
         """Return what tokens cost, and whether that is exact; None if the price of the model is not known."""
         price = self._prices.of(call.called, call.behind, tier)
         cost = None if price is None else price.cost_nano(usage)
@@ -158,16 +157,9 @@ class Charges:
         standard = price or self._prices.of(call.called, call.behind, "")
         return (None, True) if standard is None else (standard.worst_nano(usage.prompt, usage.output), False)
 
-    def _with_estimates(self, call: ChargedCall, usage: Usage | None) -> Usage:
+    def _with_estimates(self, charge: Charge, usage: Usage | None) -> Usage:
         """Return what was reported of an attempt, with estimates of what was not."""
-        usual = self._usual.estimate(call.called, call.bounds)
+        usual = self._usual.estimate(charge.call.called, charge.bounds)
         if usage is None or not usage.prompt:
             return Usage(input=usual.input, output=max(usual.output, 0 if usage is None else usage.output))
         return replace(usage, output=max(usage.output, usual.output), rounds=())
-
-
-def recorded(text: str) -> str:
-    """Return a text that a caller chose as the ledger stores it: without what a database refuses, and not too long."""
-    if len(text) <= _MAX_TEXT and text.isprintable():
-        return text
-    return "".join(filter(str.isprintable, text))[:_MAX_TEXT]

@@ -1,7 +1,7 @@
 """The record of one request, and the interface of what logs and measures it."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -77,6 +77,14 @@ class QuotaUse(Struct, frozen=True):
     settled: int
 
 
+class Standings(Protocol):
+    """What is left of the limits and budgets of a caller."""
+
+    def headers(self, render: Callable[[Mapping[str, Any]], Headers]) -> Iterable[tuple[bytes, bytes]]:
+        """Return the headers of an answer. render: returns them in the terms of a dialect."""
+        ...
+
+
 class RequestRecord(Struct):
     """What is logged and measured of one HTTP request. It holds no content and no secret.
 
@@ -93,7 +101,7 @@ class RequestRecord(Struct):
     model_behind: the model that was called, if an ARN hides it.
     tier: the service tier, or `optimized`, that the response reports, or else that was requested.
     exceeded: limits and budgets of the caller that refuse nothing, and would not have allowed the request.
-    standings: returns what is left of the caller's limits and budgets by kind; None for a caller without any.
+    standings: returns what is left of the caller's limits and budgets; None for a caller without any.
     tries: the attempts, in the order of their beginning. has_moved: a target after the first was tried.
     quota: what the last attempt took of a quota, if that is known, with the waits of all attempts.
     """
@@ -129,7 +137,7 @@ class RequestRecord(Struct):
     quota: QuotaUse | None = None
     trace: Trace = NO_TRACE
     exceeded: Sequence[str] = ()
-    standings: Callable[[], Mapping[str, Any]] | None = None
+    standings: Callable[[], Standings] | None = None
 
     @property
     def attempts(self) -> int:

@@ -1,7 +1,7 @@
 """Holds of limits and budgets for calls: what they need, refusals, settlement."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from app.converse.usage import Usage
 from app.errors import BudgetSpent, LimitReached, Overloaded
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
-from app.governance.holds.call_limits import CallLimits, RequestHold
+from app.governance.holds.call_limits import CallLimits
 from app.governance.holds.needs import Subject, apply_rules
+from app.governance.holds.standing import Standing, Standings
+from app.governance.holds.subjects import Subjects
 from app.governance.holds.usual_costs import UsualCosts
+from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.client import LeaseClient, LeasesUnavailable
 from app.governance.ledger.posting import take_leases
 from app.models.exact_prices import ExactPrice
@@ -43,7 +46,8 @@ def subject(*rules: Limit | Budget, **changes: Any) -> Subject:
 
 
 def needs_of(of: Subject, worst_nano: int = 0, at: datetime = NOON) -> dict[str, int]:
-    return apply_rules(of, at).needs(BOUNDS, worst_nano)
+    rules = apply_rules(of, at)
+    return {**rules.requests, **rules.permits, **rules.needs(BOUNDS, worst_nano)}
 
 
 # prices and bounds
@@ -148,6 +152,45 @@ def test_usual_costs_are_learned_by_budget_and_model() -> None:
         usual.note(rule.id, "m", 1000, number)
     assert usual.estimate(rule.id, "m", 1000) == 96
     assert usual.estimate(rule.id, "other", 1000) == 1000
+
+
+# who makes calls
+
+
+def test_a_subject_is_kept_while_its_policy_holds() -> None:
+    subjects, rule = Subjects(), budget()
+    policy = Policy(team_id="t", key_id="k", labels={"centre": "42"}, budgets=(rule,))
+    first = subjects.of(Caller("k", policy), "ada")
+    assert (first.team_id, first.key_id, first.user, first.labels, first.budgets) == (
+        "t",
+        "k",
+        "ada",
+        policy.labels,
+        (rule,),
+    )
+    assert subjects.of(Caller("k", policy), "ada") is first
+    assert subjects.of(Caller("k", policy), "bob") is not first
+    changed = subjects.of(Caller("k", Policy(team_id="t", key_id="k")), "ada")
+    assert (changed is first, changed.budgets) == (False, ())
+
+
+def test_a_person_does_not_choose_its_user_and_a_name_is_not_recorded_in_full() -> None:
+    subjects = Subjects()
+    assert subjects.of(Caller("ada", Policy(team_id="t", person="ada")), "bob").user == "ada"
+    assert subjects.of(Caller("team", Policy(team_id="t")), "bob").user == ""
+    assert subjects.of(Caller("k", Policy(team_id="t", key_id="k")), "bob\0" + "x" * 1000).user == "bob" + "x" * 253
+    assert subjects.of(Caller("environment"), "bob").user == "bob"
+
+
+def test_the_headers_of_what_is_left_are_rendered_once() -> None:
+    standings, rendered = Standings({}, 0.0), []
+
+    def render(by_kind: Mapping[str, Standing]) -> tuple[tuple[str, str], ...]:
+        rendered.append(by_kind)
+        return (("left", "7"),)
+
+    assert [standings.headers(render) for _ in range(3)] == [[(b"left", b"7")]] * 3
+    assert rendered == [{}]
 
 
 # calls
@@ -307,23 +350,3 @@ async def test_parallel_calls_at_a_dollar_never_pass_it(call_limits: tuple[Datab
 
     await asyncio.gather(*[call() for _ in range(500)])
     assert spent == 33 * 30_000_000
-
-
-@pytest.mark.parametrize("kind", ["requests_per_minute", "max_parallel_requests"])
-async def test_parts_of_a_request_wait_until_the_first_is_admitted(
-    call_limits: tuple[Database, CallLimits, LeaseClient], kind: Any
-) -> None:
-    """Else the others would be sent although the request is refused."""
-    database, calls, _ = call_limits
-    await store(database, rule := limit(kind, 1))
-    of = subject(rule)
-    admitted = RequestHold()
-    holds = await asyncio.gather(*[calls.hold(of, "m", BOUNDS, 1, admitted) for _ in range(4)])
-    assert (admitted.attempts, admitted.is_counted) == (4, True)
-    refused = RequestHold()
-    parts = [calls.hold(of, "m", BOUNDS, 1, refused) for _ in range(4)]
-    found = await asyncio.gather(*parts, return_exceptions=True)
-    assert [type(each) for each in found] == [LimitReached] * 4
-    assert (refused.attempts, refused.is_counted, refused.permits) == (0, False, {})
-    for hold in holds:
-        calls.release(hold)

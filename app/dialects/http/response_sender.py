@@ -264,8 +264,7 @@ class ResponseSender(Struct):
             # the second is the former name, sent until 1.0
             raw += [(b"x-outcrop-adjusted", adjusted), (b"x-outcrop-repaired", adjusted)]
         if record.standings is not None and self.limit_headers is not None:
-            left = self.limit_headers(record.standings())
-            raw += [(name.encode(), value.encode()) for name, value in left]
+            raw += record.standings().headers(self.limit_headers)
         raw.append((REQUEST_ID, record.request_id.encode()))
         self._is_started = True
         await self.send({"type": "http.response.start", "status": status, "headers": raw})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 
@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from app.errors import BudgetSpent, LimitReached, Overloaded
 from app.governance.holds.bounds import CallBounds
-from app.governance.holds.needs import AppliedRules, Subject, apply_rules
-from app.governance.holds.standing import Standing, standings_of
+from app.governance.holds.needs import AppliedRules, Subject
+from app.governance.holds.standing import Standings, standings_of
 from app.governance.holds.usual_costs import UsualCosts
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
 from app.governance.leases.lease_book import LeaseBook
@@ -21,7 +21,6 @@ from app.storage.records import Budget, now
 
 _log = logging.getLogger(__name__)
 
-_MAX_APPLIED = 10_000
 # under load, what is left is told as it was so long ago
 _STANDING_SECONDS = 0.05
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
@@ -32,24 +31,19 @@ _NAMES = {
 }
 
 
+_NONE: Mapping[str, int] = {}
+
+
 class RequestHold(Struct):
     """What the attempts of one request hold together: it counts once, and is one of the parallel requests.
 
     attempts: that run now. permits: held in `book` until the last of them ends.
-    pending: the first one is not admitted yet, and others wait for that.
     """
 
     is_counted: bool = False
     attempts: int = 0
     permits: Mapping[str, int] = {}
     book: LeaseBook | None = None
-    pending: asyncio.Event | None = None
-
-    def wake(self) -> None:
-        """Let the attempts go on that wait for the first one."""
-        if self.pending is not None:
-            self.pending.set()
-            self.pending = None
 
 
 class Hold(Struct):
@@ -73,15 +67,6 @@ class Hold(Struct):
     has_left: bool = False
 
 
-class _Applied(Struct):
-    """The rules of a subject. standings: as they were at a time, in seconds."""
-
-    subject: Subject
-    rules: AppliedRules
-    standings: dict[str, Standing] = {}
-    standings_at: float = 0.0
-
-
 class CallLimits:
     """Admits calls by the limits and budgets of their callers.
 
@@ -95,7 +80,6 @@ class CallLimits:
         self._fail_open = fail_open
         self._wall = wall
         self._usual = UsualCosts()
-        self._applied: dict[tuple[str, str], _Applied] = {}
 
     async def hold(
         self,
@@ -117,42 +101,34 @@ class CallLimits:
             Overloaded: the leases do not cover it, and the database cannot be reached.
         """
         moment = self._wall()
-        rules = self._rules(subject, moment)
+        rules = subject.rules(moment)
         if worst_nano is None:
             if rules.blocking is not None:
-                raise _unpriced(model)
+                message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
+                raise BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
             worst_nano = 0
         request = RequestHold() if request is None else request
-        while request.pending is not None:
-            await request.pending.wait()
-        counts, needs_permit = not request.is_counted, not request.attempts
-        held = rules.needs(bounds, worst_nano, counts=counts, needs_permit=needs_permit)
-        for key, budget in rules.money.items():
-            if budget.mode == "estimated":
-                held[key] = self._usual.estimate(budget.id, model, worst_nano)
+        held = rules.needs(bounds, worst_nano)
+        for key, budget in rules.estimated.items():
+            held[key] = self._usual.estimate(budget.id, model, worst_nano)
+        # what the attempts of a request hold together is not this one's
+        counted = _NONE if request.is_counted else rules.requests
+        permits = _NONE if request.attempts else rules.permits
         # before anything is awaited: other attempts of the request may begin meanwhile
         request.is_counted = True
         request.attempts += 1
-        book = self._client.take(held) if held else None
-        if book is None and held:
-            request.pending = asyncio.Event() if counts or needs_permit else None
+        needs = {**counted, **permits, **held}
+        book = self._client.take(needs, counted) if needs else None
+        if book is None and needs:
             try:
-                book = await self._acquire(subject, held, rules, moment)
+                book = await self._acquire(subject, needs, rules, moment)
             except BaseException:
-                self._leave(request, counted=not counts)
+                self._leave(request)
                 raise
-            finally:
-                request.wake()
-        if book is not None:
-            # what the attempts of a request hold together is not this one's
-            if counts and rules.requests:
-                self._client.settle(book, rules.requests, rules.requests)
-                for key in rules.requests:
-                    del held[key]
-            if needs_permit and rules.permits:
-                request.permits, request.book = rules.permits, book
-                for key in rules.permits:
-                    del held[key]
+            if book is not None and counted:
+                self._client.settle(book, counted, counted)
+        if permits and book is not None:
+            request.permits, request.book = permits, book
         transactions = self._client.transactions
         exceeded = _names(rules, transactions.over) if transactions.over else []
         return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded)
@@ -163,9 +139,8 @@ class CallLimits:
             hold.has_left = True
             self._leave(hold.request)
 
-    def _leave(self, request: RequestHold, *, counted: bool = True) -> None:
+    def _leave(self, request: RequestHold) -> None:
         request.attempts -= 1
-        request.is_counted = counted
         if not request.attempts and request.permits and request.book is not None:
             self._client.settle(request.book, request.permits, {})
             request.permits = {}
@@ -177,22 +152,20 @@ class CallLimits:
         for key in rules.tokens:
             used[key] = tokens
         self._end(hold, used)
-        for key, budget in rules.money.items():
-            if budget.mode == "estimated":
-                self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
-            elif cost_nano > hold.held[key]:
-                fields = {"model": hold.model, "held_nano": hold.held[key], "cost_nano": cost_nano}
-                _log.error("a call cost more than was held for it", extra={"fields": fields})
+        for budget in rules.estimated.values():
+            self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
+        if cost_nano > hold.worst_nano and len(rules.money) > len(rules.estimated):
+            fields = {"model": hold.model, "held_nano": hold.worst_nano, "cost_nano": cost_nano}
+            _log.error("a call cost more than was held for it", extra={"fields": fields})
 
-    def standings(self, subject: Subject) -> dict[str, Standing]:
+    def standings(self, subject: Subject) -> Standings:
         """Return what is left of the limits and budgets of a caller, as far as it is known."""
-        moment = self._wall()
-        rules, seconds = self._rules(subject, moment), moment.timestamp()
-        applied = self._applied[subject.key_id, subject.user]
-        if not applied.standings_at <= seconds < applied.standings_at + _STANDING_SECONDS:
-            applied.standings = standings_of(rules, self._client.remaining, moment)
-            applied.standings_at = seconds
-        return applied.standings
+        found, seconds = subject.standings, time.monotonic()
+        if found is None or seconds >= found.at + _STANDING_SECONDS:
+            moment = self._wall()
+            by_kind = standings_of(subject.rules(moment), self._client.remaining, moment)
+            found = subject.standings = Standings(by_kind, seconds)
+        return found
 
     def release(self, hold: Hold) -> None:
         """End a call for which nothing is billed. Its request counts all the same."""
@@ -215,23 +188,6 @@ class CallLimits:
             raise _refusal(rules, book, moment)
         return book
 
-    def _rules(self, subject: Subject, moment: datetime) -> AppliedRules:
-        """Return the rules that apply to a subject. They are kept until they change, or until a window ends."""
-        found = self._applied.get((subject.key_id, subject.user))
-        if found is not None and moment < found.rules.ends:
-            known = found.subject
-            if (
-                known.limits is subject.limits
-                and known.budgets is subject.budgets
-                and (known.labels is subject.labels or known.labels == subject.labels)
-            ):
-                return found.rules
-        if len(self._applied) >= _MAX_APPLIED:
-            self._applied.clear()
-        rules = apply_rules(subject, moment)
-        self._applied[subject.key_id, subject.user] = _Applied(subject, rules)
-        return rules
-
     def _end(self, hold: Hold, used: dict[str, int]) -> None:
         if not hold.is_open:
             return
@@ -251,11 +207,6 @@ def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
     """Return the kinds of the rules of some balances, each once."""
     found = [rule for key, rule in rules.rules.items() if key in keys]
     return [*dict.fromkeys("budget" if isinstance(rule, Budget) else str(rule.kind) for rule in found)]
-
-
-def _unpriced(model: str) -> BudgetSpent:
-    message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
-    return BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
 
 
 def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> BudgetSpent | LimitReached:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from app.governance.holds.bounds import CallBounds
 from app.governance.leases.balance import Kind
@@ -15,14 +15,37 @@ from app.governance.leases.store import BalanceRef
 from app.governance.leases.windows import window_of
 from app.storage.records import Budget, Limit
 
+if TYPE_CHECKING:
+    from app.governance.holds.standing import Standings
+    from app.governance.ledger.entry import Entry
+
 _MAX_VALUE = 64
 _LABEL = "label:"
 
 Rule = TypeVar("Rule", bound=Limit | Budget)
 
 
-class Subject(Struct, frozen=True):
-    """Who makes a call, with the limits and budgets of the key and its team. user: the end user that the call names."""
+class CalledModel(Struct, frozen=True):
+    """What a call is for.
+
+    asked: the model as the caller named it. called: as it is called; behind: the model that an ARN hides.
+    served: as the ledger shows it. tier: the service tier that is requested.
+    """
+
+    asked: str
+    called: str
+    behind: str
+    served: str
+    location: str
+    tier: str
+
+
+class Subject(Struct, eq=False):
+    """Who makes a call, with the limits and budgets of the key and its team. user: the end user that the call names.
+
+    applied: those that apply now, which are kept until a window ends. standings: what was left of them lately.
+    entries: what the entries of its calls of a model have in common.
+    """
 
     team_id: str
     key_id: str
@@ -30,6 +53,16 @@ class Subject(Struct, frozen=True):
     labels: Mapping[str, str] = {}
     limits: Sequence[Limit] = ()
     budgets: Sequence[Budget] = ()
+    applied: AppliedRules | None = None
+    standings: Standings | None = None
+    entries: dict[CalledModel, Entry] = field(default_factory=dict)
+
+    def rules(self, now: datetime) -> AppliedRules:
+        """Return the rules that apply at a time."""
+        rules = self.applied
+        if rules is None or now >= rules.ends:
+            rules = self.applied = apply_rules(self, now)
+        return rules
 
 
 class AppliedRules(Struct, frozen=True):
@@ -37,6 +70,7 @@ class AppliedRules(Struct, frozen=True):
 
     requests, permits: 1 by the keys of rates that count requests, and of parallel requests. tokens: the capacities of
     rates that count tokens. money: budgets, which `resets` tells the ends of. blocking: a budget that may refuse calls.
+    estimated: budgets that hold what calls usually cost.
     """
 
     ends: datetime
@@ -44,33 +78,28 @@ class AppliedRules(Struct, frozen=True):
     permits: Mapping[str, int]
     tokens: Mapping[str, int]
     money: Mapping[str, Budget]
+    estimated: Mapping[str, Budget]
     refs: Mapping[str, BalanceRef]
     rules: Mapping[str, Limit | Budget]
     resets: Mapping[str, datetime | None]
     blocking: Budget | None
 
-    def needs(
-        self, bounds: CallBounds, worst_nano: int, *, counts: bool = True, needs_permit: bool = True
-    ) -> dict[str, int]:
-        """Return what a call needs of each balance, at the most that it costs.
-
-        Args:
-            counts: it counts as a request. needs_permit: it is another one of the parallel requests.
+    def needs(self, bounds: CallBounds, worst_nano: int) -> dict[str, int]:
+        """Return the tokens and the money that an attempt needs, at the most that it costs.
 
         Raises:
             ValueError: a bound is negative, so that the hold would give others more than there is.
         """
         if bounds.input < 0 or bounds.output < 0 or worst_nano < 0:
             raise ValueError("the bounds of a call must not be negative")
-        held = {**self.requests} if counts else {}
-        if needs_permit and self.permits:
-            held.update(self.permits)
+        needs: dict[str, int] = {}
+        tokens = bounds.input + bounds.output
         for key, capacity in self.tokens.items():
             # a call that may be larger than the limit needs all of it; what it uses beyond that delays the next one
-            held[key] = min(bounds.total, capacity)
+            needs[key] = tokens if tokens < capacity else capacity
         for key in self.money:
-            held[key] = worst_nano
-        return held
+            needs[key] = worst_nano
+        return needs
 
 
 def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
@@ -96,6 +125,7 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         parts["max_parallel_requests"],
         parts["tokens_per_minute"],
         money,
+        {key: each for key, each in money.items() if each.mode == "estimated"},
         refs,
         rules,
         resets,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from app.governance.holds.needs import AppliedRules
 from app.storage.records import Budget, Period
 
 _MINUTE_SECONDS = 60
+
+RawHeaders = list[tuple[bytes, bytes]]
+Render = Callable[[Mapping[str, "Standing"]], tuple[tuple[str, str], ...]]
 
 
 class Standing(Struct, frozen=True):
@@ -31,6 +34,22 @@ class Standing(Struct, frozen=True):
     def used(self) -> float:
         """The share that is used or held, from 0 to 1."""
         return 1 - self.remaining / self.capacity if self.capacity else 1.0
+
+
+class Standings(Struct, eq=False):
+    """What is left of the limits and budgets of a caller, by kind. at: when, in monotonic seconds."""
+
+    by_kind: dict[str, Standing]
+    at: float
+    _headers: dict[Render, RawHeaders] = field(default_factory=dict)
+
+    def headers(self, render: Render) -> RawHeaders:
+        """Return the headers of an answer, which are rendered once. render: returns them in the terms of a dialect."""
+        found = self._headers.get(render)
+        if found is None:
+            found = [(name.encode(), value.encode()) for name, value in render(self.by_kind)]
+            self._headers[render] = found
+        return found
 
 
 def standings_of(

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from msgspec import Struct
 
@@ -103,12 +103,16 @@ class LeaseClient:
             async with asyncio.timeout(TRANSACTION_SECONDS):
                 await self.transactions.end()
 
-    def take(self, needs: Mapping[str, int]) -> LeaseBook | None:
-        """Hold amounts of all balances from the leases; returns the book that holds them, or None if it cannot."""
+    def take(self, needs: Mapping[str, int], used: Collection[str] = ()) -> LeaseBook | None:
+        """Hold amounts of all balances from the leases; returns the book that holds them, or None if it cannot.
+
+        Args:
+            used: see `LeaseBook.take`.
+        """
         if self._waiters and any(self._waited_for[key] for key in needs):
             return None
         book = self.transactions.book
-        return book if book.take(needs, self._clock()) else None
+        return book if book.take(needs, self._clock(), used) else None
 
     async def acquire(self, needs: Mapping[str, int], refs: Mapping[str, BalanceRef]) -> LeaseBook | Refused:
         """Hold amounts of all balances; returns the book that holds them, or why they are not held.

@@ -69,14 +69,21 @@ class LeaseBook(Struct):
             holding = self.holdings[key] = Holding()
         return holding
 
-    def take(self, needs: Mapping[str, int], now: float) -> bool:
-        """Hold amounts of all balances, or of none; returns whether it did. Raises ValueError: one is negative."""
-        if needs and min(needs.values()) < 0:
-            raise ValueError("a hold must not be negative")
+    def take(self, needs: Mapping[str, int], now: float, used: Collection[str] = ()) -> bool:
+        """Hold amounts of all balances, or of none; returns whether it did.
+
+        Args:
+            used: keys of balances of which the amount is used at once.
+
+        Raises:
+            ValueError: an amount is negative.
+        """
         if now >= self.valid_until:
             return False
         holdings = self.holdings
         for key, need in needs.items():
+            if need < 0:
+                raise ValueError("a hold must not be negative")
             holding = holdings.get(key)
             if (
                 holding is None
@@ -86,7 +93,10 @@ class LeaseBook(Struct):
                 return False
         for key, need in needs.items():
             holding = holdings[key]
-            holding.held += need
+            if key in used:
+                holding.spent += need
+            else:
+                holding.held += need
             holding.used_at = now
             if now - holding.period >= _RECENT_SECONDS:
                 holding.note(need, now)

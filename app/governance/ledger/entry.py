@@ -18,10 +18,18 @@ COUNTS = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens",
 )  # fmt: skip
+_MAX_TEXT = 256
 # of a line of the journal; amounts as the database stores them
 _MAX_COUNT = 10**12
 _MAX_AMOUNT = 2**63 - 1
 _MAX_NUMBER = 2**15 - 1
+
+
+def recorded(text: str) -> str:
+    """Return a text that a caller chose as the ledger stores it: without what a database refuses, and not too long."""
+    if len(text) <= _MAX_TEXT and text.isprintable():
+        return text
+    return "".join(filter(str.isprintable, text))[:_MAX_TEXT]
 
 
 class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
