@@ -110,7 +110,7 @@ test_database_coverage() {
 }
 
 # test_console: the console in a browser. Without one the tests fail and say what to do.
-test_console() { step "console in a browser" pytest -q -n 2 -m browser tests/console/test_browser.py; }
+test_console() { step "console in a browser" pytest -q -n 2 -m browser tests/console; }
 
 # test_processes: the tests that are not quick, but those of soak, clients and deploy.
 test_processes() {

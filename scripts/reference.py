@@ -31,7 +31,14 @@ MEASURED = {
     "faults": "tests.end_to_end.test_fault_matrix",
     "apis": "tests.end_to_end.test_every_api",
 }
-_TYPES = {"int": "integer", "float": "number", "str": "text", "bool": "`true`, `false`", "Path": "path"}
+_TYPES = {
+    "int": "integer",
+    "float": "number",
+    "str": "text",
+    "bool": "`true`, `false`",
+    "Path": "path",
+    "ConsoleRow": "table",
+}
 _BOUNDS = {
     "ge": "at least {}",
     "gt": "above {}",
@@ -179,6 +186,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     '`[quotas."MODEL"]`': config_file.QuotaRow,
     '`[quotas."MODEL".regions.REGION]`': config_file.RegionQuotaRow,
     "`[[identity.oidc]]`": identity_tables.OidcRow,
+    "`[identity.oidc.console]`": identity_tables.ConsoleRow,
     "`[identity.iam]`": identity_tables.IamRow,
     "`[identity.mtls]`": identity_tables.MtlsRow,
     "Rules of an identity": identity_tables.RuleRow,

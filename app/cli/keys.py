@@ -28,13 +28,13 @@ def command() -> None:
 @command.command("list")
 @click.option("--team", help="Only those of a team, by its id or name.")
 @click.option("--person", default="", help="Only those of a person.")
+@click.option("--search", default="", help="Only those whose names have this part.")
 @json_option
 @asks_administration
-def list_keys(client: AdminClient, team: str | None, person: str, is_json: bool) -> None:
+def list_keys(client: AdminClient, team: str | None, person: str, search: str, is_json: bool) -> None:
     """List keys, without secrets."""
     query = {"team_id": find_team(client, team)} if team else {}
-    if person:
-        query["person"] = person
+    query |= {name: value for name, value in (("person", person), ("search", search)) if value}
     write_list(list_all(client, "keys", query), _COLUMNS, is_json=is_json)
 
 

@@ -328,7 +328,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
         key_directory=key_directory,
         external_callers=external,
         migrates=settings.migrate_at_start,
-        upkeep=build_upkeep(settings, database, None if governance is None else governance.teams),
+        upkeep=build_upkeep(settings, database, None if governance is None else governance.teams, metrics.totals),
         governance=governance,
     )
     _watch(gateway)

@@ -10,6 +10,9 @@ user_claim = "email"
 match = { groups = ["ml-*", "research"] }
 team = "research"
 
+[identity.oidc.console]
+client_id = "outcrop-console"
+
 [identity.iam]
 gateway = "outcrop.example.com"
 
@@ -99,6 +102,31 @@ class RuleRow(Row):
 _Rules = Annotated[list[RuleRow], Field(min_length=1, max_length=256)]
 
 
+class ConsoleRow(Row):
+    """The client by which people sign in to the console at an issuer."""
+
+    client_id: _Text = Field(
+        description="The client that the issuer knows for the console. Its redirect URI is "
+        "`https://HOST/console/sign-in/NAME/done`."
+    )
+    scopes: Annotated[list[_Text], Field(min_length=1, max_length=32)] = Field(
+        ["openid", "profile", "email"], description="What is asked of the issuer: the claims that the rules match."
+    )
+    recheck_seconds: int = Field(
+        900,
+        ge=10,
+        le=43_200,
+        description="Seconds after which the issuer is asked again. Nobody notices while the browser is signed in "
+        "there. A role that the issuer has withdrawn ends then.",
+    )
+
+    @model_validator(mode="after")
+    def _check_scopes(self) -> "ConsoleRow":
+        if "openid" not in self.scopes:
+            raise ValueError("scopes must have openid: without it the issuer sends no token about the person")
+        return self
+
+
 class OidcRow(Row):
     """An issuer of JSON Web Tokens."""
 
@@ -116,6 +144,7 @@ class OidcRow(Row):
         "", validate_default=False, description="Where the issuer's keys are. If unset, its discovery document tells."
     )
     user_claim: _Text = Field("sub", description="The claim that names the person.")
+    console: ConsoleRow | None = Field(None, description="Lets people sign in to the console at the issuer.")
     rules: _Rules = Field(description="What the claims give, see below.")
 
 

@@ -23,6 +23,7 @@ from app.console.pages import pages_of
 from app.console.people import People, people_of
 from app.console.recent_requests import RecentRequests
 from app.console.rendering import SECURE_HEADERS, Renderer
+from app.console.returning import refresh_to, sign_in_path
 from app.console.sessions import SessionSigner, signer_of
 from app.console.visit import Refused, Visit, check_origin
 from app.dialects.http.endpoint import RECORD
@@ -32,8 +33,6 @@ from app.storage.database_down import DatabaseDown
 _log = logging.getLogger(__name__)
 
 _SAFE = ("GET", "HEAD")
-# the browser asks again, now for a page of its own site, and sends the cookie that is kept from other sites
-_AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>Outcrop</title></html>'
 
 
 class Console(Struct, frozen=True):
@@ -108,11 +107,11 @@ class Console(Struct, frozen=True):
 def _sign_in_first(visit: Visit) -> Response:
     headers = {**SECURE_HEADERS, "cache-control": "no-store"}
     if visit.request.method in _SAFE and visit.request.headers.get("sec-fetch-site") == "cross-site":
-        return Response(_AGAIN, headers=headers, media_type="text/html")
+        return refresh_to()
     if visit.is_partial:
         # the whole page has to change
-        return Response(status_code=401, headers={**headers, "hx-redirect": f"{PREFIX}/sign-in"})
-    return RedirectResponse(f"{PREFIX}/sign-in", 303, headers)
+        return Response(status_code=401, headers={**headers, "hx-redirect": sign_in_path(visit)})
+    return RedirectResponse(sign_in_path(visit), 303, headers)
 
 
 class _Page(Struct, frozen=True):

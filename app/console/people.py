@@ -7,7 +7,9 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from app.console.entry import ConsoleParts
+from app.console.issuers import Issuers, is_administrator, issuers_of
 from app.console.sessions import Session, SessionSigner, new_session
+from app.errors import AuthenticationFailed, PermissionRefused
 from app.governance.identity.caller import ANONYMOUS, Caller
 from app.governance.identity.open_access import OpenAccess
 from app.server.request_head import RequestHead
@@ -22,12 +24,14 @@ class Person(Struct, frozen=True):
 
     shown: the name for people. caller: who makes the calls of the playground.
     sees: which pages. Where there are no administrators, callers see all pages, with their own data only.
+    actor: of administrators, the name in the audit, which is that of the admin API.
     """
 
     session: Session
     shown: str
     caller: Caller
     sees: Literal["own", "all", "administration"] = "own"
+    actor: str = ""
 
     @property
     def is_admin(self) -> bool:
@@ -44,11 +48,6 @@ class Person(Struct, frozen=True):
                 return (*ADMIN_PAGES, "Limits")
             case _:
                 return CALLER_PAGES
-
-    @property
-    def actor(self) -> str:
-        """The name in the audit, which is that of the admin API."""
-        return f"key:{self.shown}"
 
 
 class VirtualKeys(Protocol):
@@ -67,12 +66,13 @@ class People(Struct, frozen=True):
     """Finds people by their credentials.
 
     administrators, keys: secrets by name, from the settings. virtual_keys: those of the database, if there is one.
-    open_access: serves people without a key, where AUTH_DISABLED asks for that.
+    issuers: at which people may sign in. open_access: serves people without a key, where AUTH_DISABLED asks for that.
     """
 
     signer: SessionSigner
     administrators: dict[str, tuple[str, ...]]
     keys: dict[str, tuple[str, ...]]
+    issuers: Issuers
     virtual_keys: VirtualKeys | None = None
     open_access: OpenAccess | None = None
 
@@ -104,7 +104,9 @@ class People(Struct, frozen=True):
         name = session.name
         match session.kind:
             case "admin" if self._has(self.administrators, session):
-                return Person(session, name, Caller(f"{ADMIN_PREFIX}{name}"), "administration")
+                return Person(session, name, Caller(f"{ADMIN_PREFIX}{name}"), "administration", f"key:{name}")
+            case "oidc":
+                return await self._of_issuer(session)
             case "key" if self._has(self.keys, session):
                 return Person(session, name, Caller(name), self._callers_see)
             case "virtual_key" if self.virtual_keys is not None:
@@ -115,6 +117,20 @@ class People(Struct, frozen=True):
                 return Person(session, name, ANONYMOUS, self._callers_see)
             case _:
                 return None
+
+    async def _of_issuer(self, session: Session) -> Person | None:
+        identity = self.issuers.identity_of(session)
+        if identity is None:
+            return None
+        if is_administrator(identity):
+            caller = Caller(f"{ADMIN_PREFIX}{identity.name}")
+            return Person(session, identity.person, caller, "administration", identity.name)
+        try:
+            found = await self.issuers.caller_of(identity)
+        except (AuthenticationFailed, PermissionRefused):
+            # the team was blocked or deleted
+            return None
+        return None if found is None else Person(session, identity.person, found, self._callers_see)
 
     @property
     def _callers_see(self) -> Literal["own", "all"]:
@@ -134,7 +150,8 @@ def people_of(parts: ConsoleParts, signer: SessionSigner) -> People:
         from app.console.virtual_keys import DatabaseKeys
 
         virtual_keys = DatabaseKeys(parts.database, settings.pepper(), signer)
-    return People(signer, settings.administrators(), settings.keys(), virtual_keys, open_access)
+    issuers = issuers_of(settings, parts.gateway.external_callers, signer)
+    return People(signer, settings.administrators(), settings.keys(), issuers, virtual_keys, open_access)
 
 
 def _name_of(caller: Caller) -> str:

@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 
 from msgspec import Struct, field
 
+from app.observability.metrics import THROTTLED
 from app.observability.observer import RequestRecord
 
 MAX_KEPT = 500
@@ -24,7 +25,7 @@ class RecentRequest(Struct, frozen=True):
     @property
     def is_throttled(self) -> bool:
         """True if a limit refused it."""
-        return self.record.status in (429, 529)
+        return self.record.status in THROTTLED
 
     @property
     def is_failed(self) -> bool:

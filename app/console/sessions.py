@@ -9,25 +9,31 @@ import hashlib
 import hmac
 import secrets
 import time
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.config.settings import Settings
 from app.wire import json
 
 # a working day
 SESSION_SECONDS = 12 * 3600
-_MAX_COOKIE = 1024
+# browsers take 4096 bytes, with the name
+_MAX_COOKIE = 4000
 
-Kind = Literal["admin", "key", "virtual_key", "anyone"]
+Kind = Literal["admin", "key", "virtual_key", "anyone", "oidc"]
+
+
+class CookieTooLarge(Exception):
+    """Browsers would not keep it."""
 
 
 class Session(Struct, frozen=True):
     """What a cookie says.
 
-    kind: what its holder signed in with. name: of the administrator or the key. proof: of the secret.
-    expires: seconds since the epoch.
+    kind: what its holder signed in with. name: of the administrator, the key or the issuer. proof: of the secret, or of
+    what the configuration says of the issuer. expires: seconds since the epoch. identity: that the issuer confirmed.
     """
 
     id: str
@@ -35,11 +41,19 @@ class Session(Struct, frozen=True):
     name: str
     proof: str
     expires: int
+    identity: Mapping[str, Any] | None = None
+
+    @property
+    def has_expired(self) -> bool:
+        """True once its time is over."""
+        return time.time() >= self.expires
 
 
-def new_session(kind: Kind, name: str, proof: str) -> Session:
+def new_session(
+    kind: Kind, name: str, proof: str, seconds: int = SESSION_SECONDS, identity: Mapping[str, Any] | None = None
+) -> Session:
     """Return a session with a new id, so that no id from before a sign-in is ever signed in."""
-    return Session(secrets.token_urlsafe(16), kind, name, proof, int(time.time()) + SESSION_SECONDS)
+    return Session(secrets.token_urlsafe(16), kind, name, proof, int(time.time()) + seconds, identity)
 
 
 class SessionSigner(Struct, frozen=True):
@@ -48,12 +62,29 @@ class SessionSigner(Struct, frozen=True):
     key: bytes
 
     def sign(self, session: Session) -> str:
-        """Return the value of the cookie."""
-        payload = json.dumps([session.id, session.kind, session.name, session.proof, session.expires])
-        return f"{_encode(payload)}.{self._mac('session', payload)}"
+        """Return the value of the cookie. Raises CookieTooLarge."""
+        return self.sign_values("session", structs.astuple(session))
 
     def read(self, cookie: str) -> Session | None:
         """Return the session of a cookie, or None if its signature is wrong or it has expired."""
+        session = self.read_any(cookie)
+        return None if session is None or session.has_expired else session
+
+    def read_any(self, cookie: str) -> Session | None:
+        """Return the session of a cookie, which may have expired, or None if its signature is wrong."""
+        values = self.read_values("session", cookie)
+        return None if values is None else Session(*values)
+
+    def sign_values(self, purpose: str, values: Sequence[object]) -> str:
+        """Return a signed cookie. purpose: for which it can be read. Raises CookieTooLarge."""
+        payload = json.dumps(values)
+        cookie = f"{_encode(payload)}.{self._mac(purpose, payload)}"
+        if len(cookie) > _MAX_COOKIE:
+            raise CookieTooLarge
+        return cookie
+
+    def read_values(self, purpose: str, cookie: str) -> list[Any] | None:
+        """Return what was signed; None if the signature is wrong."""
         text, _, mac = cookie.partition(".")
         if len(cookie) > _MAX_COOKIE or not cookie.isascii():
             return None
@@ -61,10 +92,10 @@ class SessionSigner(Struct, frozen=True):
             payload = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except ValueError:
             return None
-        if not hmac.compare_digest(mac, self._mac("session", payload)):
+        if not hmac.compare_digest(mac, self._mac(purpose, payload)):
             return None
-        session = Session(*json.loads(payload))
-        return session if time.time() < session.expires else None
+        values: list[Any] = json.loads(payload)
+        return values
 
     def proof(self, secret: str) -> str:
         """Return what a cookie holds of a secret. It does not reveal the secret, nor replace it."""

@@ -78,6 +78,13 @@ class Visit(Struct):
         return identifier
 
     @property
+    def base(self) -> str:
+        """The URL of the gateway, as the browser names it."""
+        headers = self.request.headers
+        scheme = headers.get("x-forwarded-proto", self.request.url.scheme)
+        return f"{'https' if scheme == 'https' else 'http'}://{headers.get('host', 'localhost')}"
+
+    @property
     def has_database(self) -> bool:
         """True if the gateway has a database."""
         return self.parts.database is not None

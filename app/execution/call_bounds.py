@@ -29,6 +29,17 @@ _MAX_ANSWERS = 128
 _MORE_FIELDS = "additionalModelRequestFields"
 # a summary of the conversation is another run of the model on it
 _COMPACTION = b'"compact_'
+# tools that Bedrock runs itself, and how often it runs the model for one answer if the caller does not say
+_HOSTED_TYPES = ("web_search", "web_fetch", "mcp", "file_search", "code_interpreter", "code_execution")
+_HOSTED = (b'"web_', b'"mcp', b'"systemTool"', b'"code_')
+_HOSTED_RUNS = 10
+# bodies in OpenAI's formats that cross natively
+_OF_OPENAI = (Surface.OPENAI, Surface.MANTLE)
+_NUMBER, _LENGTH = b'"n":', b'_tokens"'
+_READ_BY = {
+    Surface.CONVERSE: CONVERSE,
+    **dict.fromkeys(_OF_OPENAI, ("max_tokens", "max_completion_tokens", "max_output_tokens")),
+}
 _TOOLS = (Contents.TOOLS | Contents.TOOL_CALLS | Contents.TOOL_RESULTS).value
 # the body is searched for media, for tools that adaptation adds, and for fields of the model's own
 _SEARCHED = (
@@ -52,10 +63,18 @@ def quick_bounds_of(operation: Operation[Any], body: bytes, target: Target, *, r
     contents, longest = operation.contents, _max_output(target, operation.max_tokens)
     if contents is not None and not contents & _SEARCHED:
         return bounds_of_body(len(body), longest, has_tools=contents & _TOOLS != 0)
-    if may_have_media(body) or (reads and (operation.mode is Mode.PASSTHROUGH or body.find(_ESCAPE) >= 0)):
+    if may_have_media(body) or (reads and _must_be_read(operation, body)):
         return None
     bounds = bounds_of_body(len(body), longest, has_tools=body.find(b'"tool') >= 0)
     return bounds if body.find(_COMPACTION) < 0 else CallBounds(2 * bounds.input, 2 * bounds.output)
+
+
+def _must_be_read(operation: Operation[Any], body: bytes) -> bool:
+    """Return whether a body may name what its bytes do not tell: tools of Bedrock, several answers or lengths."""
+    find = body.find
+    if operation.mode is Mode.PASSTHROUGH or find(_ESCAPE) >= 0 or any(find(each) >= 0 for each in _HOSTED):
+        return True
+    return operation.surface in _OF_OPENAI and (find(_NUMBER) >= 0 or body.count(_LENGTH) > 1)
 
 
 async def bounds_of(operation: Operation[Any], body: bytes, target: Target, caller: str) -> CallBounds:
@@ -66,7 +85,8 @@ async def bounds_of(operation: Operation[Any], body: bytes, target: Target, call
 
 def _own_surface(operation: Operation[Any]) -> Surface | None:
     """Return the API that a caller's own body is for; None for a body that the gateway has made."""
-    return operation.surface if operation.mode is Mode.PASSTHROUGH else None
+    is_own = operation.mode is Mode.PASSTHROUGH or operation.surface in _OF_OPENAI
+    return operation.surface if is_own else None
 
 
 def _read(body: bytes, target: Target, max_tokens: object, *, own: Surface | None) -> CallBounds:
@@ -84,10 +104,34 @@ def _read(body: bytes, target: Target, max_tokens: object, *, own: Surface | Non
         document = document if isinstance(document, dict) else {}
         more = document.get(_MORE_FIELDS)
         parts = [document, more] if isinstance(more, dict) else [document]
-        read = CONVERSE if own == Surface.CONVERSE else names_of_length(target.known.base)
+        read = _READ_BY.get(own) or names_of_length(target.known.base)
         longest = _max_output(target, _largest_length(parts, read)) * max(map(_answers, parts))
     size = size_of(plain, document)
-    return bounds_of_size(replace(size, runs=2) if _COMPACTION in plain else size, longest)
+    size = replace(size, runs=2) if _COMPACTION in plain else size
+    if runs := _runs_of_hosted_tools(document):
+        # what they find is input of the next run, and nobody knows how much it is
+        size = replace(size, documents=1, runs=size.runs * runs)
+    return bounds_of_size(size, longest)
+
+
+def _runs_of_hosted_tools(document: Any) -> int:
+    """Return how often the model may run because of tools that Bedrock runs itself; 0 without such tools."""
+    if not isinstance(document, dict):
+        return 0
+    more, config = document.get(_MORE_FIELDS), document.get("toolConfig")
+    parts = [part for part in (document, more, config) if isinstance(part, dict)]
+    tools = [tool for part in parts if isinstance(part.get("tools"), list) for tool in part["tools"]]
+    if "web_search_options" not in document and not any(map(_is_hosted, tools)):
+        return 0
+    calls = document.get("max_tool_calls")
+    return 1 + calls if type(calls) is int and 0 <= calls < _MAX_ANSWERS else _HOSTED_RUNS
+
+
+def _is_hosted(tool: object) -> bool:
+    if not isinstance(tool, dict):
+        return False
+    kind = tool.get("type")
+    return "systemTool" in tool or (isinstance(kind, str) and kind.startswith(_HOSTED_TYPES))
 
 
 def _is_ambiguous(body: bytes) -> bool:

@@ -17,6 +17,8 @@ from msgspec import Struct, field
 
 from app.observability.observer import RequestRecord
 
+# statuses of requests that a limit refused: the second is Anthropic's
+THROTTLED = (429, 529)
 # Prometheus's text format
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OTHER = "other"
@@ -91,6 +93,14 @@ class Gauges(Struct, frozen=True):
     labels: tuple[str, ...]
     values: Callable[[], Mapping[tuple[str, ...], float]]
     is_total: bool = False
+
+
+class RequestTotals(Struct, frozen=True):
+    """Requests that have ended. errors: of them, those that failed. throttles: those that a limit refused."""
+
+    requests: int = 0
+    errors: int = 0
+    throttles: int = 0
 
 
 class Metrics:
@@ -172,6 +182,16 @@ class Metrics:
         if len(self._labels) < _MAX_NAMES:
             self._labels[model] = name
         return name
+
+    def totals(self) -> RequestTotals:
+        """Return how many requests of callers this process has served."""
+        by_status: defaultdict[int, float] = defaultdict(float)
+        for (dialect, _, status), count in [*self._requests.values.items()]:
+            by_status[int(status)] += count if dialect != "none" else 0
+        throttles = sum(by_status.pop(status, 0) for status in THROTTLED)
+        failed = sum(count for status, count in by_status.items() if status >= 500)
+        errors = failed + sum(self._broken.values.values())
+        return RequestTotals(round(sum(by_status.values()) + throttles), round(errors), round(throttles))
 
     def counts(self, name: str, help_: str, *labels: str) -> Counts:
         """Add a counter, whose name is without prefix and suffix."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from app.storage.columns import Document, Instant
@@ -221,6 +222,8 @@ ledger = Table(
     # keys of the balances that it is charged to
     Column("charged_to", Document, nullable=False),
     Index("ix_ledger_at", "at"),
+    Index("ix_ledger_model_served_at", "model_served", "at"),
+    Index("ix_ledger_user_at", "user", "at", postgresql_where=text("\"user\" <> ''")),
     Index("ix_ledger_team_id_at", "team_id", "at"),
     Index("ix_ledger_key_id_at", "key_id", "at"),
     Index("ix_ledger_replica_id_phase", "replica_id", "phase"),
@@ -261,21 +264,34 @@ usage = Table(
     Column("labels", Text, primary_key=True),
     *_sum_columns(),
     Index("ix_usage_key_id_interval_start", "key_id", "interval", "start"),
+    Index("ix_usage_user_interval_start", "user", "interval", "start"),
 )
 
-# the same sums with fewer dimensions, so that reports over many keys read few rows
+# the same sums by team and one more dimension, so that reports read few rows
 usage_totals = Table(
     "usage_totals",
     metadata,
     Column("interval", Text, primary_key=True),
-    # `model`: by team and model, without key; `key`: by team and key, without model
+    # `model`, `key`, `user` or `label`
     Column("dimension", Text, primary_key=True),
     Column("start", Instant, primary_key=True),
     Column("team_id", Text, primary_key=True),
-    Column("key_id", Text, primary_key=True),
-    Column("model", Text, primary_key=True),
+    # of the dimension; of `label`, JSON with sorted names
+    Column("value", Text, primary_key=True),
     *_sum_columns(),
-    Index("ix_usage_totals_key_id_interval_start", "key_id", "interval", "start"),
+    Index("ix_usage_totals_value_interval_start", "value", "interval", "start"),
+)
+
+# requests that all replicas served, refused ones included
+request_counts = Table(
+    "request_counts",
+    metadata,
+    # `minute`, `hour` or `day`
+    Column("interval", Text, primary_key=True),
+    Column("start", Instant, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("throttles", BigInteger, nullable=False),
 )
 
 audit = Table(

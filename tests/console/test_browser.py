@@ -2,7 +2,11 @@
 
 import asyncio
 import base64
+import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -239,6 +243,82 @@ def test_two_models_tools_images_schema_and_code(desktop: Watched) -> None:
     assert desktop.problems() == []
 
 
+TOOL = {"name": "weather", "description": "d", "parameters": {"type": "object", "properties": {}}}
+SCHEMA = {
+    "type": "object",
+    "properties": {"word": {"type": "string"}},
+    "required": ["word"],
+    "additionalProperties": False,
+}
+OPTIONS: dict[str, dict[str, str]] = {
+    "plain": {"Model": ECHO},
+    "image, temperature and a further field": {
+        "Model": "amazon.nova-lite-v1:0",
+        "System prompt": 'It\'s "kind".',
+        "Temperature": "0.5",
+        "Maximum tokens": "100",
+        "Images": "pixel.png",
+        "More fields": '{"top_p": 0.9}',
+    },
+    "tools and reasoning": {
+        "Model": "us.anthropic.claude-opus-5-5",
+        "Reasoning": "low",
+        "Tools": json.dumps([TOOL]),
+        "Maximum tokens": "3000",
+    },
+    "schema": {"Model": MODEL, "JSON schema": json.dumps(SCHEMA)},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_the_code_of_a_call_runs(desktop: Watched, options: dict[str, str]) -> None:
+    page = desktop.page
+    desktop.sign_in(KEY)
+    desktop.open("Playground")
+    page.get_by_text("Options", exact=True).click()
+    for name, value in options.items():
+        field = page.get_by_label(name, exact=True)
+        if name == "Images":
+            field.set_input_files({"name": value, "mimeType": "image/png", "buffer": PIXEL})
+        elif name == "Reasoning":
+            field.select_option(value)
+        else:
+            field.fill(value)
+    page.get_by_label("Message").fill('It\'s <"quoted"> & $HOME\nin two lines.')
+    page.get_by_label("Stream the answer").set_checked("Images" not in options)
+    if "Images" in options:
+        expect(page.locator("#request")).to_contain_text("image_url")
+    programs: dict[str, list[str]] = {}
+    for api in ("OpenAI chat", "Responses", "Messages", "Converse"):
+        page.get_by_label("API").select_option(label=api)
+        page.get_by_role("button", name="Code").click()
+        for name in ("curl", "openai", "anthropic", "boto3"):
+            page.get_by_role("tab", name=name).click()
+            code = page.locator("#code code").inner_text()
+            if name in ("curl", "boto3") and "onverse" in code:
+                # Converse has no field of this name
+                code = code.replace("    top_p=0.9,\n", "").replace(',"top_p":0.9', "")
+            program = (
+                ["sh", "-c", f"{code.rstrip()} --fail-with-body -sS"]
+                if name == "curl"
+                else [sys.executable, "-c", code]
+            )
+            programs[f"{name} of {api}" if name in ("curl", "openai") else name] = program
+        page.get_by_role("button", name="Close").click()
+    environment = {**os.environ, "OUTCROP_KEY": KEY}
+    running = {
+        name: subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name, program in programs.items()
+    }
+    for name, process in running.items():
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, f"{name}: {output}"
+        assert output.strip() not in ("", "None"), name
+        if options["Model"] == ECHO:
+            assert "two lines" in output, f"{name}: {output}"
+    assert desktop.problems() == []
+
+
 def test_errors_of_the_gateway_are_shown(desktop: Watched) -> None:
     page = desktop.page
     desktop.sign_in(KEY)
@@ -253,12 +333,12 @@ def test_errors_of_the_gateway_are_shown(desktop: Watched) -> None:
 def test_the_first_page_refreshes_itself_and_charts_are_drawn(desktop: Watched) -> None:
     page = desktop.page
     desktop.sign_in(ADMIN_KEY)
-    assert page.locator(".chart canvas").count() == 3
+    assert page.locator(".chart canvas").count() == 4
     before = page.locator(".tile").nth(1).locator("data").get_attribute("value")
     call(desktop.url, KEY, MODEL, "refreshing")
     page.get_by_label("Range").select_option("30d")
     page.wait_for_url("**range=30d")
-    expect(page.locator(".chart canvas")).to_have_count(3)
+    expect(page.locator(".chart canvas")).to_have_count(4)
     with page.expect_response(lambda response: "range=30d" in response.url):
         page.evaluate("htmx.trigger('#live', 'refresh')")
     after = page.locator(".tile").nth(1).locator("data").get_attribute("value")
@@ -277,6 +357,17 @@ def test_the_theme_can_be_chosen_and_definitions_read_by_keyboard(desktop: Watch
     page.locator(".tile .term").first.focus()
     expect(page.get_by_role("tooltip").first).to_be_visible()
     assert desktop.problems() == []
+
+
+def test_definitions_are_read_on_a_phone(browser: Browser, url: str) -> None:
+    with browser.new_context(viewport=PHONE, has_touch=True) as context:
+        watched = Watched(context.new_page(), url)
+        watched.sign_in(ADMIN_KEY)
+        watched.open("Usage")
+        for name, text in (("Input", "read from no cache"), ("Spend", "settled attempts cost")):
+            watched.page.locator("thead .term", has_text=name).first.tap()
+            expect(watched.page.get_by_role("tooltip").filter(has_text=text)).to_be_in_viewport()
+        assert watched.problems() == []
 
 
 def test_figures_and_times_follow_the_locale(browser: Browser, url: str) -> None:

@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +19,7 @@ pytestmark = [pytest.mark.database, pytest.mark.loopback]
 
 MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 MARKUP = "<img src=x onerror=alert(1)>\"'&{{7*7}}"
+THROTTLES = re.compile(r'>Throttles<.*?<data value="(\d+)"', re.DOTALL)
 SECRET = re.compile(r"oc_[0-9a-z]{26}_[0-9a-z]+")
 
 
@@ -220,6 +223,41 @@ def test_lists_page_on_the_server(admin: Visitor, url: str) -> None:
     second = admin.client.get(following[1].replace("&amp;", "&")).text
     assert ("many-49" in second, "many-50" in second, "First page" in second) == (False, True, True)
     assert admin.get("/keys?cursor=broken").status_code == 400
+
+
+def test_keys_are_found_by_a_part_of_their_name_on_every_page_of_the_list(admin: Visitor, url: str) -> None:
+    team = api(url, "POST", "/teams", json={"name": "searched"})["id"]
+    for number in range(52):
+        api(url, "POST", "/keys", json={"name": f"Billing 100% {number:02}", "team_id": team})
+    api(url, "POST", "/keys", json={"name": "other", "team_id": team})
+    first = admin.get("/keys", params={"search": "ING 100%", "team_id": team}).text
+    assert ("Billing 100% 00" in first, "Billing 100% 51" in first, ">other<" in first) == (True, False, False)
+    following = re.search(r'href="(/console/keys[^"]*)" rel="next"', first)
+    assert following
+    second = admin.client.get(following[1].replace("&amp;", "&")).text
+    assert ("Billing 100% 51" in second, ">other<" in second, 'value="ING 100%"' in second) == (True, False, True)
+    assert "No key has this name" in admin.get("/keys?search=_illing").text
+    listed = api(url, "GET", f"/keys?search=billing&limit=500&team_id={team}")["data"]
+    assert len(listed) == 52
+
+
+def test_errors_and_throttles_are_those_of_all_replicas(upstream_url: str, tmp_path: Path) -> None:
+    shared = {"database_url": f"sqlite:///{tmp_path}/shared.db"}
+    with governed(upstream_url, **shared) as first, governed(upstream_url, **shared) as second:
+        team = api(first, "POST", "/teams", json={"name": "throttled"})["id"]
+        limits = {"requests_per_minute": 1}
+        secret = api(first, "POST", "/keys", json={"name": "k", "team_id": team, "limits": limits})["secret"]
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+        for url in (first, second, second):
+            httpx.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {secret}"})
+        with signed_in(first, ADMIN_KEY) as admin:
+            deadline = time.monotonic() + 20
+            while not (found := THROTTLES.search(admin.get().text)) or found[1] != "2":
+                assert time.monotonic() < deadline, "the throttles of both are on no page"
+                time.sleep(0.5)
+            page = admin.get("?range=7d").text
+    assert all(text in page for text in ("Errors and throttles over time", "Of all replicas"))
+    assert "of this process" not in page
 
 
 def test_a_model_s_page_has_its_capabilities_and_their_evidence(admin: Visitor) -> None:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
-from app.converse.call import ModelCall
+from app.converse.call import Mode, ModelCall, Surface
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS
 from app.execution.attempt import Attempt
@@ -21,6 +21,7 @@ from app.wire import json
 from tests.execution.test_executor import Memory, Response, as_it_is, context, executor_over
 from tests.execution.test_governed_attempt import CALL
 
+GPT = "openai.gpt-oss-20b-1:0"
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 LONGEST = 64_000
@@ -218,3 +219,55 @@ async def test_the_tier_of_a_callers_own_request_is_held_for(
     governed: Any = Executor.over(executor.once.clients, executor.planner, executor.failover, govern=govern)
     await forward(BY_NAME[operation], governed, made)
     assert seen == ["priority"]
+
+
+HOSTED = {"type": "web_search"}
+
+
+def native(body: Any, surface: str = "mantle", max_tokens: object = None) -> tuple[Any, bytes]:
+    """A body in OpenAI's format that crosses natively."""
+    operation = replace(ConverseOperation.of(CALL, target_of(GPT), as_it_is), max_tokens=max_tokens)
+    return replace(operation, mode=Mode.NATIVE, surface=Surface(surface)), json.dumps(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "output"),
+    [
+        ({"max_completion_tokens": 100, "n": 64}, 6_400),
+        ({"max_completion_tokens": 1, "max_tokens": 60_000}, 60_000),
+        ({"max_output_tokens": 5, "max_new_tokens": 9_000}, 9_000),
+    ],
+)
+async def test_several_answers_and_lengths_of_a_native_call_are_held_for(body: Any, output: int) -> None:
+    operation, sent = native({**TURNS, **body}, max_tokens=1)
+    assert quick_bounds_of(operation, sent, target_of(GPT), reads=True) is None
+    assert (await bounds_of(operation, sent, target_of(GPT), "c")).output == output
+
+
+async def test_one_answer_of_a_native_call_is_known_by_its_bytes() -> None:
+    operation, sent = native({**TURNS, "max_completion_tokens": 100, "tools": [{"type": "function"}]}, max_tokens=100)
+    found = quick_bounds_of(operation, sent, target_of(GPT), reads=True)
+    assert found is not None
+    assert (found.output, found.input < 3_000) == (100, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "runs"),
+    [
+        ({"tools": [HOSTED]}, 10),
+        ({"tools": [{"type": "function"}, {"type": "mcp", "server_url": "https://a"}], "max_tool_calls": 2}, 3),
+        ({"web_search_options": {}}, 10),
+    ],
+)
+async def test_tools_that_bedrock_runs_are_held_for_with_a_context_each_time(more: Any, runs: int) -> None:
+    operation, sent = native({"input": "x", "max_output_tokens": 7, **more}, max_tokens=7)
+    assert quick_bounds_of(operation, sent, target_of(GPT), reads=True) is None
+    assert await bounds_of(operation, sent, target_of(GPT), "c") == CallBounds(runs * 1_000_000, runs * 7)
+
+
+async def test_system_tools_of_converse_are_held_for() -> None:
+    tools = {"toolConfig": {"tools": [{"systemTool": {"name": "nova_grounding"}}]}}
+    found = await bounds({**TURNS, **tools, "inferenceConfig": {"maxTokens": 7}}, surface="converse")
+    assert found == CallBounds(10_000_000, 70)
+    said = {**TURNS, "max_tokens": 7, "system": 'say "web_search" and "systemTool"'}
+    assert (await bounds(said)).input < 3_000

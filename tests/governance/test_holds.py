@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.converse.usage import Usage
 from app.errors import BudgetSpent, LimitReached, Overloaded
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
-from app.governance.holds.call_limits import CallLimits
+from app.governance.holds.call_limits import CallLimits, RequestHold
 from app.governance.holds.needs import Subject, apply_rules
 from app.governance.holds.standing import Standing, Standings
 from app.governance.holds.subjects import Subjects
@@ -350,3 +350,23 @@ async def test_parallel_calls_at_a_dollar_never_pass_it(call_limits: tuple[Datab
 
     await asyncio.gather(*[call() for _ in range(500)])
     assert spent == 33 * 30_000_000
+
+
+@pytest.mark.parametrize("kind", ["requests_per_minute", "max_parallel_requests"])
+async def test_parts_of_a_request_wait_until_the_first_is_admitted(
+    call_limits: tuple[Database, CallLimits, LeaseClient], kind: Any
+) -> None:
+    """Else the others would be sent although the request is refused."""
+    database, calls, _ = call_limits
+    await store(database, rule := limit(kind, 1))
+    of = subject(rule)
+    admitted = RequestHold()
+    holds = await asyncio.gather(*[calls.hold(of, "m", BOUNDS, 1, admitted) for _ in range(4)])
+    assert (admitted.attempts, admitted.is_counted) == (4, True)
+    refused = RequestHold()
+    parts = [calls.hold(of, "m", BOUNDS, 1, refused) for _ in range(4)]
+    found = await asyncio.gather(*parts, return_exceptions=True)
+    assert [type(each) for each in found] == [LimitReached] * 4
+    assert (refused.attempts, refused.is_counted, refused.permits) == (0, False, {})
+    for hold in holds:
+        calls.release(hold)

@@ -5,6 +5,7 @@ import { snippets } from "./playground_code.js";
 
 const form = document.querySelector("#playground");
 const { prefix, caller } = form.dataset;
+const definitions = JSON.parse(form.dataset.terms);
 const field = (name) => form.elements.namedItem(name);
 const results = document.querySelector("#results");
 const problem = document.querySelector("#problem");
@@ -17,6 +18,17 @@ function make(tag, options = {}, ...children) {
   const element = Object.assign(document.createElement(tag), rest);
   if (className) element.className = className;
   element.append(...children);
+  return element;
+}
+
+let tips = 0;
+
+// A term with its definition, which shows on hover and focus.
+function term(name) {
+  const id = `tip-measure-${(tips += 1)}`;
+  const tip = make("span", { role: "tooltip", id, textContent: definitions[name] });
+  const element = make("span", { class: "term", tabIndex: 0 }, name, tip);
+  element.setAttribute("aria-describedby", id);
   return element;
 }
 
@@ -140,7 +152,7 @@ function column(call) {
   let text = "";
   let first;
   const begin = () => (first ??= performance.now() - began);
-  const measure = (name, value) => measures.append(make("div", {}, make("dt", { textContent: name }), make("dd", { textContent: value })));
+  const measure = (name, value) => measures.append(make("div", {}, make("dt", {}, term(name)), make("dd", { textContent: value })));
   answer.classList.add("pending");
   answer.textContent = "…";
   return {

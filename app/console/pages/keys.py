@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -18,13 +19,13 @@ from app.console.pages.spend import budgets_of
 from app.console.rule_fields import (
     LIMITS,
     FormFault,
-    changed_rules,
     document_of,
     fault_of,
     fields_of,
     rules_of_form,
     value_of,
 )
+from app.console.saved_rules import save_rules
 from app.console.visit import Form, Refused, Visit
 
 if TYPE_CHECKING:
@@ -40,16 +41,18 @@ FIRST_TEAM = "default"
 
 
 async def show_keys(visit: Visit) -> Response:
-    """List keys, those of one team if it is named."""
-    team_id, cursor = visit.query("team_id"), visit.query("cursor")
+    """List keys, those of one team or with a part of their names if it is named."""
+    filters: dict[str, Any] = {"team_id": visit.query("team_id"), "search": visit.query("search").strip()}
+    cursor = visit.query("cursor")
 
     async def operation(connection: AsyncConnection) -> dict[str, Any]:
-        page = await keys.list_keys(connection, team_id=team_id, limit=_PER_PAGE, cursor=cursor)
-        of_teams = await names_of_teams(connection, {key.team_id for key in page.data} | ({team_id} - {""}))
+        page = await keys.list_keys(connection, **filters, limit=_PER_PAGE, cursor=cursor)
+        of_teams = await names_of_teams(connection, {key.team_id for key in page.data} | ({filters["team_id"]} - {""}))
         return {"page": page, "team_names": of_teams}
 
     found = await read(visit, operation)
-    return visit.page("keys.html", TITLE, team_id=team_id, cursor=cursor, **found)
+    query = urlencode({name: value for name, value in filters.items() if value})
+    return visit.page("keys.html", TITLE, **filters, query=query, cursor=cursor, **found)
 
 
 async def show_form(visit: Visit) -> Response:
@@ -105,14 +108,11 @@ _FIELDS = ("name", "team_id", "person", "expires_at", "models", "amount_usd", "p
 
 
 def _secret(visit: Visit, created: CreatedKey) -> Response:
-    request = visit.request
-    host = request.headers.get("host", "localhost")
-    scheme = request.headers.get("x-forwarded-proto", request.url.scheme)
     return visit.page(
         "key_secret.html",
         TITLE,
         key=created,
-        base=f"{'https' if scheme == 'https' else 'http'}://{host}",
+        base=visit.base,
         model=visit.parts.gateway.executor.planner.known_as(""),
         region=visit.parts.settings.aws_region,
     )
@@ -142,21 +142,7 @@ async def _show(visit: Visit, error: str = "") -> Response:
 
 async def save(visit: Visit) -> Response:
     """Change limits, budget and models of a key."""
-    form = await visit.form()
-    key_id = visit.request.path_params["id"]
-    try:
-        await change(visit, partial(_save, key_id=key_id, form=form))
-    except FormFault as fault:
-        return await _show(visit, str(fault))
-    except OperationRefused as error:
-        return await _show(visit, fault_of(error))
-    return visit.redirect(f"/keys/{key_id}")
-
-
-async def _save(connection: AsyncConnection, actor: Actor, key_id: str, form: Form) -> None:
-    before = await keys.get_key(connection, key_id)
-    members = changed_rules(form, before.limits.shadow)
-    await keys.change_key(connection, actor, key_id, document_of(KeyChange, members))
+    return await save_rules(visit, KeyChange, keys.get_key, keys.change_key, _show)
 
 
 async def rotate(visit: Visit) -> Response:

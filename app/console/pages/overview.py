@@ -8,14 +8,13 @@ from typing import Any
 from msgspec import Struct
 from starlette.responses import Response
 
-from app.console.charts import Series, chart_data
 from app.console.page_spec import PageSpec
+from app.console.pages.failures import MINUTES, failures
 from app.console.ranges import CHOICES, range_of
 from app.console.visit import Visit
 from app.storage.database_down import DatabaseDown
 
 TITLE = "Overview"
-_MINUTES = 60
 
 
 class Health(Struct, frozen=True):
@@ -48,32 +47,24 @@ async def show_overview(visit: Visit) -> Response:
             values["health"] += [Health("Database", "bad", f"does not answer: {error}")]
     elif visit.who.is_admin:
         values["health"] += [Health("Database", "warn", "none: set DATABASE_URL for teams, keys and budgets")]
-    recent = _recent(visit)
-    return visit.page("overview.html", TITLE, ranges=CHOICES, range=chosen.name, recent=recent, **values)
+    is_of_all = values["usage"] is not None and visit.who.is_admin
+    shared: dict[str, Any] = {"recent": None if is_of_all else _recent(visit), "now": _now(visit)}
+    return visit.page("overview.html", TITLE, ranges=CHOICES, range=chosen.name, **shared, **values)
+
+
+def _now(visit: Visit) -> dict[str, int]:
+    """Return what this process does now."""
+    load, admission = visit.parts.gateway.load, visit.parts.gateway.ingress_limits.admission
+    # without the request of this page
+    return {"running": max(load.in_flight - 1, 0), "waiting": admission.counters.waiting.total}
 
 
 def _recent(visit: Visit) -> dict[str, Any]:
-    """Return what this process has seen in the last hour: errors and throttles are in no ledger."""
+    """Return what this process has seen in the last hour, for readers who see nothing of all replicas."""
     recent = visit.console.recent
-    minutes = recent.minutes(visit.own_caller, _MINUTES)
-    starts = [datetime.fromtimestamp(each.start, UTC) for each in minutes]
-    load, admission = visit.parts.gateway.load, visit.parts.gateway.ingress_limits.admission
-    return {
-        "requests": sum(each.requests for each in minutes),
-        "errors": sum(each.errors for each in minutes),
-        "throttles": sum(each.throttles for each in minutes),
-        "running": max(load.in_flight - 1, 0),
-        "waiting": admission.counters.waiting.total,
-        "since": datetime.fromtimestamp(recent.since, UTC),
-        "chart": chart_data(
-            starts,
-            [
-                Series("Calls", [each.requests for each in minutes]),
-                Series("Errors", [each.errors for each in minutes], tone="bad"),
-                Series("Throttles", [each.throttles for each in minutes]),
-            ],
-        ),
-    }
+    minutes = recent.minutes(visit.own_caller, MINUTES)
+    counted = {datetime.fromtimestamp(each.start, UTC): each for each in minutes}
+    return {**failures([*counted], counted, with_calls=True), "since": datetime.fromtimestamp(recent.since, UTC)}
 
 
 def _health(visit: Visit) -> list[Health]:

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from app.admin.api.operations.names import names_of_keys, names_of_teams
 from app.admin.api.operations.replicas import live_replicas
+from app.admin.api.operations.request_counts import counts_over_time
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
 from app.console.charts import Series, chart_data, filled
 from app.console.database import read
 from app.console.figures import NANO
+from app.console.pages.failures import failures, last_minutes
 from app.console.pages.spend import nearly_spent, own_budgets
 from app.console.ranges import Range
 from app.console.scope import own_filters
 from app.console.visit import Visit
+from app.storage.records import now
 
 if TYPE_CHECKING:
     from app.admin.api.documents.reports import UsageRow
@@ -41,6 +44,7 @@ async def _usage(connection: AsyncConnection, visit: Visit, chosen: Range) -> di
         group: await top_usage(connection, TopUsage(chosen.since, chosen.interval, group, own, _TOP))
         for group in groups
     }
+    of_all = {} if own else await _failures(connection, chosen)
     policy = visit.who.caller.policy
     budgets = await nearly_spent(connection) if not own else await own_budgets(connection, policy) if policy else []
     ids = {budget.row.scope_id for budget in budgets}
@@ -59,6 +63,18 @@ async def _usage(connection: AsyncConnection, visit: Visit, chosen: Range) -> di
         "names": names,
         "budgets": budgets,
         "replicas": [] if own else await live_replicas(connection),
+        **of_all,
+    }
+
+
+async def _failures(connection: AsyncConnection, chosen: Range) -> dict[str, Any]:
+    """Return errors and throttles of all replicas, in the range and in the last hour."""
+    minutes = last_minutes(now())
+    over_time = await counts_over_time(connection, chosen.since, chosen.interval)
+    of_hour = await counts_over_time(connection, minutes[0], "minute")
+    return {
+        "failures": failures(chosen.starts, {each.start: each for each in over_time}, with_calls=False),
+        "last_hour": failures(minutes, {each.start: each for each in of_hour}, with_calls=True),
     }
 
 

@@ -3,11 +3,15 @@
 from starlette.responses import JSONResponse, Response
 
 from app.console.page_spec import PageSpec
+from app.console.terms import TERMS
 from app.console.visit import Refused, Visit
 from app.converse.usage import Usage
 from app.errors import InvalidRequest
+from app.wire import json
 
 TITLE = "Playground"
+# what the script shows of an answer
+_MEASURES = ("Time to first token", "Total", "Tokens", "Cost")
 
 
 async def show_playground(visit: Visit) -> Response:
@@ -19,6 +23,7 @@ async def show_playground(visit: Visit) -> Response:
         model=visit.query("model") or parts.gateway.executor.planner.known_as(""),
         region=parts.settings.aws_region,
         key_name="KEY_ID" if visit.who.is_admin else visit.who.caller.name,
+        measures=json.dumps({name: TERMS[name] for name in _MEASURES}).decode(),
     )
 
 

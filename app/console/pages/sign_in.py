@@ -1,12 +1,20 @@
 """Signing in and out."""
 
-from starlette.responses import Response
+from urllib.parse import quote
 
-from app.console.cookies import SESSION_COOKIE, set_cookie
+from starlette.responses import RedirectResponse, Response
+
+from app.console.cookies import PENDING_COOKIE, SESSION_COOKIE, set_cookie
+from app.console.entry import PREFIX
 from app.console.page_spec import PageSpec
-from app.console.visit import Visit
+from app.console.rendering import SECURE_HEADERS
+from app.console.returning import is_own_page, refresh_to
+from app.console.sessions import CookieTooLarge
+from app.console.visit import Refused, Visit
+from app.errors import AuthenticationFailed, GatewayError
 
 TITLE = "Sign in"
+_PENDING_PATH = f"{PREFIX}/sign-in"
 
 
 async def show_sign_in(visit: Visit) -> Response:
@@ -38,14 +46,72 @@ async def sign_out(visit: Visit) -> Response:
     return response
 
 
+async def go_to_issuer(visit: Visit) -> Response:
+    """Send the browser to an issuer, with the page to show afterwards in the query."""
+    name = visit.request.path_params["issuer"]
+    wanted = visit.query("next", PREFIX)
+    try:
+        url, cookie = await visit.console.people.issuers.begin(
+            name, _redirect_uri(visit, name), wanted if is_own_page(wanted) else PREFIX
+        )
+    except KeyError:
+        raise Refused(404, "Nobody signs in at an issuer of this name.") from None
+    except GatewayError as error:
+        return _form(visit, error.status, _sentence(error.message))
+    response = RedirectResponse(url, 303, {**SECURE_HEADERS, "cache-control": "no-store"})
+    set_cookie(visit.request, response, PENDING_COOKIE, cookie, path=_PENDING_PATH, same_site="lax")
+    return response
+
+
+async def come_back(visit: Visit) -> Response:
+    """Begin a session for whoever comes back from an issuer, or say why not."""
+    name, cookie = visit.request.path_params["issuer"], visit.request.cookies.get(PENDING_COOKIE, "")
+    try:
+        session_cookie, wanted = await visit.console.people.issuers.finish(
+            name, _redirect_uri(visit, name), visit.request.query_params, cookie
+        )
+    except CookieTooLarge:
+        response = _form(visit, 403, "The team and labels that the issuer names are too long for a session.")
+    except AuthenticationFailed as error:
+        if visit.parts.gateway.ingress_limits.failed_attempts.note(visit.client):
+            response = _form(visit, 429, "Too many attempts from this address: try again in a minute.")
+        else:
+            response = _form(visit, 401, _sentence(error.message))
+    except GatewayError as error:
+        response = _form(visit, error.status, _sentence(error.message))
+    else:
+        # browsers send the new cookie only when a page of this site asks
+        response = refresh_to(wanted)
+        set_cookie(visit.request, response, SESSION_COOKIE, session_cookie)
+        set_cookie(visit.request, response, PENDING_COOKIE, "", path=_PENDING_PATH, same_site="lax")
+        return response
+    set_cookie(visit.request, response, SESSION_COOKIE, "")
+    set_cookie(visit.request, response, PENDING_COOKIE, "", path=_PENDING_PATH, same_site="lax")
+    return response
+
+
+def _redirect_uri(visit: Visit, issuer: str) -> str:
+    return f"{visit.base}{_PENDING_PATH}/{quote(issuer, safe='')}/done"
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}."
+
+
 def _form(visit: Visit, status: int = 200, error: str = "") -> Response:
     people = visit.console.people
-    values = {"has_administrators": bool(people.administrators), "is_open": people.open_access is not None}
+    values = {
+        "has_administrators": bool(people.administrators),
+        "is_open": people.open_access is not None,
+        "issuers": [*people.issuers.by_name],
+    }
     return visit.page("sign_in.html", TITLE, status, error=error, **values)
 
 
 PAGES = (
     PageSpec("GET", "/sign-in", show_sign_in, TITLE, "anyone"),
     PageSpec("POST", "/sign-in", sign_in, TITLE, "anyone"),
+    PageSpec("GET", "/sign-in/{issuer}", go_to_issuer, TITLE, "anyone"),
+    PageSpec("GET", "/sign-in/{issuer}/done", come_back, TITLE, "anyone"),
     PageSpec("POST", "/sign-out", sign_out, "Sign out", "signed_in"),
 )

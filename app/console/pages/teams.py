@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from app.admin.api.documents.teams_and_keys import TeamChange, TeamCreate
 from app.admin.api.operations import teams
-from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.failures import OperationRefused
 from app.console.database import change, read
 from app.console.page_spec import PageSpec
@@ -17,13 +15,13 @@ from app.console.pages.spend import budgets_of
 from app.console.rule_fields import (
     LIMITS,
     FormFault,
-    changed_rules,
     document_of,
     fault_of,
     fields_of,
     rules_of_form,
     value_of,
 )
+from app.console.saved_rules import save_rules
 from app.console.visit import Form, Visit
 
 if TYPE_CHECKING:
@@ -82,21 +80,7 @@ async def _show(visit: Visit, error: str = "") -> Response:
 
 async def save(visit: Visit) -> Response:
     """Change limits, budget and models of a team."""
-    form = await visit.form()
-    team_id = visit.request.path_params["id"]
-    try:
-        await change(visit, partial(_save, team_id=team_id, form=form))
-    except FormFault as fault:
-        return await _show(visit, str(fault))
-    except OperationRefused as error:
-        return await _show(visit, fault_of(error))
-    return visit.redirect(f"/teams/{team_id}")
-
-
-async def _save(connection: AsyncConnection, actor: Actor, team_id: str, form: Form) -> None:
-    before = await teams.get_team(connection, team_id)
-    members = changed_rules(form, before.limits.shadow)
-    await teams.change_team(connection, actor, team_id, document_of(TeamChange, members))
+    return await save_rules(visit, TeamChange, teams.get_team, teams.change_team, _show)
 
 
 async def delete(visit: Visit) -> Response:

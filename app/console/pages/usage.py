@@ -14,7 +14,8 @@ from starlette.responses import Response
 from app.admin.api.documents.reports import UsageRow
 from app.admin.api.operations.names import names_of_keys, names_of_teams
 from app.admin.api.operations.teams import list_teams
-from app.admin.api.operations.top_usage import GROUPS, TopUsage, top_usage, usage_over_time
+from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
+from app.admin.api.operations.usage_source import COLUMNS
 from app.console.charts import Series, chart_data, filled
 from app.console.database import read
 from app.console.figures import NANO
@@ -94,7 +95,7 @@ async def show_usage(visit: Visit) -> Response:
         groups=[(name, label) for name, label in _LABELS.items() if not is_own or name in _OWN],
         group_by=wanted.group_by,
         group_label=_LABELS[wanted.group_by],
-        column=GROUPS.get(wanted.group_by, ""),
+        column=COLUMNS.get(wanted.group_by, ""),
         filters={name: visit.query(name) for name in ("team_id", "key_id", "model", "user")},
         is_own=is_own,
         query=urlencode(kept),
@@ -112,7 +113,7 @@ async def _teams(connection: AsyncConnection) -> list[tuple[str, str]]:
 
 async def _chart(connection: AsyncConnection, wanted: _Wanted, rows: list[UsageRow], names: Mapping[str, str]) -> str:
     """Return spend over time: of the largest groups, or of all together."""
-    column, starts = GROUPS.get(wanted.group_by, ""), wanted.range.starts
+    column, starts = COLUMNS.get(wanted.group_by, ""), wanted.range.starts
     drawn: list[tuple[str, dict[str, str]]] = [("All", {})]
     if column and column != "labels" and rows:
         drawn = [(name_of(names, str(getattr(row, column))), {column: str(getattr(row, column))}) for row in rows]
@@ -147,7 +148,7 @@ async def download(visit: Visit) -> Response:
         return rows, await names_in(connection, wanted.group_by, rows)
 
     rows, names = await read(visit, operation)
-    column = GROUPS.get(wanted.group_by, "")
+    column = COLUMNS.get(wanted.group_by, "")
     text = io.StringIO()
     writer = csv.writer(text)
     groups = [wanted.group_by, *(["name"] if names else [])] if column else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -38,12 +39,20 @@ class RequestHold(Struct):
     """What the attempts of one request hold together: it counts once, and is one of the parallel requests.
 
     attempts: that run now. permits: held in `book` until the last of them ends.
+    pending: the first one is not admitted yet, and others wait for that.
     """
 
     is_counted: bool = False
     attempts: int = 0
     permits: Mapping[str, int] = {}
     book: LeaseBook | None = None
+    pending: asyncio.Event | None = None
+
+    def wake(self) -> None:
+        """Let the attempts go on that wait for the first one."""
+        if self.pending is not None:
+            self.pending.set()
+            self.pending = None
 
 
 class Hold(Struct):
@@ -104,27 +113,32 @@ class CallLimits:
         rules = subject.rules(moment)
         if worst_nano is None:
             if rules.blocking is not None:
-                message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
-                raise BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
+                raise _unpriced(model)
             worst_nano = 0
         request = RequestHold() if request is None else request
+        while request.pending is not None:
+            await request.pending.wait()
+        counts, needs_permit = not request.is_counted, not request.attempts
+        # what the attempts of a request hold together is not this one's
+        counted = rules.requests if counts else _NONE
+        permits = rules.permits if needs_permit else _NONE
         held = rules.needs(bounds, worst_nano)
         for key, budget in rules.estimated.items():
             held[key] = self._usual.estimate(budget.id, model, worst_nano)
-        # what the attempts of a request hold together is not this one's
-        counted = _NONE if request.is_counted else rules.requests
-        permits = _NONE if request.attempts else rules.permits
         # before anything is awaited: other attempts of the request may begin meanwhile
         request.is_counted = True
         request.attempts += 1
         needs = {**counted, **permits, **held}
         book = self._client.take(needs, counted) if needs else None
         if book is None and needs:
+            request.pending = asyncio.Event() if counts or needs_permit else None
             try:
                 book = await self._acquire(subject, needs, rules, moment)
             except BaseException:
-                self._leave(request)
+                self._leave(request, counted=not counts)
                 raise
+            finally:
+                request.wake()
             if book is not None and counted:
                 self._client.settle(book, counted, counted)
         if permits and book is not None:
@@ -139,8 +153,9 @@ class CallLimits:
             hold.has_left = True
             self._leave(hold.request)
 
-    def _leave(self, request: RequestHold) -> None:
+    def _leave(self, request: RequestHold, *, counted: bool = True) -> None:
         request.attempts -= 1
+        request.is_counted = counted
         if not request.attempts and request.permits and request.book is not None:
             self._client.settle(request.book, request.permits, {})
             request.permits = {}
@@ -207,6 +222,11 @@ def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
     """Return the kinds of the rules of some balances, each once."""
     found = [rule for key, rule in rules.rules.items() if key in keys]
     return [*dict.fromkeys("budget" if isinstance(rule, Budget) else str(rule.kind) for rule in found)]
+
+
+def _unpriced(model: str) -> BudgetSpent:
+    message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
+    return BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
 
 
 def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> BudgetSpent | LimitReached:

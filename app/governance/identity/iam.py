@@ -21,7 +21,7 @@ from app.bedrock.transport import Transport
 from app.config.identity_tables import IamRow
 from app.errors import AuthenticationFailed, Overloaded
 from app.governance.identity.claim_rules import ClaimRules
-from app.governance.identity.http_get import NotFetched, http_get
+from app.governance.identity.http_documents import NotFetched, http_get
 from app.governance.identity.sts import GATEWAY_HEADER, PREFIX, QUERY, sts_host
 from app.governance.identity.verified_tokens import Checks, Verified
 from app.wire import json, sigv4

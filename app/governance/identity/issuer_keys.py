@@ -12,8 +12,8 @@ from jwt import PyJWK, PyJWTError
 
 from app.bedrock.transport import Transport
 from app.errors import Overloaded
-from app.governance.identity.http_get import NotFetched, http_get
-from app.wire import json
+from app.governance.identity.discovery import discover, read_object, url_in
+from app.governance.identity.http_documents import NotFetched
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +25,7 @@ _USABLE_SECONDS = 3600.0
 _FETCH_SECONDS = 5.0
 # how long a request waits for keys
 _WAIT_SECONDS = 1.5
-_MAX_BYTES = 512 * 1024
 _MAX_KEYS = 256
-_DISCOVERY = "/.well-known/openid-configuration"
-_ACCEPT = (("accept", "application/json"),)
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "EdDSA": "Ed25519"}
 
 KeyId = tuple[str, str]
@@ -127,7 +124,7 @@ class IssuerKeys:
         try:
             async with asyncio.timeout(_FETCH_SECONDS):
                 uri = self._jwks_uri or await self._discover()
-                keys = _keys_of(await self._get(uri), self._algorithms)
+                keys = _keys_of(await read_object(self._transport, uri, _FETCH_SECONDS), self._algorithms)
             if not keys:
                 raise NotFetched("no key fits the accepted algorithms")
         except (NotFetched, TimeoutError) as error:
@@ -144,26 +141,8 @@ class IssuerKeys:
         return {"issuer": self._name, **({"reason": reason} if reason else {})}
 
     async def _discover(self) -> str:
-        document = await self._get(self._issuer.rstrip("/") + _DISCOVERY)
-        if document.get("issuer") != self._issuer:
-            raise NotFetched("the discovery document is of another issuer")
-        uri = document.get("jwks_uri")
-        # a document that was read over TLS must not lead to one that is not
-        if not isinstance(uri, str) or not uri.startswith(("https://", self._issuer.partition("//")[0])):
-            raise NotFetched("the discovery document names no jwks_uri with https://")
-        return uri
-
-    async def _get(self, url: str) -> dict[str, Any]:
-        status, body = await http_get(self._transport, url, _ACCEPT, max_bytes=_MAX_BYTES, seconds=_FETCH_SECONDS)
-        if status != 200:
-            raise NotFetched(f"status {status}")
-        try:
-            document = json.loads(body)
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise NotFetched("the answer is no JSON object")
-        return document
+        document = await discover(self._transport, self._issuer, _FETCH_SECONDS)
+        return url_in(document, "jwks_uri", self._issuer)
 
 
 def _keys_of(document: Mapping[str, Any], algorithms: Iterable[str]) -> dict[KeyId, PyJWK]:

@@ -63,6 +63,22 @@ class OidcVerifier:
 
     async def verify(self, token: str) -> Verified:
         """Verify a token. See `TokenVerifier.verify`."""
+        issuer, claims = await self._claims(token)
+        return _verified(issuer, claims)
+
+    async def verify_sign_in(self, token: str, client_id: str, nonce: str) -> Verified:
+        """Verify the ID token of a person who signs in (OpenID Connect Core, 3.1.3.7). Raises as `verify` does.
+
+        Args:
+            client_id: that asked for the token. nonce: of this sign-in.
+        """
+        issuer, claims = await self._claims(token)
+        if claims.get("nonce") != nonce or claims.get("azp", client_id) != client_id:
+            raise AuthenticationFailed("the token is of another sign-in", detail="nonce or azp")
+        return _verified(issuer, claims)
+
+    async def _claims(self, token: str) -> tuple[_Issuer, Claims]:
+        """Return the issuer of a token, and the claims that its signature covers. Raises as `verify` does."""
         if len(token) > _MAX_LENGTH:
             raise AuthenticationFailed(f"the token has more than {_MAX_LENGTH} characters")
         try:
@@ -80,7 +96,7 @@ class OidcVerifier:
         if key is None:
             raise AuthenticationFailed("the token is signed with a key that its issuer does not publish")
         try:
-            claims = jwt.decode(
+            return issuer, jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
@@ -91,7 +107,6 @@ class OidcVerifier:
             )
         except jwt.PyJWTError as error:
             raise _refusal(error) from None
-        return Verified(issuer.identify(claims), float(claims["exp"]) + _LEEWAY_SECONDS)
 
     def checks(self) -> Checks:
         """Return the reading of each issuer's keys."""
@@ -101,6 +116,11 @@ class OidcVerifier:
         """Stop reading keys."""
         for issuer in self._issuers.values():
             await issuer.keys.close()
+
+
+def _verified(issuer: _Issuer, claims: Claims) -> Verified:
+    expires: float = claims["exp"]  # type: ignore[assignment]
+    return Verified(issuer.identify(claims), float(expires) + _LEEWAY_SECONDS)
 
 
 def _refusal(error: jwt.PyJWTError) -> AuthenticationFailed:

@@ -17,7 +17,7 @@ from app.storage.tables import usage, usage_totals
 from app.wire import json
 
 GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
-TOTAL = ("interval", "dimension", "start", "team_id", "key_id", "model")
+TOTAL = ("interval", "dimension", "start", "team_id", "value")
 SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
 _HOUR = timedelta(hours=1)
 _TOKENS = attrgetter(*COUNTS)
@@ -91,14 +91,15 @@ async def add_to_usage(connection: AsyncConnection, sums: Mapping[Group, Mapping
 
 
 def totals_of(sums: Mapping[Group, Mapping[str, int]]) -> dict[Group, dict[str, int]]:
-    """Return the sums by team and model, and by team and key."""
+    """Return the sums by team and one more dimension."""
     totals: dict[Group, dict[str, int]] = {}
-    for (interval, start, team_id, key_id, _, model, _), row in sums.items():
-        for group in (
-            (interval, "model", start, team_id, "", model),
-            (interval, "key", start, team_id, key_id, ""),
-        ):
-            total = totals.setdefault(group, dict.fromkeys(SUMS, 0))
+    for (interval, start, team_id, key_id, user, model, labels), row in sums.items():
+        for dimension, value in (("model", model), ("key", key_id), ("user", user), ("label", labels)):
+            group = interval, dimension, start, team_id, value
+            total = totals.get(group)
+            if total is None:
+                totals[group] = {**row}
+                continue
             for name in SUMS:
                 total[name] += row[name]
     return totals

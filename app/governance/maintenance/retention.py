@@ -9,6 +9,7 @@
 | replicas that have ended | after 40 days |
 | secrets that were rotated or revoked | 40 days after their end |
 | answers to idempotency keys | after 2 days |
+| counts of requests by minute | after 2 days |
 | notes of when keys and teams changed | after 40 days |
 | webhooks that were delivered or given up | after 40 days, but not before the balance that they are about |
 
@@ -36,11 +37,13 @@ from app.storage.tables import (
     ledger,
     limits,
     replicas,
+    request_counts,
     webhooks,
 )
 
 LATE_DAYS = 40
 _IDEMPOTENCY_DAYS = 2
+_COUNTS_DAYS = 2
 _BATCH = 1000
 _HOUR_NS = 3_600_000_000_000
 # any number that no other program locks in the same database
@@ -101,6 +104,10 @@ def _old_rows(ledger_days: int, moment: datetime) -> list[tuple[Table, ColumnEle
         (key_secrets, key_secrets.c.expires_at < late),
         (key_changes, key_changes.c.changed_at_us < int(late.timestamp() * 1e6)),
         (idempotency_keys, idempotency_keys.c.created_at < moment - timedelta(days=_IDEMPOTENCY_DAYS)),
+        (
+            request_counts,
+            (request_counts.c.interval == "minute") & (request_counts.c.start < moment - timedelta(days=_COUNTS_DAYS)),
+        ),
         (
             webhooks,
             webhooks.c.next_attempt_at.is_(None)

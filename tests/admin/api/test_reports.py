@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec import structs
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from app.admin.api.documents.reports import LedgerQuery, SpendQuery, UsageQuery
 from app.admin.api.documents.teams_and_keys import KeyCreate, TeamChange, TeamCreate
@@ -24,8 +24,9 @@ from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.client import LeaseClient
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.posting import take_leases
+from app.governance.ledger.usage_sums import GROUP, add_to_usage
 from app.governance.ledger.writer import LedgerWriter
-from app.storage import repository, tables
+from app.storage import repository
 from app.storage.database import Database
 from app.storage.records import new_id, now
 from app.wire import json
@@ -36,7 +37,7 @@ DAY = datetime(2026, 11, 30, tzinfo=UTC)
 
 
 async def add_usage(database: Database, at: datetime, **group: Any) -> None:
-    """Add what the ledger's writer would: a row of the hour and one of the day."""
+    """Add what the ledger's writer would: sums of the hour and of the day."""
     labels = json.dumps(group.pop("labels", {})).decode()
     sums = {
         "requests": 2, "input_tokens": 100, "output_tokens": 10, "cache_read_tokens": 5, "cache_write_tokens": 4,
@@ -44,10 +45,10 @@ async def add_usage(database: Database, at: datetime, **group: Any) -> None:
     }  # fmt: skip
     names = {"team_id": "t", "key_id": "k", "user": "", "model": "m", "labels": labels, **group}
     hour = at.replace(minute=0, second=0, microsecond=0)
+    times = (("hour", hour), ("day", hour.replace(hour=0)))
     async with database.begin() as connection:
-        for interval, start in (("hour", hour), ("day", hour.replace(hour=0))):
-            row = {**names, **sums, "interval": interval, "start": start}
-            await connection.execute(insert(tables.usage).values(row))
+        of_times = [{**names, "interval": interval, "start": start} for interval, start in times]
+        await add_to_usage(connection, {tuple(each[name] for name in GROUP): sums for each in of_times})
 
 
 async def rows_of(database: Database, **query: Any) -> list[dict[str, Any]]:

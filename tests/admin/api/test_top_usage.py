@@ -9,7 +9,8 @@ from sqlalchemy import insert
 from app.admin.api.operations.names import names_of_keys, names_of_teams
 from app.admin.api.operations.replicas import live_replicas
 from app.admin.api.operations.spend_near_end import spend_near_end
-from app.admin.api.operations.top_usage import GROUPS, TopUsage, top_usage, usage_over_time
+from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
+from app.admin.api.operations.usage_source import COLUMNS
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.usage_sums import add_to_usage, sums_of
 from app.storage import repository, tables
@@ -59,6 +60,7 @@ FILTERS: tuple[dict[str, str], ...] = (
     {"model": "m2"},
     {"team_id": "t1", "model": "m0"},
     {"user": "ann"},
+    {"team_id": "t1", "key_id": "k2", "user": "bob"},
 )
 
 
@@ -81,7 +83,7 @@ async def test_sums_are_those_of_the_ledger(database: Database, group_by: str) -
             async with database.begin(reads=True) as connection:
                 rows = await top_usage(connection, TopUsage(START, interval, group_by, filters))
                 over_time = await usage_over_time(connection, START, interval, filters)
-            found = {(getattr(row, GROUPS[group_by]) if group_by else ""): row.cost_usd for row in rows}
+            found = {(getattr(row, COLUMNS[group_by]) if group_by else ""): row.cost_usd for row in rows}
             assert found == expected, (filters, interval)
             assert list(found.values()) == sorted(found.values(), reverse=True)
             assert sum(row.requests for row in over_time) == len(wanted)

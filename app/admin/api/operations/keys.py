@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.fields import KeyStatus
@@ -67,10 +67,14 @@ async def list_keys(
     *,
     team_id: str = "",
     person: str = "",
+    search: str = "",
     limit: int = DEFAULT_LIMIT,
     cursor: str = "",
 ) -> Page[KeyView]:
     """List keys in the order of their creation, those of one team or person only if it is named.
+
+    Args:
+        search: a part of the name, in any case.
 
     Raises:
         Invalid: the cursor is of no page.
@@ -79,6 +83,7 @@ async def list_keys(
     columns = repository.keys.table.c
     conditions = [columns.team_id == team_id] if team_id else []
     conditions += [columns.person == person] if person else []
+    conditions += [func.lower(columns.name).contains(search.lower(), autoescape=True)] if search else []
     found = await repository.keys.find(connection, *conditions, after=after, limit=limit + 1)
     ids = [each.id for each in found[:limit]]
     rules = await rules_of(connection, "key", ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, RowMapping, Text, literal, select, tuple_
+from sqlalchemy import BigInteger, RowMapping, Text, literal, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.pages import Page
@@ -29,6 +29,9 @@ async def list_ledger(connection: AsyncConnection, wanted: LedgerQuery) -> Page[
         ledger.c.phase: wanted.phase,
     }
     query = query.where(*[column == value for column, value in exact.items() if value])
+    if wanted.user:
+        # the index of users has no others
+        query = query.where(ledger.c.user != literal_column("''"))
     if wanted.user is not None:
         query = query.where(ledger.c.user == wanted.user)
     if wanted.since is not None:

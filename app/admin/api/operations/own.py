@@ -18,18 +18,18 @@ from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.balance import Balance, Kind
 from app.storage.records import Limit
 from app.storage.statements import time_of_database
-from app.storage.tables import balances, usage
+from app.storage.tables import balances
 
 
 async def own_usage(connection: AsyncConnection, caller: Caller, wanted: UsageQuery) -> Page[UsageRow]:
     """Return sums of a caller's usage: of its key, or of a person in a team. Raises Invalid: see `usage_rows`."""
     policy = caller.policy
     if policy is None:
-        conditions = [usage.c.team_id == "", usage.c.key_id == caller.name]
+        own = {"team": "", "key": caller.name}
     else:
-        conditions = [usage.c.team_id == policy.team_id, usage.c.key_id == policy.key_id]
-        conditions += [] if policy.key_id else [usage.c.user == policy.person]
-    return await usage_rows(connection, wanted, *conditions)
+        own = {"team": policy.team_id, "key": policy.key_id}
+        own |= {} if policy.key_id else {"user": policy.person}
+    return await usage_rows(connection, wanted, own)
 
 
 async def own_limits(connection: AsyncConnection, caller: Caller, user: str = "") -> OwnLimits:

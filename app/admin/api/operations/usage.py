@@ -1,30 +1,25 @@
-"""Sums of usage. They are read from the table `usage`, whose rows are sums of the ledger by hour and by day."""
+"""Sums of usage, in the order of time and groups. They are read from sums of the ledger by hour and by day."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Text, cast, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, Tuple, cast, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import UsageQuery, UsageRow
 from app.admin.api.operations.paging import invalid_cursor, moment_of, read_cursor, write_cursor
+from app.admin.api.operations.usage_source import COLUMNS, SUMS, UsageSource, source_for
 from app.storage.statements import time_of_database
-from app.storage.tables import usage
 from app.wire import json
 
-_SUMS = (
-    "requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-    "reasoning_tokens", "cost_nano", "estimated_nano", "unpriced_requests",
-)  # fmt: skip
-# in the order of the primary key, so that a page needs no sort of everything
-_COLUMNS = {"team": "team_id", "key": "key_id", "user": "user", "model": "model", "label": "labels"}
 _LABEL = "label:"
+_ALL: Mapping[str, str] = {}
 # what is shown without `from`
 _DEFAULT_RANGE = {"hour": timedelta(days=1), "day": timedelta(days=30), "month": timedelta(days=365)}
 
@@ -34,15 +29,14 @@ class _Group(Struct, frozen=True):
 
     name: str
     expression: ColumnElement[Any]
+    is_moment: bool = False
 
 
-async def usage_rows(
-    connection: AsyncConnection, wanted: UsageQuery, *conditions: ColumnElement[bool]
-) -> Page[UsageRow]:
+async def usage_rows(connection: AsyncConnection, wanted: UsageQuery, own: Mapping[str, str] = _ALL) -> Page[UsageRow]:
     """Return sums of usage, in the order of time and groups.
 
     Args:
-        conditions: of the rows that may be read.
+        own: values by names in COLUMNS, to which the reader is restricted.
 
     Raises:
         Invalid: the cursor is of no page.
@@ -50,22 +44,53 @@ async def usage_rows(
     until = wanted.until or await time_of_database(connection)
     since = wanted.since or until - _DEFAULT_RANGE[wanted.interval or "day"]
     stored = _stored_interval(wanted)
-    groups = _groups(connection, wanted)
-    expressions = [group.expression for group in groups]
-    sums = [func.coalesce(func.sum(usage.c[name]), 0).label(f"sum_{name}") for name in _SUMS]
-    is_wanted = (usage.c.interval == stored) & (usage.c.start >= _start_of(since, wanted.interval or stored))
-    query = select(*[each.label(f"group_{index}") for index, each in enumerate(expressions)], *sums)
-    query = query.where(is_wanted, usage.c.start < until, *_filters(wanted), *conditions)
+    filters = [*_filters(wanted), *own.items()]
+    source = _source(wanted, [name for name, _ in filters])
+    start = source.table.c.start
+    groups = _groups(connection, wanted, source)
+    conditions = [
+        *source.conditions(stored),
+        start >= _start_of(since, wanted.interval or stored),
+        start < until,
+        *[source.column(name) == value for name, value in filters],
+    ]
     if wanted.cursor:
-        query = query.where(_is_after(groups, read_cursor(wanted.cursor, *[str] * len(groups))))
-    if groups:
-        query = query.group_by(*expressions).order_by(*expressions).limit(wanted.limit + 1)
-    rows = (await connection.execute(query)).all()
-    found = [(row[: len(groups)], dict(zip(_SUMS, map(int, row[len(groups) :]), strict=True))) for row in rows]
-    page = found[: wanted.limit]
-    data = [_row(groups, values, of_group, since) for values, of_group in page]
-    cursor = write_cursor([_text(value) for value in page[-1][0]]) if len(found) > wanted.limit else None
-    return Page(data=data, next_cursor=cursor)
+        after = read_cursor(wanted.cursor, *[str] * len(groups))
+        if not groups:
+            raise invalid_cursor()
+        conditions.append(_values(groups) > _literals(groups, after))
+    if not groups:
+        (row,) = (await connection.execute(_summed(source, groups, conditions))).all()
+        return Page(data=[_row(groups, row, since)], next_cursor=None)
+    shown = (await connection.execute(_page(groups, conditions, wanted.limit + 1))).all()
+    if not shown:
+        return Page(data=[], next_cursor=None)
+    of_page = [_text(value) for value in shown[: wanted.limit][-1]]
+    # sums are slow, and are computed for the groups of the page only
+    conditions.append(_values(groups) <= _literals(groups, of_page))
+    rows = (await connection.execute(_summed(source, groups, conditions))).all()
+    cursor = write_cursor(of_page) if len(shown) > wanted.limit else None
+    return Page(data=[_row(groups, row, since) for row in rows], next_cursor=cursor)
+
+
+def _page(groups: Sequence[_Group], conditions: Sequence[ColumnElement[bool]], limit: int) -> Select[Any]:
+    """Return the query of the groups themselves, in their order."""
+    expressions = [group.expression for group in groups]
+    return select(*expressions).where(*conditions).group_by(*expressions).order_by(*expressions).limit(limit)
+
+
+def _summed(source: UsageSource, groups: Sequence[_Group], conditions: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Return the query of the sums of groups, in their order."""
+    expressions = [group.expression for group in groups]
+    named = [expression.label(f"group_{index}") for index, expression in enumerate(expressions)]
+    sums = [func.coalesce(func.sum(source.table.c[name]), 0).label(f"sum_{name}") for name in SUMS]
+    query = select(*named, *sums).where(*conditions)
+    return query.group_by(*expressions).order_by(*expressions) if groups else query
+
+
+def _source(wanted: UsageQuery, filtered: Iterable[str]) -> UsageSource:
+    grouped = ("label" if name.startswith(_LABEL) else name for name in filter(None, wanted.group_by.split(",")))
+    return source_for([*grouped, *filtered])
 
 
 def _stored_interval(wanted: UsageQuery) -> str:
@@ -85,53 +110,56 @@ def _start_of(moment: datetime, interval: str) -> datetime:
     return start.replace(hour=0) if interval == "day" else start.replace(hour=0, day=1)
 
 
-def _groups(connection: AsyncConnection, wanted: UsageQuery) -> list[_Group]:
-    is_sqlite = connection.dialect.name == "sqlite"
+def _groups(connection: AsyncConnection, wanted: UsageQuery, source: UsageSource) -> list[_Group]:
+    is_sqlite, start = connection.dialect.name == "sqlite", source.table.c.start
     groups: list[_Group] = []
     if wanted.interval == "month":
         # a text such as 2026-12
-        month = func.substr(usage.c.start, 1, 7) if is_sqlite else func.to_char(usage.c.start, "YYYY-MM")
+        month = func.substr(start, 1, 7) if is_sqlite else func.to_char(start, "YYYY-MM")
         groups.append(_Group("start", month))
     elif wanted.interval is not None:
-        groups.append(_Group("start", usage.c.start))
+        groups.append(_Group("start", start, is_moment=True))
     names = dict.fromkeys(filter(None, wanted.group_by.split(",")))
-    groups += [_Group(name, usage.c[column]) for name, column in _COLUMNS.items() if name in names]
-    labels = [name.removeprefix(_LABEL) for name in names if name.startswith(_LABEL)]
-    return [*groups, *[_Group(f"{_LABEL}{name}", _label(name, is_sqlite=is_sqlite)) for name in labels]]
+    groups += [_Group(name, source.column(name)) for name in COLUMNS if name in names]
+    for name in names:
+        if name.startswith(_LABEL):
+            label = name.removeprefix(_LABEL)
+            groups.append(_Group(name, _label(source.labels(), label, is_sqlite=is_sqlite)))
+    return groups
 
 
-def _label(name: str, *, is_sqlite: bool) -> ColumnElement[Any]:
-    value = func.json_extract(usage.c.labels, f'$."{name}"') if is_sqlite else cast(usage.c.labels, JSONB)[name].astext
+def _label(labels: ColumnElement[Any], name: str, *, is_sqlite: bool) -> ColumnElement[Any]:
+    value = func.json_extract(labels, f'$."{name}"') if is_sqlite else cast(labels, JSONB)[name].astext
     return func.coalesce(value, "")
 
 
-def _filters(wanted: UsageQuery) -> list[ColumnElement[bool]]:
-    filters = [
-        usage.c[name] == value
-        for name, value in (("team_id", wanted.team_id), ("key_id", wanted.key_id), ("model", wanted.model))
-        if value
-    ]
-    return filters if wanted.user is None else [*filters, usage.c.user == wanted.user]
+def _filters(wanted: UsageQuery) -> Iterator[tuple[str, str]]:
+    named = (("team", wanted.team_id), ("key", wanted.key_id), ("model", wanted.model))
+    yield from ((name, value) for name, value in named if value)
+    if wanted.user is not None:
+        yield "user", wanted.user
 
 
-def _is_after(groups: Sequence[_Group], values: Sequence[str | int]) -> ColumnElement[bool]:
-    """Return the condition for groups that come after one with these values. Raises Invalid: there are no groups."""
-    if not groups:
-        raise invalid_cursor()
-    literals = [
-        literal(moment_of(value), usage.c.start.type) if group.expression is usage.c.start else literal(value, Text)
-        for group, value in zip(groups, values, strict=True)
-    ]
-    return tuple_(*[group.expression for group in groups]) > tuple_(*literals)
+def _values(groups: Sequence[_Group]) -> Tuple:
+    return tuple_(*[group.expression for group in groups])
+
+
+def _literals(groups: Sequence[_Group], values: Sequence[str | int]) -> Tuple:
+    return tuple_(
+        *[
+            literal(moment_of(value), group.expression.type) if group.is_moment else literal(value, Text)
+            for group, value in zip(groups, values, strict=True)
+        ]
+    )
 
 
 def _text(value: datetime | str) -> str:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _row(groups: Sequence[_Group], values: Sequence[Any], sums: dict[str, int], since: datetime) -> UsageRow:
+def _row(groups: Sequence[_Group], row: Sequence[Any], since: datetime) -> UsageRow:
     members: dict[str, Any] = {"start": since}
-    for group, value in zip(groups, values, strict=True):
+    for group, value in zip(groups, row, strict=False):
         if group.name == "start":
             members["start"] = value if isinstance(value, datetime) else datetime.fromisoformat(f"{value}-01T00:00:00Z")
         elif group.name.startswith(_LABEL):
@@ -139,6 +167,7 @@ def _row(groups: Sequence[_Group], values: Sequence[Any], sums: dict[str, int], 
         elif group.name == "label":
             members["labels"] = {**members.get("labels", {}), **json.loads(value)}
         else:
-            members[_COLUMNS[group.name]] = value
+            members[COLUMNS[group.name]] = value
+    sums = dict(zip(SUMS, map(int, row[len(groups) :]), strict=True))
     cost, estimated = sums.pop("cost_nano"), sums.pop("estimated_nano")
     return UsageRow(**members, **sums, cost_usd=cost, estimated_usd=estimated)

@@ -22,6 +22,7 @@ class KeyQuery(Document):
 
     team_id: Text = Field("", description="The team that has them.")
     person: Text = Field("", description="Who holds them.")
+    search: Text = Field("", description="A part of their names, in any case.")
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor = ""
 

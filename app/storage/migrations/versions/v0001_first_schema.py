@@ -22,6 +22,7 @@ def upgrade() -> None:
     _create_ledger()
     _create_limits()
     _create_replicas()
+    _create_request_counts()
     _create_teams()
     _create_usage()
     _create_usage_totals()
@@ -144,9 +145,11 @@ def _create_ledger() -> None:
     )
     op.create_index("ix_ledger_at", "ledger", ["at"])
     op.create_index("ix_ledger_key_id_at", "ledger", ["key_id", "at"])
+    op.create_index("ix_ledger_model_served_at", "ledger", ["model_served", "at"])
     op.create_index("ix_ledger_replica_id_phase", "ledger", ["replica_id", "phase"])
     op.create_index("ix_ledger_request_id", "ledger", ["request_id"])
     op.create_index("ix_ledger_team_id_at", "ledger", ["team_id", "at"])
+    op.create_index("ix_ledger_user_at", "ledger", ["user", "at"], postgresql_where=sa.text("\"user\" <> ''"))
 
 
 def _create_limits() -> None:
@@ -179,6 +182,18 @@ def _create_replicas() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_replicas")),
     )
     op.create_index("ix_replicas_state", "replicas", ["state", "expires_at_us"])
+
+
+def _create_request_counts() -> None:
+    op.create_table(
+        "request_counts",
+        sa.Column("interval", sa.Text, nullable=False),
+        sa.Column("start", Instant, nullable=False),
+        sa.Column("requests", sa.BigInteger, nullable=False),
+        sa.Column("errors", sa.BigInteger, nullable=False),
+        sa.Column("throttles", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("interval", "start", name=op.f("pk_request_counts")),
+    )
 
 
 def _create_teams() -> None:
@@ -217,6 +232,7 @@ def _create_usage() -> None:
         ),
     )
     op.create_index("ix_usage_key_id_interval_start", "usage", ["key_id", "interval", "start"])
+    op.create_index("ix_usage_user_interval_start", "usage", ["user", "interval", "start"])
 
 
 def _create_usage_totals() -> None:
@@ -226,14 +242,11 @@ def _create_usage_totals() -> None:
         sa.Column("dimension", sa.Text, nullable=False),
         sa.Column("start", Instant, nullable=False),
         sa.Column("team_id", sa.Text, nullable=False),
-        sa.Column("key_id", sa.Text, nullable=False),
-        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
         *_sum_columns(),
-        sa.PrimaryKeyConstraint(
-            "interval", "dimension", "start", "team_id", "key_id", "model", name=op.f("pk_usage_totals")
-        ),
+        sa.PrimaryKeyConstraint("interval", "dimension", "start", "team_id", "value", name=op.f("pk_usage_totals")),
     )
-    op.create_index("ix_usage_totals_key_id_interval_start", "usage_totals", ["key_id", "interval", "start"])
+    op.create_index("ix_usage_totals_value_interval_start", "usage_totals", ["value", "interval", "start"])
 
 
 def _sum_columns() -> list[sa.Column[int]]:
