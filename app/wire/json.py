@@ -253,6 +253,14 @@ def reader_of(kind: type[T]) -> Callable[[bytes | str], T]:
     return read
 
 
+def as_type(document: object, kind: type[T]) -> T | None:
+    """Return a parsed document as a value of a type; None if it does not match exactly."""
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError:
+        return None
+
+
 def dumps_text(value: object) -> str:
     """Serialise to compact JSON text, for JSON within JSON such as tool arguments."""
     return dumps(value).decode()

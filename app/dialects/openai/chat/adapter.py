@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from functools import partial
 from typing import ClassVar
@@ -15,6 +14,7 @@ from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import model_name_of, validate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.chat import native
+from app.dialects.openai.chat.plain import read_plain
 from app.dialects.openai.chat.request import to_call
 from app.dialects.openai.chat.response import ChatResponseContext, from_reply
 from app.dialects.openai.chat.schema_in import ChatRequest
@@ -24,6 +24,7 @@ from app.dialects.openai.common.errors import error_body
 from app.errors import GatewayError
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
+from app.process.random_digits import random_digits
 from app.routing.planner import BodyFormat, Planner, Target
 from app.wire import sse
 from app.wire.json import JsonObject
@@ -54,16 +55,20 @@ class ChatAdapter(Struct):
     def to_call(self, _target: Target) -> TranslatedRequest:
         """See `DialectAdapter`. The translation is the same for every target."""
         if self._translated is None:
-            request = validate(self.document, ChatRequest)
+            custom_tools: frozenset[str] = frozenset()
+            plain = read_plain(self.document)
+            if plain is not None:
+                call, include_usage = plain.to_call(), plain.include_usage
+            else:
+                request = validate(self.document, ChatRequest)
+                call = to_call(request)
+                include_usage = bool(request.stream_options and request.stream_options.include_usage)
+                custom_tools = custom_names(request) if request.tools else custom_tools
             response_context = ChatResponseContext(
-                "chatcmpl-" + secrets.token_hex(12),
-                int(time.time()),
-                self.known_as,
-                custom_names(request) if request.tools else frozenset(),
-                include_usage=bool(request.stream_options and request.stream_options.include_usage),
+                "chatcmpl-" + random_digits()[:24], int(time.time()), self.known_as, custom_tools, include_usage
             )
             self._translated = TranslatedRequest(
-                to_call(request),
+                call,
                 partial(from_reply, response_context=response_context),
                 partial(ChunkStream, response_context),
             )

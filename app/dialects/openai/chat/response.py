@@ -96,22 +96,34 @@ def from_reply(reply: Reply, response_context: ChatResponseContext) -> JsonObjec
     """
     if reply["stopReason"] in MALFORMED_OUTPUT:
         raise UpstreamFailed("the model's output was malformed", detail=reply["stopReason"])
-    message = _Message()
-    for block in reply["output"]["message"]["content"]:
-        message.add(block, response_context.custom_tools)
-    reason = finish_reason(reply["stopReason"], has_calls=bool(message.calls))
+    message = _message_of(reply["output"]["message"]["content"], response_context.custom_tools)
+    reason = finish_reason(reply["stopReason"], has_calls="tool_calls" in message)
     usage: Any = reply["usage"]
     completion = {
         "id": response_context.id,
         "object": "chat.completion",
         "created": response_context.created,
         "model": response_context.model,
-        "choices": [{"index": 0, "message": message.document(), "logprobs": None, "finish_reason": reason}],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
         "usage": usage_body(Usage.of(usage, reply.get("additionalModelResponseFields"))),
     }
     if "serviceTier" in reply:
         completion["service_tier"] = reply["serviceTier"]["type"]
     return completion
+
+
+def _message_of(blocks: Any, custom_tools: frozenset[str]) -> JsonObject:
+    """Return the message as OpenAI's clients read it."""
+    if len(blocks) == 1 and "text" in blocks[0]:
+        return _text_message("".join((blocks[0]["text"],)), [])
+    message = _Message()
+    for block in blocks:
+        message.add(block, custom_tools)
+    return message.document()
+
+
+def _text_message(text: str | None, annotations: list[JsonObject]) -> JsonObject:
+    return {"role": "assistant", "content": text, "refusal": None, "annotations": annotations}
 
 
 class _Message(Struct):
@@ -156,12 +168,7 @@ class _Message(Struct):
     def document(self) -> JsonObject:
         """Return the message as OpenAI's clients read it."""
         text = "".join(self.texts)
-        message: JsonObject = {
-            "role": "assistant",
-            "content": text if text or not self.calls else None,
-            "refusal": None,
-            "annotations": self.annotations,
-        }
+        message = _text_message(text if text or not self.calls else None, self.annotations)
         if self.calls:
             message["tool_calls"] = self.calls
         if any(self.reasoning):
