@@ -5,22 +5,28 @@ Evidence: "A conversation must alternate between user and assistant roles" (lang
 Source: docs/reference/contracts/anthropic-on-invokemodel.md#system-turns
 """
 
-from itertools import groupby
-
 from app.adaptation.adapted_request import AdaptedRequest, Role
 from app.converse.request import Message
 
 
 def alternate_turns(adapted: AdaptedRequest) -> None:
     """Merge adjacent turns of one role, and make turns of the system the user's where the model refuses them."""
-    adapted.body["messages"] = _merged(_with_accepted_roles(_merged(adapted.body["messages"]), adapted))
+    turns = _merged(adapted.body["messages"])
+    if any(turn["role"] == "system" for turn in turns):
+        turns = _merged(_with_accepted_roles(turns, adapted))
+    adapted.body["messages"] = turns
 
 
 def _merged(messages: list[Message]) -> list[Message]:
-    return [
-        {"role": role, "content": [block for message in group for block in message["content"]]}
-        for role, group in groupby(messages, key=lambda message: message["role"])
-    ]
+    turns: list[Message] = []
+    role: Role | None = None
+    for message in messages:
+        if message["role"] == role:
+            turns[-1]["content"] += message["content"]
+        else:
+            role = message["role"]
+            turns.append({"role": role, "content": [*message["content"]]})
+    return turns
 
 
 def _with_accepted_roles(turns: list[Message], adapted: AdaptedRequest) -> list[Message]:

@@ -71,7 +71,14 @@ class Usage(Struct, frozen=True):
 
     def counts(self) -> dict[str, int]:
         """Return the counts by name."""
-        return {name: getattr(self, name) for name in _COUNTS}
+        return {
+            "input": self.input,
+            "output": self.output,
+            "cache_read": self.cache_read,
+            "cache_write": self.cache_write,
+            "reasoning": self.reasoning,
+            "cache_write_1h": self.cache_write_1h,
+        }
 
     @property
     def prompt(self) -> int:

@@ -138,7 +138,8 @@ class Failover(Struct, frozen=True):
         Of targets with as many failures, a paused one comes last. Only targets that are considered are prepared.
         """
         paused: _TargetState[TargetT, C] | None = None
-        for state in sorted([state for state in states if not state.is_over], key=_BY_FAILURES):
+        left = [state for state in states if not state.is_over]
+        for state in sorted(left, key=_BY_FAILURES) if len(left) > 1 else left:
             if paused is not None and state.failures > paused.failures:
                 break
             if state.candidate is None:
@@ -241,16 +242,15 @@ def _note(breaker: CircuitBreaker, result: AttemptResult[C, T], caller: str, *, 
         breaker.note(result.error, is_probe=is_probe, caller=caller)
 
 
-class _Outcome(Generic[C, T]):
+class _Outcome(Struct, Generic[C, T]):
     """The outcome of a call that no target has answered."""
 
-    def __init__(self) -> None:
-        self.unfit: InvalidRequest | None = None
-        self.open_for = math.inf
-        self.is_budget_spent = False
-        self.attempts = 0
-        # the last failure of each target, the latest last, and when that target may be tried again
-        self._failures: dict[Hashable, tuple[AttemptResult[C, T], GatewayError, float]] = {}
+    unfit: InvalidRequest | None = None
+    open_for: float = math.inf
+    is_budget_spent: bool = False
+    attempts: int = 0
+    # the last failure of each target, the latest last, and when that target may be tried again
+    _failures: dict[Hashable, tuple[AttemptResult[C, T], GatewayError, float]] = {}
 
     def note(self, result: AttemptResult[C, T], error: GatewayError, now: float) -> None:
         """Note a failed attempt, instead of an earlier one at the same target."""

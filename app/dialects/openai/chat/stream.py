@@ -27,6 +27,9 @@ from app.wire.json import JsonObject
 from app.wire.sse import data_frame
 
 _DONE = data_frame(b"[DONE]")
+# what surrounds the text of a chunk
+_TEXT_START = b'[{"index":0,"delta":{"content":'
+_TEXT_END = b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class ChunkStream:
@@ -44,6 +47,7 @@ class ChunkStream:
         )[:-1]
         usage = b',"usage":null' if response_context.include_usage else b""
         self._head = b"data: " + head + usage + b',"choices":'
+        self._text_head = self._head + _TEXT_START
         self._usage_head = head + b","
         self._calls: dict[int, _Call] = {}
         self._called = 0
@@ -58,9 +62,9 @@ class ChunkStream:
         Raises:
             UpstreamFailed: the stop reason reports malformed output.
         """
+        if (piece := event.get("contentBlockDelta")) is not None and (text := piece["delta"].get("text")) is not None:
+            return self._text_head + json.dumps(text) + _TEXT_END if text else b""
         match event:
-            case {"contentBlockDelta": {"delta": {"text": text}}}:
-                return self._delta({"content": text}) if text else b""
             case {"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}}:
                 return self._piece(index, delta)
             case {"contentBlockStart": {"start": start, "contentBlockIndex": index}}:
