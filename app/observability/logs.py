@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from operator import attrgetter
 from types import TracebackType
 from typing import ClassVar
 
@@ -89,7 +90,7 @@ class LogObserver:
 
     def __init__(self, write: Callable[[bytes], object] | None = None, log_format: LogFormat = "json") -> None:
         self._write = write or _log_writer.write_soon
-        self._encode = request_line if is_for_people(log_format) else json.dumps
+        self._is_for_people = is_for_people(log_format)
 
     def request_ended(self, record: RequestRecord) -> None:
         """Log a request, at a level that follows from the kind of its error and not from its dialect's status."""
@@ -99,10 +100,17 @@ class LogObserver:
             level = _level_of_error(record)
         else:
             level = logging.INFO if record.status < 500 else logging.ERROR
-        if _requests.isEnabledFor(level):
-            line = _begin_line(time.time(), level, _requests.name, "request")
-            _add_fields(line, record)
-            self._write(self._encode(line) + b"\n")
+        if not _requests.isEnabledFor(level):
+            return
+        line = _begin_line(time.time(), level, _requests.name, "request")
+        line["request_id"] = record.request_id
+        if self._is_for_people:
+            line |= _described(_description_of(record)) | _outcome_of(record)
+            self._write(request_line(line) + b"\n")
+        else:
+            # the members of three objects, as those of one
+            start, end = json.dumps(line), json.dumps(_outcome_of(record))
+            self._write(start[:-1] + _description(_description_of(record)) + end[1:] + b"\n")
 
 
 def _level_of_error(record: RequestRecord) -> int:
@@ -111,27 +119,41 @@ def _level_of_error(record: RequestRecord) -> int:
     return logging.WARNING if record.error in DOUBTS else logging.INFO
 
 
-# every other field of the record is logged if it is not empty
-_PLAIN = tuple(
-    name
-    for name in RequestRecord.__struct_fields__
-    if name
-    not in {
-        *("started", "usage", "first_event_ms", "model_behind", "cost"),
-        *("tries", "trace", "has_moved", "tier", "standings", "quota"),
-    }
+# what many requests have in common; a field of the record is logged if it is not empty
+_DESCRIPTION = (
+    *("method", "client", "route", "dialect", "caller", "team", "key_name", "model", "target", "location", "mode"),
+    *("surface", "streamed", "status"),
 )
+_description_of = attrgetter(*_DESCRIPTION)
 # of botocore's service model (2026-11); callers may send any name
 _TIERS = frozenset({"default", "flex", "priority", "reserved", "optimized"})
 
 
-def _add_fields(fields: dict[str, object], record: RequestRecord) -> None:
-    for name in _PLAIN:
-        if value := getattr(record, name):
-            fields[name] = value
-    # the caller chose these names, so only their number is logged
+def _described(values: tuple[object, ...]) -> dict[str, object]:
+    return {name: value for name, value in zip(_DESCRIPTION, values, strict=True) if value}
+
+
+@lru_cache(256)
+def _description(values: tuple[object, ...]) -> bytes:
+    """Return members of a JSON object, between two commas: these parts of lines need not be written each time."""
+    return b",%b," % json.dumps(_described(values))[1:-1]
+
+
+def _outcome_of(record: RequestRecord) -> dict[str, object]:
+    """Return the fields that differ from request to request. Names that callers chose are only counted."""
+    fields: dict[str, object] = {}
+    if record.error:
+        fields["error"] = record.error
+    if record.detail:
+        fields["detail"] = record.detail
+    if record.upstream_request_id:
+        fields["upstream_request_id"] = record.upstream_request_id
     if record.ignored:
         fields["ignored"] = len(record.ignored)
+    if record.adjusted:
+        fields["adjusted"] = record.adjusted
+    if record.exceeded:
+        fields["exceeded"] = record.exceeded
     if record.tries:
         fields["attempts"] = len(record.tries)
     if len(record.tries) > 1:
@@ -142,6 +164,11 @@ def _add_fields(fields: dict[str, object], record: RequestRecord) -> None:
         fields["model_behind"] = record.model_behind
     if record.trace.trace_id:
         fields["trace_id"] = record.trace.trace_id
+    _add_amounts(fields, record)
+    return fields
+
+
+def _add_amounts(fields: dict[str, object], record: RequestRecord) -> None:
     fields["duration_ms"] = round((time.monotonic() - record.started) * 1000, 2)
     if record.first_event_ms is not None:
         fields["first_event_ms"] = round(record.first_event_ms, 2)
