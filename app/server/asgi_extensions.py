@@ -13,6 +13,9 @@ ARRIVED = "outcrop.arrived"
 DISCONNECTED = "outcrop.disconnected"
 # the connection's `FlowControl`: whether bytes wait to be sent, and until when
 FLOW = "outcrop.flow"
+# writes a complete response, whose headers hold its length; nothing may wait to be sent:
+# `(status, [(name, value)], body) -> None`
+RESPOND = "outcrop.respond"
 # accepts the upgrade that a request of type `websocket` asks for; its refusal is sent as a response of HTTP. Takes the
 # headers `sec-websocket-key` and `x-request-id`: `(str, str) -> WebSocket`
 UPGRADE = "outcrop.upgrade"

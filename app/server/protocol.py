@@ -1,47 +1,44 @@
-"""uvicorn's HTTP protocol, with limits for the size and the duration of a request's head, and of an unread response."""
+"""The HTTP/1.1 protocol of a connection, with limits for its heads, for silence, and for unread responses."""
 
 import asyncio
 import logging
-import re
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
 
+import httptools
+from starlette.types import Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, UPGRADE, WRITE
-from app.server.coalescing_writer import CoalescingWriter
+from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, RESPOND, UPGRADE, WRITE
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
-from app.server.disconnect_notification import DisconnectNotification
-from app.server.http10 import frame_for_http10
+from app.server.exchange import MAX_BUFFERED_BYTES, Exchange, Header
+from app.server.head_limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, refusal_of_head
 from app.server.refusals import HTTP_2_GO_AWAY, HTTP_2_PREFACE, refusal
+from app.server.task_start import Start, start_at_once, start_soon
 from app.server.unread_response import UnreadResponseTimeout
 from app.server.upgrade import asks_for_websocket, without_upgrade
-from app.server.uvicorn_interface import RequestResponseCycle
 
 if TYPE_CHECKING:
     from app.server.websocket import WebSocket
 
 _log = logging.getLogger(__name__)
 
-_MAX_HEAD_BYTES = 64 * 1024
-_MAX_TARGET_BYTES = 16 * 1024
-_MAX_HEADERS = 128
-# a name or an address, and a port (RFC 9110, 7.2); HTTP/1.0 has no such header
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 # requests that are sent before the first of them is answered
 _MAX_PIPELINED = 32
-# four times uvicorn's limit: pausing and resuming costs more than reading
-_MAX_BUFFERED_BYTES = 256 * 1024
 
 
 class _Refused(Exception):
     """The request has been refused already; ends the parsing."""
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """Serves one connection.
+class GuardedProtocol(asyncio.Protocol):
+    """Serves one connection; uvicorn's server makes it.
 
     head_seconds: in which the head of a request must arrive, or the rest of a body that is not read.
     unread_seconds: in which the caller must receive some of a response. The kernel may report progress only for each
@@ -60,15 +57,31 @@ class GuardedProtocol(HttpToolsProtocol):
         app_state: dict[str, object],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+        if not config.loaded:
+            config.load()
+        self.loop = _loop or asyncio.get_running_loop()
+        self.server_state = server_state
+        self._application = config.loaded_app
+        self._app_state = app_state
+        self._idle_seconds = config.timeout_keep_alive
+        self._parser = httptools.HttpRequestParser(self)
+        # a request that follows the last one of a connection is ignored
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._target = b""
+        self._headers: list[Header] = []
+        self._awaits_continue = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
         # bytes since the last piece of a body: of a head, of chunk sizes, of trailers
         self._overhead = 0
         # bytes that arrived while a request was answered and another waited
         self._pipelined_bytes = 0
-        self._is_in_body = self._has_arrived = self._is_ending = False
-        self._cycles: list[RequestResponseCycle] = []
-        self._notifications: set[DisconnectNotification] = set()
+        self._is_in_body = self._is_due = self._is_ending = False
+        # those that are not answered yet, and the last one
+        self._exchanges: list[Exchange] = []
+        # those that do not run yet; the first of them is due if nothing is answered
+        self._waiting: deque[tuple[Exchange, Scope]] = deque()
         self._websocket: WebSocket | None = None
         if isinstance(server_state, ConnectionRegistry):
             server_state.entering.add(self)
@@ -77,9 +90,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
-        super().connection_made(transport)
-        self._close = ConnectionClose(transport, self.loop, self.drain_seconds)
-        self._unread = UnreadResponseTimeout(transport, self.loop, self._close, self.unread_seconds)
+        self.transport = transport
+        self.server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn's type allows only its own
+        self.flow = FlowControl(transport)
+        self._server, self._client = get_local_addr(transport), get_remote_addr(transport)
+        self._scheme = "https" if is_ssl(transport) else "http"
+        self.closing = ConnectionClose(transport, self.loop, self.drain_seconds)
+        self.unread = UnreadResponseTimeout(transport, self.loop, self.closing, self.unread_seconds)
         # writing is paused as long as bytes wait for the caller; over TLS, 0 would mean always
         transport.set_write_buffer_limits(1, 0)
         self._start_head_timer()
@@ -94,86 +111,99 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._websocket is not None:
             self._websocket.shutdown()
         elif self._has_open_request():
-            self.cycle.keep_alive = False
+            self._exchanges[-1].keeps_alive = False
         else:
             self.loop.call_later(self.drain_seconds, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         if self._overhead or self._has_open_request():
             return
-        if self._close.has_unread() and not self._is_in_body:  # the rest of a body that is not read does not count
+        if self.closing.has_unread() and not self._is_in_body:  # the rest of a body that is not read does not count
             self.loop.call_later(self.drain_seconds, self._close_if_idle)
             return
-        self._close.begin_at_once()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that was idle for too long."""
-        if not self._close.is_closing:
-            self._close.begin()
+        self.closing.begin_at_once()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the request that runs and those pipelined behind it."""
         self._stop_head_timer()
-        self._unread.cancel()
-        super().connection_lost(exc)
-        for cycle in self._cycles:
-            if not cycle.response_complete:
-                cycle.disconnected = True
-                cycle.message_event.set()
-        for notification in [*self._notifications]:
-            notification.notify()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self.unread.cancel()
+        self.server_state.connections.discard(self)
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        exchanges, self._exchanges = self._exchanges, []
+        self._waiting.clear()
+        for exchange in exchanges:
+            exchange.lose()
         if self._websocket is not None:
             self._websocket.connection_lost()
+        del self._parser  # it refers to this connection
 
     def pause_writing(self) -> None:
         """Stop writing until the caller has received more."""
-        super().pause_writing()
-        self._unread.start()
+        self.flow.pause_writing()
+        self.unread.start()
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self.flow.resume_writing()
 
     # the request
 
     def data_received(self, data: bytes) -> None:
         """Parse data, and limit what is no body."""
-        if self._close.is_closing:
+        if self.closing.is_closing:
             return
         if self._websocket is not None:
             self._websocket.data_received(data)
             return
+        self._idle_since = 0.0
         if not self._is_in_body and not self._overhead:
-            if not self._cycles and data.startswith(HTTP_2_PREFACE):
-                client = {"client": self.client[0] if self.client else ""}
+            if not self._exchanges and data.startswith(HTTP_2_PREFACE):
+                client = {"client": self._client[0] if self._client else ""}
                 _log.warning("refused HTTP/2: configure the client for HTTP/1.1", extra={"fields": client})
                 self.transport.write(HTTP_2_GO_AWAY)
                 self.transport.close()
                 return
-            data = without_upgrade(data, _MAX_HEAD_BYTES)
+            data = without_upgrade(data, MAX_HEAD_BYTES)
         self._overhead += len(data)
-        super().data_received(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # the request is handled as any other; it may become a WebSocket later
+        except httptools.HttpParserError:
+            if not self.transport.is_closing():
+                self._refuse(400)
+            return
         if self.transport.is_closing():
             return
-        if self._overhead > _MAX_HEAD_BYTES:
+        if self._is_due:  # not before the body that came with the head has been read
+            self._is_due = False
+            self._serve(*self._waiting.popleft(), start_at_once)
+        if self._overhead > MAX_HEAD_BYTES:
             self._refuse(431)
         elif self._head_timer is None and self._overhead and not self._is_in_body:
             self._start_head_timer()
-        if len(self._cycles) > 1:
+        if len(self._exchanges) > 1:
             self._limit_pipelined(len(data))
 
     def _limit_pipelined(self, count: int) -> None:
-        is_pipelined = sum(not each.response_complete for each in self._cycles) > 1
+        is_pipelined = sum(not each.is_complete for each in self._exchanges) > 1
         self._pipelined_bytes = self._pipelined_bytes + count if is_pipelined else 0
-        if self._pipelined_bytes > _MAX_BUFFERED_BYTES:
+        if self._pipelined_bytes > MAX_BUFFERED_BYTES:
             self.flow.pause_reading()
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         self._is_in_body = False
-        super().on_message_begin()
-        self._has_arrived = False
+        self._target, self._headers, self._awaits_continue = b"", [], False
 
     def on_url(self, url: bytes) -> None:
         """Add a piece of the request target."""
-        super().on_url(url)
-        if len(self.url) > _MAX_TARGET_BYTES:
+        self._target += url
+        if len(self._target) > MAX_TARGET_BYTES:
             self._refuse(414)
             raise _Refused
 
@@ -181,66 +211,93 @@ class GuardedProtocol(HttpToolsProtocol):
         """Add a header; trailers are dropped."""
         if self._is_in_body:
             return
-        super().on_header(name, value)
-        if len(self.headers) > _MAX_HEADERS:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._awaits_continue = True
+        self._headers.append((name, value))
+        if len(self._headers) > MAX_HEADERS:
             self._refuse(431)
             raise _Refused
 
     def on_headers_complete(self) -> None:
         """Start the request, or queue it behind the one that runs."""
         self._stop_head_timer()
-        if sum(len(name) + len(value) for name, value in self.headers) > _MAX_HEAD_BYTES:
-            self._refuse(431)
-            raise _Refused
-        hosts = [value for name, value in self.headers if name == b"host"]
-        is_bare = not hosts and self.parser.get_http_version() == "1.0"
-        if not is_bare and (len(hosts) != 1 or not _HOST.match(hosts[0])):
-            self._refuse(400)
-            raise _Refused
-        asks_for_upgrade = self.parser.should_upgrade()
-        if asks_for_upgrade and (
-            self._has_open_request() or not asks_for_websocket(self.parser.get_method(), self.headers)
-        ):
-            self._refuse(400)  # the parser would take the body for another request
+        version, method, asks_for_upgrade = self._parser.get_http_version(), self._parser.get_method(), False
+        status = refusal_of_head(self._headers, version)
+        if not status and self._parser.should_upgrade():
+            asks_for_upgrade = asks_for_websocket(method, self._headers) and not self._has_open_request()
+            status = 0 if asks_for_upgrade else 400  # the parser would take the body for another request
+        if status:
+            self._refuse(status)
             raise _Refused
         self._is_in_body, self._overhead = True, 0
-        super().on_headers_complete()
-        is_in_chunks = self.scope["http_version"] != "1.0"
-        writer = CoalescingWriter(self, self._unread, self._close, is_in_chunks=is_in_chunks)
-        self.cycle.transport = writer
-        self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending and not asks_for_upgrade
-        frame_for_http10(self.cycle)
-        extensions: dict[str, object] = {
-            ARRIVED: self._has_body_arrived,
-            ABORT: self.transport.abort,
-            CUT: self._cut,
-            FLOW: self.flow,
-            DISCONNECTED: DisconnectNotification(self, self._notifications).set_callback,
-            WRITE: writer.write_piece,
-        }
+        exchange = Exchange(
+            self,
+            keeps_alive=version != "1.0"
+            and self._parser.should_keep_alive()
+            and not self._is_ending
+            and not asks_for_upgrade,
+            awaits_continue=self._awaits_continue,
+            is_framed=version != "1.0",
+            is_head=method == b"HEAD",
+        )
+        scope = self._scope_of(exchange, method, version)
         if asks_for_upgrade:
-            self.scope["type"] = "websocket"  # type: ignore[typeddict-item]
-            extensions[UPGRADE] = self._accept_websocket
-        self.scope["extensions"] = extensions  # type: ignore[typeddict-item]  # uvicorn's type allows only dictionaries
-        self._cycles = [*(cycle for cycle in self._cycles if not cycle.response_complete), self.cycle]
-        if len(self._cycles) > _MAX_PIPELINED:
+            scope["type"] = "websocket"
+            del scope["extensions"][RESPOND]  # the response may be the upgrade
+            scope["extensions"][UPGRADE] = partial(self._accept_websocket, exchange)
+        running = [each for each in self._exchanges if not each.is_complete]
+        self._exchanges = [*running, exchange]
+        self._waiting.append((exchange, scope))
+        if not running:
+            self._is_due = True
+        elif len(running) >= _MAX_PIPELINED:
             _log.warning("aborted a connection: too many pipelined requests")
             self.transport.abort()
-        elif len(self._cycles) > 1:
-            self.flow.resume_reading()  # uvicorn pauses, but a disconnect is noticed only while the connection is read
+        else:
+            self.flow.resume_reading()  # a disconnect is noticed only while the connection is read
 
-    def _should_upgrade(self) -> bool:
-        return False  # uvicorn handles the request as any other; it may become a WebSocket later
+    def _scope_of(self, exchange: Exchange, method: bytes, version: str) -> Scope:
+        target = httptools.parse_url(self._target)
+        path = target.path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": version,
+            "server": self._server,
+            "client": self._client,
+            "scheme": self._scheme,
+            "root_path": "",
+            "headers": self._headers,
+            "state": self._app_state.copy(),
+            "method": method.decode("ascii"),
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": target.path,
+            "query_string": target.query or b"",
+            "extensions": {
+                ABORT: self.transport.abort,
+                ARRIVED: exchange.has_arrived,
+                CUT: exchange.cut,
+                DISCONNECTED: exchange.set_disconnect_callback,
+                FLOW: self.flow,
+                RESPOND: exchange.respond,
+                WRITE: exchange.write_piece,
+            },
+        }
 
-    def _unsupported_upgrade_warning(self) -> None:
-        pass
+    def _serve(self, exchange: Exchange, scope: Scope, start: Start = start_soon) -> None:
+        task = start(self.loop, exchange.run(self._application, scope))
+        if not task.done():
+            tasks = self.server_state.tasks
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
-    def _accept_websocket(self, key: str, request_id: str) -> "WebSocket":
+    def _accept_websocket(self, exchange: Exchange, key: str, request_id: str) -> "WebSocket":
         from app.server.websocket import WebSocket, switching_protocols
 
-        self.cycle.response_started = self.cycle.response_complete = True
+        exchange.has_started = exchange.is_complete = True
         self.transport.write(switching_protocols(key, request_id))
-        self._websocket = WebSocket(self, self._unread, self._close)
+        self._websocket = WebSocket(self, self.unread, self.closing)
         if self._is_ending:
             self._websocket.shutdown()
         return self._websocket
@@ -248,54 +305,39 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body."""
         self._overhead = 0
-        if self.cycle.response_complete:
-            return
-        self.cycle.body += body
-        if len(self.cycle.body) > _MAX_BUFFERED_BYTES:
-            self.flow.pause_reading()
-        self.cycle.message_event.set()
+        self._exchanges[-1].add_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
-        self._has_arrived = True
         self._is_in_body, self._overhead = False, 0
         self._stop_head_timer()
-        super().on_message_complete()
-        if self.cycle.response_complete:
-            self._start_head_timer()  # the keep-alive timeout was cancelled by the rest of the body
-
-    def _has_body_arrived(self) -> bool:
-        return self._has_arrived
+        exchange = self._exchanges[-1]
+        exchange.end_body()
+        if exchange.is_complete:
+            self._start_head_timer()  # the connection does not count as idle since the rest of the body
 
     def _has_open_request(self) -> bool:
-        return any(not cycle.response_complete for cycle in self._cycles)
+        return any(not exchange.is_complete for exchange in self._exchanges)
 
     # the response
 
     def on_response_complete(self) -> None:
         """Start the next request; limit the time for the rest of this one's body, and for reading the response."""
-        if self._close.has_begun:
-            self.server_state.total_requests += 1
-        else:
-            super().on_response_complete()
-        if self._is_in_body and not self.transport.is_closing():
-            self._start_head_timer()
-        self._unread.start_if_pending()
-
-    def _cut(self) -> None:
-        """End the response that is being written, incomplete, and close the connection after it."""
-        running = next(cycle for cycle in self._cycles if not cycle.response_complete)
-        running.disconnected = True
-        running.transport.close()
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse data that is not HTTP."""
-        del msg
-        if not self.transport.is_closing():
-            self._refuse(400)
+        self.server_state.total_requests += 1
+        if not self.closing.is_closing:
+            self.flow.resume_reading()
+            if self._waiting:
+                self._serve(*self._waiting.popleft())
+            else:
+                self._idle_since = self.loop.time()
+                if self._idle_timer is None:  # an earlier timer stays: a new one costs more
+                    self._idle_timer = self.loop.call_later(self._idle_seconds, self._on_idle_timeout)
+            if self._is_in_body:
+                self._start_head_timer()
+        self.unread.start_if_pending()
 
     def _refuse(self, status: int) -> None:
-        if self._close.has_begun:
+        if self.closing.has_begun:
             return
         if self._has_open_request():
             self.transport.abort()  # another response cannot be written into the one that is being written
@@ -304,7 +346,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.write(refusal(status))
         self.transport.close()
 
-    # the timer of a head, or of the rest of a body
+    # timers
+
+    def _on_idle_timeout(self) -> None:
+        self._idle_timer = None
+        if not self._idle_since:
+            return  # the timer starts again with the end of the next response
+        left = self._idle_since + self._idle_seconds - self.loop.time()
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._on_idle_timeout)
+        elif not self.closing.is_closing:
+            self.closing.begin()
 
     def _start_head_timer(self) -> None:
         self._stop_head_timer()
@@ -317,7 +369,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _on_head_timeout(self) -> None:
         self._head_timer = None
-        if self._close.has_begun:
+        if self.closing.has_begun:
             return
         if self._has_open_request():
             self._start_head_timer()  # a pipelined head may take as long as the response before it

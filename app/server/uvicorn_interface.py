@@ -4,12 +4,7 @@ uvicorn's own objects are passed where these protocols are expected, so that myp
 """
 
 import asyncio
-from collections.abc import Mapping
 from typing import Protocol
-
-from uvicorn._types import ASGISendEvent
-
-SendEvent = ASGISendEvent
 
 
 class FlowControl(Protocol):
@@ -30,41 +25,6 @@ class FlowControl(Protocol):
 
     def resume_reading(self) -> None:
         """Read from the connection again."""
-        ...
-
-
-class RequestResponseCycle(Protocol):
-    """One request and its response.
-
-    transport: where the response is written; it is closed after it unless `keep_alive`.
-    chunked_encoding: how the body is framed: in chunks, by its length or the end of the connection, or None while
-    undecided. expected_content_length: bytes of the body that are still to be sent if it is not chunked.
-    response_started, response_complete: true once the head, and all of the response, has been written.
-    disconnected: the caller has disconnected. message_event: wakes `receive`.
-    """
-
-    transport: asyncio.Transport
-    keep_alive: bool
-    waiting_for_100_continue: bool
-    chunked_encoding: bool | None
-    expected_content_length: int
-    response_started: bool
-    response_complete: bool
-    disconnected: bool
-    body: bytearray
-
-    async def send(self, message: SendEvent) -> None:
-        """Send an event of ASGI."""
-        ...
-
-    @property
-    def scope(self) -> Mapping[str, object]:
-        """The scope of ASGI."""
-        ...
-
-    @property
-    def message_event(self) -> asyncio.Event:
-        """Wakes a task that waits in `receive`."""
         ...
 
 

@@ -23,7 +23,7 @@ IMPORTERS = {
     "asyncpg": {"storage/database.py"},
     "jinja2": {"console/rendering.py"},
     "markupsafe": {"console/figures.py"},
-    "httptools": {"bedrock/http1/connection.py"},
+    "httptools": {"bedrock/http1/connection.py", "server/protocol.py"},
     "jwt": {"governance/identity/issuer_keys.py", "governance/identity/oidc.py"},
     "opentelemetry": {"observability/tracing.py"},
     "prometheus_client": {"observability/exposition.py"},
@@ -39,6 +39,7 @@ IMPORTERS = {
     "uvicorn": {
         "cli/serve.py",
         "server/connection_registry.py",
+        "server/exchange.py",
         "server/graceful_server.py",
         "server/protocol.py",
         "server/uvicorn_interface.py",

@@ -1,0 +1,300 @@
+"""One request of a connection, and its response: what an ASGI application receives and sends.
+
+The endpoints also write complete responses, and pieces of streams, without events of ASGI: see `asgi_extensions`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Scope
+from uvicorn.server import ServerState
+
+from app.server.connection_close import ConnectionClose
+from app.server.unread_response import UnreadResponseTimeout
+from app.server.uvicorn_interface import Connection
+
+_log = logging.getLogger("uvicorn.error")
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_MAX_JOINED_BYTES = 64 * 1024
+# four times uvicorn's limit: pausing and resuming costs more than reading
+MAX_BUFFERED_BYTES = 256 * 1024
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_WITHOUT_BODY = (204, 304)
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_FAILURE = b"Internal Server Error"
+_HEADERS_OF_FAILURE = [
+    (b"content-type", b"text/plain; charset=utf-8"),
+    (b"content-length", b"%d" % len(_FAILURE)),
+    (b"connection", b"close"),
+]
+
+Header = tuple[bytes, bytes]
+
+
+class ServingConnection(Connection, Protocol):
+    """The connection of an exchange. unread: counts the bytes that are written. closing: closes it."""
+
+    @property
+    def server_state(self) -> ServerState: ...
+
+    @property
+    def unread(self) -> UnreadResponseTimeout: ...
+
+    @property
+    def closing(self) -> ConnectionClose: ...
+
+    def on_response_complete(self) -> None:
+        """Serve the next request."""
+        ...
+
+
+class Exchange:
+    """One request and its response.
+
+    has_started, is_complete: the head, and all, of the response has been written. is_lost: the caller disconnected.
+    keeps_alive: the connection stays open for another request.
+
+    Args:
+        awaits_continue: the caller sends the body once it got `100 Continue`.
+        is_framed: a body without a length is sent in chunks. In HTTP/1.0 it ends with the connection.
+        is_head: the response has no body.
+    """
+
+    __slots__ = (
+        *("_awaits_continue", "_connection", "_has_arrived", "_has_length", "_has_news", "_head", "_is_framed"),
+        *("_is_head", "_left", "_news", "_on_disconnect", "_pieces", "_size", "has_started", "is_complete", "is_lost"),
+        "keeps_alive",
+    )
+
+    def __init__(
+        self,
+        connection: ServingConnection,
+        *,
+        keeps_alive: bool,
+        awaits_continue: bool,
+        is_framed: bool,
+        is_head: bool,
+    ) -> None:
+        self._connection = connection
+        self.keeps_alive = keeps_alive
+        self._awaits_continue = awaits_continue and is_framed
+        self._is_framed = is_framed
+        self._is_head = is_head
+        self.has_started = self.is_complete = self.is_lost = False
+        # of the request's body: what was not received yet
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._has_arrived = False
+        self._has_news = False
+        self._news: asyncio.Event | None = None
+        # of the response: bytes of its body that are left, and its head until the first bytes of its body
+        self._has_length = False
+        self._left = 0
+        self._head = b""
+        self._on_disconnect: Callable[[], None] | None = None
+
+    async def run(self, application: ASGIApp, scope: Scope) -> None:
+        """Have the application answer the request."""
+        try:
+            await application(scope, self.receive, self.send)
+        except BaseException as error:  # noqa: BLE001 -- nobody awaits the task
+            _log.error("Exception in ASGI application\n", exc_info=error)
+            self._end_badly()
+        else:
+            if not self.is_complete and not self.is_lost:
+                _log.error("the application returned without a complete response")
+                self._end_badly()
+
+    def _end_badly(self) -> None:
+        if self.has_started:
+            self.close()
+        elif not self.is_lost:
+            self.respond(500, _HEADERS_OF_FAILURE, _FAILURE)
+
+    # called by the connection
+
+    def add_body(self, piece: bytes) -> None:
+        """Add a piece of the request's body."""
+        if self.is_complete:
+            return
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > MAX_BUFFERED_BYTES:
+            self._connection.flow.pause_reading()
+        self._wake()
+
+    def end_body(self) -> None:
+        """Note that the request's body is complete."""
+        self._has_arrived = True
+        self._wake()
+
+    def lose(self) -> None:
+        """Tell the application that the caller disconnected."""
+        if not self.is_complete:
+            self.is_lost = True
+            self._wake()
+        if self._on_disconnect is not None:
+            self._on_disconnect()
+
+    # called by the application
+
+    async def receive(self) -> Message:
+        """Wait for more of the body, or for a disconnect."""
+        if self._awaits_continue and not self._connection.closing.is_closing:
+            self._connection.transport.write(_CONTINUE)
+        self._awaits_continue = False
+        if not self.is_lost and not self.is_complete:
+            self._connection.flow.resume_reading()
+            if not self._has_news:
+                self._news = self._news or asyncio.Event()
+                await self._news.wait()
+                self._news.clear()
+            self._has_news = False
+        if self.is_lost or self.is_complete:
+            return {"type": "http.disconnect"}
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return {"type": "http.request", "body": body, "more_body": not self._has_arrived}
+
+    async def send(self, message: Message) -> None:
+        """Send an event of ASGI, once the caller has received what was written before.
+
+        Raises:
+            RuntimeError: the event is not allowed now, or its headers or length are wrong.
+        """
+        if self._connection.flow.write_paused and not self.is_lost:
+            await self._connection.flow.drain()
+        if self.is_lost:
+            return
+        expected = "http.response.body" if self.has_started else "http.response.start"
+        if message["type"] != expected or self.is_complete:
+            raise RuntimeError(f"unexpected event of ASGI: {message['type']}")
+        if self.has_started:
+            self.add(message.get("body", b""), is_last=not message.get("more_body", False))
+        else:
+            self.begin(message["status"], message.get("headers", ()))
+            self._connection.loop.call_soon(self._flush)
+
+    def respond(self, status: int, headers: Iterable[Header], body: bytes) -> None:
+        """Write a complete response, whose headers hold its length. Raises RuntimeError as `send` does."""
+        if not self.is_lost:
+            self.begin(status, headers)
+            self.add(body)
+
+    def write_piece(self, data: bytes) -> bool:
+        """Write a piece of a body without a length that has begun; returns whether more may be written at once."""
+        connection = self._connection
+        if not connection.transport.is_closing():
+            piece = b"%x\r\n%b\r\n" % (len(data), data) if self._is_framed else data
+            if self._head:
+                self._write(piece)
+            else:
+                connection.unread.written += len(piece)
+                connection.transport.write(piece)
+        return not connection.flow.write_paused
+
+    def has_arrived(self) -> bool:
+        """Return whether the whole body has arrived."""
+        return self._has_arrived
+
+    def set_disconnect_callback(self, callback: Callable[[], None] | None) -> None:
+        """Register the function to call when the caller disconnects; None ends the registration."""
+        self._on_disconnect = callback
+        if callback is None:
+            return
+        if self._connection.transport.is_closing():
+            callback()
+        else:
+            # a disconnect is noticed only while the connection is read; the rest of a body may have paused that
+            self._connection.flow.resume_reading()
+
+    def cut(self) -> None:
+        """End the response, incomplete, and close the connection after what was written."""
+        self.is_lost = True
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection after what was written."""
+        self._flush()
+        self._connection.closing.begin()
+
+    def _wake(self) -> None:
+        self._has_news = True
+        if self._news is not None:
+            self._news.set()
+
+    # the response
+
+    def begin(self, status: int, headers: Iterable[Header]) -> None:
+        """Begin the response. Its head is written with the first piece of its body: one system call instead of two."""
+        self.has_started, self._awaits_continue = True, False
+        is_chunked = says_close = False
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        for name, value in [*self._connection.server_state.default_headers, *headers]:
+            if name == b"content-length":
+                self._has_length, self._left = True, int(value)
+            elif name == b"transfer-encoding":
+                is_chunked = value.lower() == b"chunked"
+            elif name == b"connection" and b"close" in value.lower():
+                self.keeps_alive, says_close = False, True
+            lines.append(b"%b: %b\r\n" % (name, value))
+        count = len(lines)
+        if not self.keeps_alive and not says_close:
+            lines.append(b"connection: close\r\n")
+        if is_chunked:
+            self._has_length, self._is_framed = False, True
+        elif self._is_head or status in _WITHOUT_BODY:
+            self._has_length = True
+        elif not self._has_length and self._is_framed:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if _FORBIDDEN.search(head) or head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            raise RuntimeError(f"a control character in one of {count - 1} headers")
+        self._connection.unread.written += len(head)
+        self._head = head
+
+    def add(self, body: bytes, *, is_last: bool = True) -> None:
+        """Write a piece of the body. Raises RuntimeError: the body is longer or shorter than its head says."""
+        if self._is_head:
+            self._left, body = 0, b""
+        elif self._has_length:
+            self._left -= len(body)
+            if self._left < 0:
+                raise RuntimeError("the body is longer than its content-length")
+        elif self._is_framed:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body += b"0\r\n\r\n" if is_last else b""
+        self._write(body)
+        if is_last:
+            if self._has_length and self._left:
+                raise RuntimeError("the body is shorter than its content-length")
+            self._complete()
+
+    def _complete(self) -> None:
+        self.is_complete = True
+        self._wake()
+        if not self.keeps_alive:
+            self.close()
+        self._connection.on_response_complete()
+
+    def _write(self, data: bytes) -> None:
+        self._connection.unread.written += len(data)
+        head, self._head = self._head, b""
+        if head and len(data) <= _MAX_JOINED_BYTES:
+            data = head + data
+        elif head:
+            self._connection.transport.write(head)
+        if data:
+            self._connection.transport.write(data)
+
+    def _flush(self) -> None:
+        if self._head and not self._connection.transport.is_closing():
+            self._write(b"")
