@@ -5,19 +5,25 @@ import math
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from msgspec import Struct
 
+# the event loop rounds to milliseconds
+_TOLERANCE_SECONDS = 0.001
 
-class Deadline(Struct):
-    """A point on the monotonic clock, in seconds, which the event loop's clock shares.
 
-    limit: the timeout that cancels the request then, if any. by: the name of the setting that has shortened it.
+class Deadline(Struct, eq=False):
+    """A point on the monotonic clock, in seconds.
+
+    by: the name of the setting that has shortened it. has_passed: its task was cancelled for it.
     """
 
     at: float
-    limit: asyncio.Timeout | None = None
     by: str = ""
+    has_passed: bool = False
+    _timer: "DeadlineTimer | None" = None
+    _task: "asyncio.Task[Any] | None" = None
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
@@ -33,8 +39,59 @@ class Deadline(Struct):
         sooner = time.monotonic() + seconds
         if sooner < self.at:
             self.at, self.by = sooner, by
-            if self.limit is not None:
-                self.limit.reschedule(sooner)
+            if self._timer is not None:
+                self._timer.wake_at(sooner)
+
+    def end(self) -> None:
+        """Let the task go on, whether the deadline has passed or not."""
+        if self._timer is not None:
+            self._timer.open.discard(self)
+        if self.has_passed and self._task is not None:
+            self._task.uncancel()
+
+    def cancel_task(self) -> None:
+        """Cancel the task: the deadline has passed."""
+        self.has_passed = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+class DeadlineTimer:
+    """Cancels tasks at their deadlines. All share one timer of the event loop: a timer for each request costs more.
+
+    open: the deadlines that have not ended.
+    """
+
+    def __init__(self) -> None:
+        self.open: set[Deadline] = set()
+        self._handle: asyncio.TimerHandle | None = None
+        self._due = math.inf
+
+    def begin(self, seconds: float) -> Deadline:
+        """Make the deadline of the current task. It holds until `Deadline.end`."""
+        deadline = Deadline(time.monotonic() + seconds, _timer=self, _task=asyncio.current_task())
+        self.open.add(deadline)
+        if deadline.at < self._due:
+            self.wake_at(deadline.at)
+        return deadline
+
+    def wake_at(self, moment: float) -> None:
+        """Look at the deadlines at a moment, if not before."""
+        if moment >= self._due:
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._due = moment
+        self._handle = asyncio.get_running_loop().call_later(max(moment - time.monotonic(), 0.0), self._look)
+
+    def _look(self) -> None:
+        self._handle, self._due = None, math.inf
+        now = time.monotonic() + _TOLERANCE_SECONDS
+        for deadline in [deadline for deadline in self.open if deadline.at <= now]:
+            self.open.discard(deadline)
+            deadline.cancel_task()
+        if self.open:
+            self.wake_at(min([deadline.at for deadline in self.open]))
 
 
 def seconds_until(retry_after: str, now: Callable[[], float] = time.time) -> float | None:

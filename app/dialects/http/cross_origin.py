@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.server.asgi_extensions import RESPOND
 
 _METHODS = ("DELETE", "GET", "HEAD", "POST")
 
@@ -14,6 +16,12 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     """
     from starlette.middleware.cors import CORSMiddleware
 
-    return CORSMiddleware(
+    with_origins = CORSMiddleware(
         app, allow_origins=origins, allow_methods=_METHODS, allow_headers=("*",), expose_headers=("*",)
     )
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope.get("extensions", {}).pop(RESPOND, None)  # it would write no headers of this middleware
+        await with_origins(scope, receive, send)
+
+    return serve

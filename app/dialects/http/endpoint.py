@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, field
 from starlette.types import Receive, Scope, Send
 
 from app.dialects.http.endpoint_spec import EndpointSpec
@@ -38,9 +38,9 @@ from app.governance.identity.authenticator import Authenticator, PendingClaim, S
 from app.governance.identity.caller import Caller
 from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import CALLER_GONE, RequestRecord
-from app.process.deadline import Deadline
+from app.process.deadline import Deadline, DeadlineTimer
 from app.process.off_loop import off_loop
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, FLOW, WRITE
+from app.server.asgi_extensions import ABORT, ARRIVED, CUT, FLOW, RESPOND, WRITE
 from app.server.request_head import RequestHead
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class IngressLimits(Struct, frozen=True):
     heartbeat: seconds of silence in a stream after which a comment is sent; 0 for never.
     note_gap: called with the seconds between two pieces of a stream.
     exposes_aws_identity: errors may name accounts, roles and ARNs of the gateway.
-    default_models: the models that are called where the caller names none.
+    default_models: the models that are called where the caller names none. timer: ends requests at their deadlines.
     """
 
     authenticator: Authenticator
@@ -87,6 +87,7 @@ class IngressLimits(Struct, frozen=True):
     note_gap: Callable[[float], object] = float
     exposes_aws_identity: bool = False
     default_models: frozenset[str] = frozenset()
+    timer: DeadlineTimer = field(default_factory=DeadlineTimer)
 
 
 class Endpoint(Struct, frozen=True):
@@ -104,9 +105,17 @@ class Endpoint(Struct, frozen=True):
         record.route, record.dialect = self.route, spec.dialect
         render_error = spec.render_by_head(head) if spec.render_by_head else spec.render_error
         extensions = scope.get("extensions", {})
-        write, flow = extensions.get(WRITE), extensions.get(FLOW)
-        sender = ResponseSender(send, record, render_error, limits.heartbeat, limits.note_gap, write, flow)
-        sender.limit_headers = spec.limit_headers
+        sender = ResponseSender(
+            send,
+            record,
+            render_error,
+            limits.heartbeat,
+            limits.note_gap,
+            extensions.get(WRITE),
+            extensions.get(FLOW),
+            extensions.get(RESPOND),
+            limit_headers=spec.limit_headers,
+        )
         failure = await self._run(scope, receive, sender, head)
         if failure is not None:
             if not limits.exposes_aws_identity:
@@ -118,14 +127,12 @@ class Endpoint(Struct, frozen=True):
         self, scope: Scope, receive: Receive, sender: ResponseSender, head: RequestHead
     ) -> GatewayError | None:
         """Serve a request within its deadline. Returns the error that is still to be sent, if any."""
-        record, limit = sender.record, asyncio.timeout(self.limits.total_timeout)
-        deadline = Deadline(limit.when() or 0.0, limit)
+        record, deadline = sender.record, self.limits.timer.begin(self.limits.total_timeout)
         try:
             if head.method != self.spec.method:
                 allowed = ", ".join(self.allowed)
                 raise MethodNotAllowed(f"this path takes {allowed}", headers={"allow": allowed})
-            async with limit:
-                await self._serve(scope, receive, sender, head, deadline)
+            await self._serve(scope, receive, sender, head, deadline)
         except CallerGone:
             record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
         except AuthenticationFailed as error:
@@ -138,15 +145,17 @@ class Endpoint(Struct, frozen=True):
         except RecursionError:
             return InvalidRequest("the body is nested too deeply")
         except asyncio.CancelledError:
-            # the server shuts down and does not await this task: if raised again, it would be logged as a crash
-            return Overloaded("the gateway is shutting down", detail="SHUTDOWN_GRACE")
-        except Exception as error:  # noqa: BLE001 -- a defect must still be answered in the dialect
-            if isinstance(error, TimeoutError) and limit.expired():
+            if deadline.has_passed:
                 late = CallerDeadline if deadline.by == TIMEOUT else UpstreamTimeout
                 detail = deadline.by or "BEDROCK_TOTAL_TIMEOUT"
                 return late("the request took longer than its limit", detail=detail, is_final=True)
+            # the server shuts down and does not await this task: if raised again, it would be logged as a crash
+            return Overloaded("the gateway is shutting down", detail="SHUTDOWN_GRACE")
+        except Exception as error:  # noqa: BLE001 -- a defect must still be answered in the dialect
             _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
             return InternalFailure("an internal error occurred", detail=type(error).__name__)
+        finally:
+            deadline.end()
         return None
 
     async def _serve(
@@ -185,7 +194,7 @@ class Endpoint(Struct, frozen=True):
                 )
                 context.response, context.begin_stream = sender.held, sender.begin_stream
                 del body
-                async with DisconnectGuard(scope, receive, sender):
+                with DisconnectGuard(scope, receive, sender):
                     response = await self.spec.handler(context)
                     if isinstance(response, CompleteResponse):
                         await sender.send_complete(response)

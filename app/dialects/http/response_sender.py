@@ -46,7 +46,7 @@ class DisconnectGuard(Struct):
     _task: asyncio.Task[Any] | None = None
     _watcher: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         self._task = asyncio.current_task()
         register = self.scope.get("extensions", {}).get(DISCONNECTED)
         if register is not None:
@@ -54,7 +54,7 @@ class DisconnectGuard(Struct):
         else:
             self._watcher = asyncio.create_task(self._watch())
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
         else:
@@ -79,8 +79,8 @@ class ResponseSender(Struct):
     """Sends one response as ASGI messages, and the later pieces of a stream by `write`, if the server offers it.
 
     heartbeat: seconds of silence after which a stream's `idle` is sent. note_gap: called with the seconds between two
-    pieces of a stream. flow: tells whether bytes wait to be sent, if the server does. held: bytes of a large response.
-    limit_headers: see `EndpointSpec`.
+    pieces of a stream. flow: tells whether bytes wait to be sent, if the server does. respond: writes a complete
+    response, if the server does. held: bytes of a large response. limit_headers: see `EndpointSpec`.
     """
 
     send: Send
@@ -90,6 +90,7 @@ class ResponseSender(Struct):
     note_gap: Callable[[float], object]
     write: Callable[[bytes], bool] | None = None
     flow: FlowControl | None = None
+    respond: Callable[[int, list[tuple[bytes, bytes]], bytes], None] | None = None
     held: HeldBytes | None = None
     limit_headers: LimitHeaders | None = None
     is_done: bool = False
@@ -108,11 +109,16 @@ class ResponseSender(Struct):
         body = response.body
         if len(body) > _COUNTED_BYTES and self.held is not None and self.held.size < len(body):
             await self.held.add_when_free(len(body) - self.held.size)
-        await self._start(response.status, (*response.headers, *more_headers, ("content-length", str(len(body)))))
-        if len(body) > _PIECE_BYTES:
+        headers = self._begin(response.status, (*response.headers, *more_headers, ("content-length", str(len(body)))))
+        may_write = self.flow is not None and not self.flow.write_paused
+        if self.respond is not None and may_write and len(body) <= _PIECE_BYTES:
+            self.is_done = True
+            self.respond(response.status, headers, body)
+        else:
+            await self.send({"type": "http.response.start", "status": response.status, "headers": headers})
             body = await self._send_pieces(body)
-        self.is_done = True
-        await self.send({"type": "http.response.body", "body": body})
+            self.is_done = True
+            await self.send({"type": "http.response.body", "body": body})
         if self.flow is not None and self.flow.write_paused:
             await self.flow.drain()
 
@@ -255,6 +261,11 @@ class ResponseSender(Struct):
             self.record.first_event_ms = (time.monotonic() - self.record.started) * 1000
 
     async def _start(self, status: int, headers: Headers) -> None:
+        raw = self._begin(status, headers)
+        await self.send({"type": "http.response.start", "status": status, "headers": raw})
+
+    def _begin(self, status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
+        """Note that the response begins; return its headers."""
         record, self.record.status = self.record, status
         raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
         if record.ignored:
@@ -267,7 +278,7 @@ class ResponseSender(Struct):
             raw += record.standings().headers(self.limit_headers)
         raw.append((REQUEST_ID, record.request_id.encode()))
         self._is_started = True
-        await self.send({"type": "http.response.start", "status": status, "headers": raw})
+        return raw
 
     async def _end(self, data: bytes) -> None:
         self.is_done, self._fail = True, None
