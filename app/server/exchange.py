@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Scope
 from uvicorn.server import ServerState
 
 from app.server.connection_close import ConnectionClose
+from app.server.connection_interface import Connection
 from app.server.unread_response import UnreadResponseTimeout
-from app.server.uvicorn_interface import Connection
 
 _log = logging.getLogger("uvicorn.error")
 

@@ -15,8 +15,8 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessa
 from wsproto.utilities import LocalProtocolError, generate_accept_token
 
 from app.server.connection_close import ConnectionClose
+from app.server.connection_interface import Connection
 from app.server.unread_response import UnreadResponseTimeout
-from app.server.uvicorn_interface import Connection
 
 # close codes (RFC 6455, 7.4.1)
 _NORMAL, _UNSUPPORTED = 1000, 1003

@@ -42,7 +42,6 @@ IMPORTERS = {
         "server/exchange.py",
         "server/graceful_server.py",
         "server/protocol.py",
-        "server/uvicorn_interface.py",
     },
     "xllamacpp": set(),
 }

@@ -18,7 +18,7 @@ from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
 from app.process.loop_turns import LoopTurns
 from app.server.asgi_extensions import DISCONNECTED
-from app.server.uvicorn_interface import FlowControl
+from app.server.connection_interface import FlowControl
 
 # the header of every response by which its request is found in the log
 REQUEST_ID = b"x-request-id"

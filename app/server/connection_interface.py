@@ -1,7 +1,4 @@
-"""What this package relies on of uvicorn's HTTP protocol.
-
-uvicorn's own objects are passed where these protocols are expected, so that mypy reports a change of uvicorn.
-"""
+"""What a request, and a WebSocket, use of their connection."""
 
 import asyncio
 from typing import Protocol
