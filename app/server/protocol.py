@@ -17,9 +17,9 @@ from uvicorn.server import ServerState
 from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, RESPOND, UPGRADE, WRITE
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
-from app.server.exchange import MAX_BUFFERED_BYTES, Exchange, Header
 from app.server.head_limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, refusal_of_head
 from app.server.refusals import HTTP_2_GO_AWAY, HTTP_2_PREFACE, refusal
+from app.server.served_request import MAX_BUFFERED_BYTES, Header, ServedRequest
 from app.server.task_start import Start, start_at_once, start_soon
 from app.server.unread_response import UnreadResponseTimeout
 from app.server.upgrade import asks_for_websocket, without_upgrade
@@ -79,9 +79,9 @@ class GuardedProtocol(asyncio.Protocol):
         self._pipelined_bytes = 0
         self._is_in_body = self._is_due = self._is_ending = False
         # those that are not answered yet, and the last one
-        self._exchanges: list[Exchange] = []
+        self._requests: list[ServedRequest] = []
         # those that do not run yet; the first of them is due if nothing is answered
-        self._waiting: deque[tuple[Exchange, Scope]] = deque()
+        self._waiting: deque[tuple[ServedRequest, Scope]] = deque()
         self._websocket: WebSocket | None = None
         if isinstance(server_state, ConnectionRegistry):
             server_state.entering.add(self)
@@ -111,7 +111,7 @@ class GuardedProtocol(asyncio.Protocol):
         if self._websocket is not None:
             self._websocket.shutdown()
         elif self._has_open_request():
-            self._exchanges[-1].keeps_alive = False
+            self._requests[-1].keeps_alive = False
         else:
             self.loop.call_later(self.drain_seconds, self._close_if_idle)
 
@@ -133,10 +133,10 @@ class GuardedProtocol(asyncio.Protocol):
         self.flow.resume_writing()
         if exc is None:
             self.transport.close()
-        exchanges, self._exchanges = self._exchanges, []
+        requests, self._requests = self._requests, []
         self._waiting.clear()
-        for exchange in exchanges:
-            exchange.lose()
+        for request in requests:
+            request.lose()
         if self._websocket is not None:
             self._websocket.connection_lost()
         del self._parser  # it refers to this connection
@@ -161,7 +161,7 @@ class GuardedProtocol(asyncio.Protocol):
             return
         self._idle_since = 0.0
         if not self._is_in_body and not self._overhead:
-            if not self._exchanges and data.startswith(HTTP_2_PREFACE):
+            if not self._requests and data.startswith(HTTP_2_PREFACE):
                 client = {"client": self._client[0] if self._client else ""}
                 _log.warning("refused HTTP/2: configure the client for HTTP/1.1", extra={"fields": client})
                 self.transport.write(HTTP_2_GO_AWAY)
@@ -186,11 +186,11 @@ class GuardedProtocol(asyncio.Protocol):
             self._refuse(431)
         elif self._head_timer is None and self._overhead and not self._is_in_body:
             self._start_head_timer()
-        if len(self._exchanges) > 1:
+        if len(self._requests) > 1:
             self._limit_pipelined(len(data))
 
     def _limit_pipelined(self, count: int) -> None:
-        is_pipelined = sum(not each.is_complete for each in self._exchanges) > 1
+        is_pipelined = sum(not each.is_complete for each in self._requests) > 1
         self._pipelined_bytes = self._pipelined_bytes + count if is_pipelined else 0
         if self._pipelined_bytes > MAX_BUFFERED_BYTES:
             self.flow.pause_reading()
@@ -231,7 +231,7 @@ class GuardedProtocol(asyncio.Protocol):
             self._refuse(status)
             raise _Refused
         self._is_in_body, self._overhead = True, 0
-        exchange = Exchange(
+        request = ServedRequest(
             self,
             keeps_alive=version != "1.0"
             and self._parser.should_keep_alive()
@@ -241,14 +241,14 @@ class GuardedProtocol(asyncio.Protocol):
             is_framed=version != "1.0",
             is_head=method == b"HEAD",
         )
-        scope = self._scope_of(exchange, method, version)
+        scope = self._scope_of(request, method, version)
         if asks_for_upgrade:
             scope["type"] = "websocket"
             del scope["extensions"][RESPOND]  # the response may be the upgrade
-            scope["extensions"][UPGRADE] = partial(self._accept_websocket, exchange)
-        running = [each for each in self._exchanges if not each.is_complete]
-        self._exchanges = [*running, exchange]
-        self._waiting.append((exchange, scope))
+            scope["extensions"][UPGRADE] = partial(self._accept_websocket, request)
+        running = [each for each in self._requests if not each.is_complete]
+        self._requests = [*running, request]
+        self._waiting.append((request, scope))
         if not running:
             self._is_due = True
         elif len(running) >= _MAX_PIPELINED:
@@ -257,7 +257,7 @@ class GuardedProtocol(asyncio.Protocol):
         else:
             self.flow.resume_reading()  # a disconnect is noticed only while the connection is read
 
-    def _scope_of(self, exchange: Exchange, method: bytes, version: str) -> Scope:
+    def _scope_of(self, request: ServedRequest, method: bytes, version: str) -> Scope:
         target = httptools.parse_url(self._target)
         path = target.path.decode("ascii")
         return {
@@ -276,26 +276,26 @@ class GuardedProtocol(asyncio.Protocol):
             "query_string": target.query or b"",
             "extensions": {
                 ABORT: self.transport.abort,
-                ARRIVED: exchange.has_arrived,
-                CUT: exchange.cut,
-                DISCONNECTED: exchange.set_disconnect_callback,
+                ARRIVED: request.has_arrived,
+                CUT: request.cut,
+                DISCONNECTED: request.set_disconnect_callback,
                 FLOW: self.flow,
-                RESPOND: exchange.respond,
-                WRITE: exchange.write_piece,
+                RESPOND: request.respond,
+                WRITE: request.write_piece,
             },
         }
 
-    def _serve(self, exchange: Exchange, scope: Scope, start: Start = start_soon) -> None:
-        task = start(self.loop, exchange.run(self._application, scope))
+    def _serve(self, request: ServedRequest, scope: Scope, start: Start = start_soon) -> None:
+        task = start(self.loop, request.run(self._application, scope))
         if not task.done():
             tasks = self.server_state.tasks
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    def _accept_websocket(self, exchange: Exchange, key: str, request_id: str) -> "WebSocket":
+    def _accept_websocket(self, request: ServedRequest, key: str, request_id: str) -> "WebSocket":
         from app.server.websocket import WebSocket, switching_protocols
 
-        exchange.has_started = exchange.is_complete = True
+        request.has_started = request.is_complete = True
         self.transport.write(switching_protocols(key, request_id))
         self._websocket = WebSocket(self, self.unread, self.closing)
         if self._is_ending:
@@ -305,19 +305,19 @@ class GuardedProtocol(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body."""
         self._overhead = 0
-        self._exchanges[-1].add_body(body)
+        self._requests[-1].add_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
         self._is_in_body, self._overhead = False, 0
         self._stop_head_timer()
-        exchange = self._exchanges[-1]
-        exchange.end_body()
-        if exchange.is_complete:
+        request = self._requests[-1]
+        request.end_body()
+        if request.is_complete:
             self._start_head_timer()  # the connection does not count as idle since the rest of the body
 
     def _has_open_request(self) -> bool:
-        return any(not exchange.is_complete for exchange in self._exchanges)
+        return any(not request.is_complete for request in self._requests)
 
     # the response
 

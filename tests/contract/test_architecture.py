@@ -39,7 +39,7 @@ IMPORTERS = {
     "uvicorn": {
         "cli/serve.py",
         "server/connection_registry.py",
-        "server/exchange.py",
+        "server/served_request.py",
         "server/graceful_server.py",
         "server/protocol.py",
     },

@@ -227,7 +227,7 @@ def test_an_idle_connection_is_not_closed_if_a_request_has_arrived(monkeypatch: 
     protocol = GuardedProtocol.__new__(GuardedProtocol)
     protocol.transport, protocol.loop = transport, loop
     protocol.closing = ConnectionClose(transport, loop, 1.0)
-    protocol._overhead, protocol._exchanges, protocol._is_in_body = 0, [], False
+    protocol._overhead, protocol._requests, protocol._is_in_body = 0, [], False
     protocol._close_if_idle()
     assert (said, loop.call_later.call_args.args) == ([], (1.0, protocol._close_if_idle))
     protocol._close_if_idle()

@@ -6,14 +6,14 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.server.exchange import Exchange, ServingConnection
+from app.server.served_request import ServedRequest, ServingConnection
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
 BODY: Message = {"type": "http.response.body", "body": b"ok"}
 
 
 class Connection:
-    """A connection, its transport and all that an exchange uses of them; `said` are the writes and the close."""
+    """A connection, its transport and all that an request uses of them; `said` are the writes and the close."""
 
     def __init__(self) -> None:
         self.said: list[bytes] = []
@@ -49,10 +49,10 @@ class Transport(Connection):
     """`is_closing` is a method of a transport."""
 
 
-def exchange_on(connection: Connection, **options: Any) -> Exchange:
+def request_on(connection: Connection, **options: Any) -> ServedRequest:
     connection.transport = cast(Any, _TransportOf(connection))
     options = {"keeps_alive": True, "awaits_continue": False, "is_framed": True, "is_head": False, **options}
-    return Exchange(cast(ServingConnection, connection), **options)
+    return ServedRequest(cast(ServingConnection, connection), **options)
 
 
 class _TransportOf:
@@ -64,9 +64,9 @@ class _TransportOf:
 async def sent(*messages: Message, **options: Any) -> Connection:
     """Send messages, each before the event loop goes on."""
     connection = Connection()
-    exchange = exchange_on(connection, **options)
+    request = request_on(connection, **options)
     for message in messages:
-        await exchange.send(message)
+        await request.send(message)
     await asyncio.sleep(0)
     return connection
 
@@ -79,7 +79,7 @@ async def test_a_complete_response_is_one_write() -> None:
 
 async def test_a_response_is_written_without_events() -> None:
     connection = Connection()
-    exchange_on(connection, keeps_alive=False).respond(200, START["headers"], b"ok")
+    request_on(connection, keeps_alive=False).respond(200, START["headers"], b"ok")
     head = b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
     assert connection.said == [head + b"ok", b"closed"]
 
@@ -131,27 +131,27 @@ async def test_a_failed_application_gets_an_error_or_loses_the_connection() -> N
 
     for path, expected in (("", b"HTTP/1.1 500 Internal Server Error"), ("/", b"HTTP/1.1 200 OK")):
         connection = Connection()
-        await exchange_on(connection).run(fails, {"path": path})
+        await request_on(connection).run(fails, {"path": path})
         assert connection.said[0].startswith(expected)
         assert connection.said[-1] == b"closed"
 
 
 async def test_the_body_arrives_in_pieces_and_a_disconnect_ends_it() -> None:
     connection = Connection()
-    exchange = exchange_on(connection, awaits_continue=True)
-    exchange.add_body(b"a")
-    exchange.add_body(b"b")
-    assert await exchange.receive() == {"type": "http.request", "body": b"ab", "more_body": True}
+    request = request_on(connection, awaits_continue=True)
+    request.add_body(b"a")
+    request.add_body(b"b")
+    assert await request.receive() == {"type": "http.request", "body": b"ab", "more_body": True}
     assert connection.said == [b"HTTP/1.1 100 Continue\r\n\r\n"]
-    receiving = asyncio.create_task(exchange.receive())  # type: ignore[arg-type]
+    receiving = asyncio.create_task(request.receive())
     await asyncio.sleep(0)
-    exchange.add_body(b"c")
-    exchange.end_body()
+    request.add_body(b"c")
+    request.end_body()
     assert await receiving == {"type": "http.request", "body": b"c", "more_body": False}
-    assert exchange.has_arrived()
+    assert request.has_arrived()
     called: list[str] = []
-    exchange.set_disconnect_callback(lambda: called.append("gone"))
-    exchange.lose()
-    assert await exchange.receive() == {"type": "http.disconnect"}
-    await exchange.send(START)
+    request.set_disconnect_callback(lambda: called.append("gone"))
+    request.lose()
+    assert await request.receive() == {"type": "http.disconnect"}
+    await request.send(START)
     assert (called, connection.completed) == (["gone"], 0)

@@ -39,7 +39,7 @@ Header = tuple[bytes, bytes]
 
 
 class ServingConnection(Connection, Protocol):
-    """The connection of an exchange. unread: counts the bytes that are written. closing: closes it."""
+    """The connection of a request. unread: counts the bytes that are written. closing: closes it."""
 
     @property
     def server_state(self) -> ServerState: ...
@@ -55,7 +55,7 @@ class ServingConnection(Connection, Protocol):
         ...
 
 
-class Exchange:
+class ServedRequest:
     """One request and its response.
 
     has_started, is_complete: the head, and all, of the response has been written. is_lost: the caller disconnected.
