@@ -104,6 +104,22 @@ def test_a_gateway_serves_and_exits_with_0_on_sigterm(emulator_url: str, program
         assert "Traceback" not in errors
 
 
+def test_models_without_a_price_are_warnings(emulator_url: str) -> None:
+    """At the start those that the settings name, and any other once it is called. On 965aba3 nothing told of them."""
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    settings = {**aws(emulator_url), "BEDROCK_MODEL_ID": "us.anthropic.claude-fable-5-2", "PORT": str(port)}
+    with running("app", url=f"{base}/health", **settings) as process:
+        with openai.OpenAI(base_url=f"{base}/v1", api_key="secret-of-a-developer") as client:
+            for model in ("scripted.echo-v1:0", "scripted.echo-v1:0", "us.amazon.nova-2-lite-v1:0"):
+                client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hello"}])
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
+    warnings = [line["model"] for line in lines if line["message"].startswith("no price is known of a model")]
+    assert warnings == ["us.anthropic.claude-fable-5-2", "scripted.echo-v1:0"]
+
+
 def test_idle_connections_stay_open_and_the_load_is_logged(emulator_url: str) -> None:
     port = str(free_port())
     settings = {**aws(emulator_url), "PORT": port, "KEEP_ALIVE_TIMEOUT": "1", "LOAD_LOG_INTERVAL": "0.2"}

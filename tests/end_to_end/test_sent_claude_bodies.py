@@ -96,12 +96,12 @@ def test_reasoning_of_another_conversation_is_dropped_once_it_was_refused(bedroc
     said = {"role": "assistant", "content": [thinking, {"type": "text", "text": "ok"}]}
     if path == "messages":
         answer, sent = bedrock.send("/v1/messages", model=OPUS_55, max_tokens=99, messages=[USER, said, USER])
-        made, betas = sent["thinking"], sent["anthropic_beta"]
     else:
         shown = {"role": "assistant", "content": "ok", "thinking_blocks": [thinking]}
         answer, sent = bedrock.send("/v1/chat/completions", model=OPUS_55, messages=[USER, shown, USER])
-        made, betas = fields(sent)["thinking"], fields(sent)["anthropic_beta"]
+        sent = fields(sent)
     assert answer.status_code == 200, answer.text
+    made, betas = sent["thinking"], sent["anthropic_beta"]
     assert (len(bedrock.requests), BINDING_BETA in betas) == (2, True)
     assert made["block_binding"] == {"prefix_mismatch_behavior": "drop_block"}
     assert "reasoning" in answer.headers["x-outcrop-adjusted"]
