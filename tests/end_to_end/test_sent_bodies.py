@@ -163,8 +163,11 @@ def test_a_beta_reaches_only_models_that_accept_it(bedrock: AcceptingBedrock) ->
     body = {"max_tokens": 9, "messages": [USER], "fallback_credit_token": "t"}
     sent = bedrock.send("/v1/messages", model="us.anthropic.claude-opus-4-8", **body)[1]
     assert (sent["fallback_credit_token"], sent["anthropic_beta"]) == ("t", ["fallback-credit-2026-06-01"])
-    dangerous = {**body, "fallback_credit_token": None, "anthropic_beta": ["dangerous-tool-use-2026-09-03"]}
-    assert "anthropic_beta" not in bedrock.send("/v1/messages", model=SONNET_45, **dangerous)[1]
+
+
+def test_a_beta_of_newer_models_does_not_reach_older_ones(bedrock: AcceptingBedrock) -> None:
+    """Claude 4.5 answers "invalid beta flag" (litellm 1.110.2)."""
+    assert "anthropic_beta" not in bedrock.message(SONNET_45, anthropic_beta=["dangerous-tool-use-2026-09-03"])
 
 
 def test_documents_are_cached_and_cited_where_the_model_can(bedrock: AcceptingBedrock) -> None:
@@ -202,6 +205,17 @@ def test_reasoning_has_both_names(bedrock: AcceptingBedrock) -> None:
     answer, _ = bedrock.send("/v1/chat/completions", model=NOVA, messages=[USER])
     message = answer.json()["choices"][0]["message"]
     assert (message["reasoning"], message["reasoning_content"]) == ("hm", "hm")
+
+
+def test_the_description_of_a_schema_reaches_nova(bedrock: AcceptingBedrock) -> None:
+    """OpenAI's document 2.3.0. On 965aba3 it was left out."""
+    schema = {"type": "object", "properties": {}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "description": "A city.", "schema": schema}}
+    (tool,) = bedrock.chat(NOVA, response_format=wanted)["toolConfig"]["tools"]
+    assert tool["toolSpec"]["description"] == "A city."
+    # with tools of the caller's none can be forced
+    (instruction,) = bedrock.chat(NOVA, response_format=wanted, tools=[TOOL])["system"]
+    assert instruction["text"].startswith("A city.")
 
 
 def test_a_loose_schema_is_named(bedrock: AcceptingBedrock) -> None:
