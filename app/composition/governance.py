@@ -24,7 +24,7 @@ class Governance:
     def __init__(
         self, database: Database, prices: Prices, folder: Path, *, fail_open: bool, teams: TeamMetrics | None = None
     ) -> None:
-        from app.execution.abandoned_streams import AbandonedStreams
+        from app.execution.abandoned_calls import AbandonedCalls
         from app.governance.charges import Charges
         from app.governance.holds.call_limits import CallLimits
         from app.governance.leases.client import LeaseClient
@@ -40,7 +40,7 @@ class Governance:
         self.charges = Charges(limits, ExactPrices(prices), database.clock.now)
         if teams is not None:
             self.charges.on_refused = teams.note_refused
-        self._abandoned = AbandonedStreams()
+        self._abandoned = AbandonedCalls()
         self._ledger: LedgerWriter | None = None
 
     def govern(self, attempt: Attempt) -> Attempt:

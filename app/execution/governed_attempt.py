@@ -23,7 +23,7 @@ from app.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from app.execution.abandoned_streams import AbandonedStreams
+from app.execution.abandoned_calls import AbandonedCalls
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold
 from app.execution.call_bounds import bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
@@ -51,7 +51,7 @@ class GovernedAttempt(Struct, frozen=True):
 
     attempt: Attempt
     charges: Charges
-    abandoned: AbandonedStreams
+    abandoned: AbandonedCalls
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`.
@@ -67,6 +67,9 @@ class GovernedAttempt(Struct, frozen=True):
             request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
         if request.method == "GET" or request.path.endswith(_FREE):
             return await self.attempt(call, replace(candidate, request=request))
+        if context.abandoned is not None:
+            # the end of the attempts that run cancels this one, which nobody needs
+            await asyncio.get_running_loop().create_future()
         try:
             charge = await self._begin(context, candidate, request)
         except GatewayError:
@@ -78,14 +81,19 @@ class GovernedAttempt(Struct, frozen=True):
         try:
             result = await self.attempt(call, sent)
         except BaseException as failure:
-            outcome = _CANCELLED if isinstance(failure, asyncio.CancelledError) else type(failure).__name__
-            self.charges.settle(charge, None, "", outcome)
+            is_left = isinstance(failure, asyncio.CancelledError)
+            outcome = _CANCELLED if is_left else type(failure).__name__
+            self.charges.settle(charge, None, "", outcome, is_left=is_left)
             raise
         error = result.error
         if error is not None:
             self._end_failed(charge, result, error)
         elif not operation.is_streamed:
             self.charges.settle(charge, result.usage, result.tier, OK)
+        if context.abandoned is not None and not context.record.is_attempted:
+            context.abandoned.cancel()
+            if not operation.is_streamed:
+                await asyncio.sleep(0)  # nobody gets the answer; a stream is read on by what sends it
         return result
 
     async def _begin(self, context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> Charge:
@@ -100,6 +108,7 @@ class GovernedAttempt(Struct, frozen=True):
             bounds = await bounds_of(operation, request.body, target, context.caller.name)
         if context.hold is None:
             context.hold = RequestHold()
+            context.outlive = partial(self._outlive, context, context.hold)
         called, record = candidate.model.raw, context.record
         served = target.known.base if called.startswith("arn:") else called
         model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
@@ -115,10 +124,20 @@ class GovernedAttempt(Struct, frozen=True):
         else:
             self.charges.release(charge, error.kind)
 
+    def _outlive(self, context: RequestContext, hold: RequestHold, task: asyncio.Task[Any]) -> bool:
+        """Let the attempts of a request end whose caller has left: Bedrock bills them all the same."""
+        if not context.record.is_attempted or not self.abandoned.let_end(task):
+            return False
+        context.abandoned = task
+        self.charges.limits.leave(hold)
+        return True
+
     def _read_on(self, charge: Charge, rest: Coroutine[Any, Any, None]) -> bool:
-        self.charges.limits.leave(charge.hold)
+        self.charges.limits.leave(charge.hold.request)
         return self.abandoned.read_on(rest)
 
     def _end_stream(self, charge: Charge, attempt: AttemptContext) -> None:
         is_whole = attempt.usage is not None and attempt.usage.is_final and attempt.stream_error is None
-        self.charges.settle(charge, attempt.usage, attempt.tier, OK if is_whole else _CUT)
+        outcome, is_left = (OK, False) if is_whole else (_CUT, attempt.stream_error is None)
+        received = attempt.received
+        self.charges.settle(charge, attempt.usage, attempt.tier, outcome, received=received, is_left=is_left)

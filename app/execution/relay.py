@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable
+from functools import partial
+from typing import Generic, Protocol, Self, TypeVar
 
 from app.bedrock.transport import HttpResponse
 from app.errors import GatewayError
+from app.observability.observer import AttemptContext
 
 _AFTER_THE_END = 0.5
 
@@ -33,10 +35,6 @@ class Reader(Protocol[Batch_co]):
         ...
 
 
-def _do_nothing() -> None:
-    pass
-
-
 class Relay(Generic[T]):
     """A stream that delivers each chunk from within the read that brought it, which costs less than waking a task:
     docs/adr/0023-drive-streams-from-the-read.md.
@@ -44,21 +42,23 @@ class Relay(Generic[T]):
     Its owner closes it; it also closes when nothing refers to it any more.
 
     Args:
-        on_end: called once, when the relay is closed. read_on: takes over the rest of a stream that its owner closes
-            before its end; returns False if that is to be discarded.
+        attempt: its `received` counts the bytes of the stream. Its `read_on` takes over the rest of a stream that its
+            owner closes before its end, and returns False if that is to be discarded.
+        on_end: called once, when the relay is closed; by default what the attempt has for the end of its stream.
     """
 
     def __init__(
         self,
         response: HttpResponse,
         reader: Reader[T],
-        on_end: Callable[[], object] = _do_nothing,
-        read_on: Callable[[Coroutine[Any, Any, None]], bool] | None = None,
+        attempt: AttemptContext | None = None,
+        on_end: Callable[[], object] | None = None,
     ) -> None:
         self._response = response
         self._reader = reader
-        self._on_end = on_end
-        self._read_on = read_on
+        self._attempt = AttemptContext() if attempt is None else attempt
+        self._on_end = on_end or partial(self._attempt.on_stream_end, self._attempt)
+        self._read_on = self._attempt.read_on
         self._loop = asyncio.get_running_loop()
         self._first: T | None = None
         self._has_ended = self._is_closed = False
@@ -71,6 +71,7 @@ class Relay(Generic[T]):
         """
 
         def keep(data: bytes) -> bool:
+            self._attempt.received += len(data)
             self._first = self._reader.feed(data) or None
             return self._first is None and not self._reader.is_over
 
@@ -93,10 +94,11 @@ class Relay(Generic[T]):
         Raises:
             GatewayError: the stream broke, reported an error, or ended too early. Also whatever `take` raises.
         """
-        reader, is_wanted = self._reader, True
+        reader, attempt, is_wanted = self._reader, self._attempt, True
 
         def on_data(data: bytes) -> bool:
             nonlocal is_wanted
+            attempt.received += len(data)
             if received := reader.feed(data):
                 is_wanted = take(received)
             return is_wanted and not reader.is_over
@@ -130,9 +132,10 @@ class Relay(Generic[T]):
 
     async def _read_rest(self) -> None:
         """Read the stream to its end for what it reports, such as its tokens."""
-        reader = self._reader
+        reader, attempt = self._reader, self._attempt
 
         def on_data(data: bytes) -> bool:
+            attempt.received += len(data)
             reader.feed(data)
             return not reader.is_over
 

@@ -193,6 +193,7 @@ class Permit(Struct):
     caller: str
     part: SharedCounter | None = None
     share: SharedCounter | None = None
+    is_released: bool = False
 
     async def __aenter__(self) -> None:
         """Take the permit.
@@ -206,7 +207,14 @@ class Permit(Struct):
             await admission._wait(self)
 
     async def __aexit__(self, *_: object) -> None:
-        """Release the permit, for a request in the queue."""
+        """Release the permit, unless that has been done."""
+        self.release()
+
+    def release(self) -> None:
+        """Release the permit, for a request in the queue. A second call does nothing."""
+        if self.is_released:
+            return
+        self.is_released = True
         admission, part = self.admission, self.part
         inside = admission.counters.inside
         inside.cells[inside.index] -= 1

@@ -1,7 +1,8 @@
 """Charges attempts: each holds what it may cost before it is sent, and is settled at what it did cost.
 
 Bedrock bills what a model wrote, even if the answer did not arrive. So an attempt whose outcome is not known is settled
-at an estimate, from what was reported of it and what calls of its model usually use.
+at an estimate, from what was reported of it and what calls of its key usually use. A caller must not be able to make
+calls cheaper by leaving them, so those are settled at the most that they can cost where a hard budget pays.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from app.storage.records import now
 
 # of one subject: callers choose the names of models
 _MAX_ENTRIES = 100
+# of a stream, for each token of the answer at most: an event has more than this, and a token at least
+_BYTES_OF_A_TOKEN = 300
 _NOTHING = Usage()
 
 
@@ -92,21 +95,26 @@ class Charges:
             raise
         return Charge(call, bounds, hold, entry)
 
-    def settle(self, charge: Charge, usage: Usage | None, tier: str, outcome: str) -> None:
+    def settle(
+        self, charge: Charge, usage: Usage | None, tier: str, outcome: str, *, received: int = 0, is_left: bool = False
+    ) -> None:
         """End an attempt that Bedrock bills, at what its response reported, or else at an estimate.
 
         Args:
             tier: the service tier that the response reports; empty for the one that was requested.
+            received: bytes of a stream. is_left: its caller ended it.
         """
         if not charge.is_open:
             return
         charge.is_open = False
         call, tier = charge.call, tier or charge.call.tier
         is_estimated = usage is None or not usage.is_final
-        known = usage if usage is not None and not is_estimated else self._with_estimates(charge, usage)
+        known = usage
+        if known is None or is_estimated:
+            known = self._with_estimates(charge, usage, received, is_left=is_left)
         cost, is_exact = self._cost(call, known, tier)
         if not is_estimated:
-            self._usual.note(call.called, charge.bounds, known.prompt, known.output)
+            self._usual.note((charge.entry.key_id, call.called), charge.bounds, known.prompt, known.output)
         is_estimated = (is_estimated or not is_exact) and cost is not None
         entry = charge.entry.settled(
             known,
@@ -157,9 +165,14 @@ class Charges:
         standard = price or self._prices.of(call.called, call.behind, "")
         return (None, True) if standard is None else (standard.worst_nano(usage.prompt, usage.output), False)
 
-    def _with_estimates(self, charge: Charge, usage: Usage | None) -> Usage:
+    def _with_estimates(self, charge: Charge, usage: Usage | None, received: int, *, is_left: bool) -> Usage:
         """Return what was reported of an attempt, with estimates of what was not."""
-        usual = self._usual.estimate(charge.call.called, charge.bounds)
+        bounds = charge.bounds
+        if is_left and charge.hold.rules.is_hard:
+            usual = bounds
+        else:
+            usual = self._usual.estimate((charge.entry.key_id, charge.call.called), bounds)
+        output = max(usual.output, min(received // _BYTES_OF_A_TOKEN, bounds.output))
         if usage is None or not usage.prompt:
-            return Usage(input=usual.input, output=max(usual.output, 0 if usage is None else usage.output))
-        return replace(usage, output=max(usage.output, usual.output), rounds=())
+            return Usage(input=usual.input, output=max(output, 0 if usage is None else usage.output))
+        return replace(usage, output=max(usage.output, output), rounds=())

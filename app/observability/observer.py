@@ -37,6 +37,11 @@ class TriedTarget(Struct):
     error: str = "cancelled"
     milliseconds: float = 0.0
 
+    @property
+    def is_running(self) -> bool:
+        """True while there is no response."""
+        return self.milliseconds == 0.0
+
 
 async def _hold_nothing(_: int) -> None:
     pass
@@ -53,7 +58,7 @@ class AttemptContext(Struct):
     usage, tier: those that the response reported so far.
     stream_error: what the stream of a successful attempt reported later.
     on_stream_end: called when the stream of a successful attempt ends. read_on: see `Relay`.
-    length: bytes of the body of the response, as its head tells; -1 if it does not.
+    length: bytes of the body of the response, as its head tells; -1 if it does not. received: bytes of a stream so far.
     hold: called with bytes of a large response before more of it is read; returns when it may be.
     """
 
@@ -66,6 +71,7 @@ class AttemptContext(Struct):
     on_stream_end: Callable[["AttemptContext"], object] = _ignore
     read_on: Callable[[Coroutine[Any, Any, None]], bool] | None = None
     length: int = -1
+    received: int = 0
     hold: Callable[[int], Awaitable[None]] = _hold_nothing
 
 
@@ -143,6 +149,11 @@ class RequestRecord(Struct):
     def attempts(self) -> int:
         """The number of attempts."""
         return len(self.tries)
+
+    @property
+    def is_attempted(self) -> bool:
+        """True while an attempt waits for its response."""
+        return any(each.is_running for each in self.tries)
 
     def elapsed_ms(self) -> float:
         """Return the milliseconds since the request began."""

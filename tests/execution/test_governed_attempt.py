@@ -51,6 +51,23 @@ CALL = ModelCall(
 WORST = (len(json.dumps(CALL.converse)) + 500) * 1_000 + MAX_TOKENS * 2_000
 
 
+class Slow(Memory):
+    """An upstream that has a request, and answers it later."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer, self.count = answer, 0
+        self.is_asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def open(self, request: Any) -> Any:
+        self.count += 1
+        self.is_asked.set()
+        await self.may_answer.wait()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 def money(amount: int, **changes: Any) -> Budget:
     return Budget(**{"scope": "key", "scope_id": "k", "period": "total", "amount_nano": amount, **changes})
 
@@ -329,6 +346,50 @@ async def test_the_stream_of_a_caller_who_has_left_is_read_to_its_end(gateway: G
     found = await gateway.entries()
     assert {(entry.outcome, entry.output_tokens, entry.is_estimated) for entry in found} == {("ok", 4, False)}
     assert (len(found), answer.is_closed, gateway.held) == (2, True, 0)
+
+
+async def test_a_caller_who_leaves_lets_what_was_sent_end_and_nothing_more(gateway: Gateway) -> None:
+    """Bedrock bills the answer, so its tokens are waited for; a failure is no reason to call another time."""
+    await gateway.with_rules(money(10**9), limit("max_parallel_requests", 1))
+    for answer, expected in ((Response(200, [json.dumps(REPLY)]), COST), (errors.UpstreamUnreachable("no"), 0)):
+        upstream, made = Slow(answer), gateway.context()
+        call = asyncio.create_task(gateway.call(upstream, made=made))
+        await upstream.is_asked.wait()
+        assert made.outlive is not None
+        assert made.outlive(call)
+        # the one parallel request is free
+        assert await gateway.call() == REPLY
+        upstream.may_answer.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        entry = max(await gateway.entries(), key=lambda each: each.at)
+        assert (entry.cost_nano, entry.is_estimated, upstream.count) == (expected, False, 1)
+    assert gateway.held == 0
+
+
+async def test_a_hard_budget_pays_the_worst_case_of_calls_whose_callers_leave(gateway: Gateway) -> None:
+    """What calls usually use is no measure: callers leave those that take long."""
+    for rule, cost in ((money(10**9), WORST), (money(10**9, mode="estimated", period="day"), COST)):
+        await gateway.with_rules(rule)
+        await asyncio.gather(*[gateway.call() for _ in range(6)])
+        upstream = Slow(None)
+        call = asyncio.create_task(gateway.call(upstream))
+        await upstream.is_asked.wait()
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        entry = max(await gateway.entries(), key=lambda each: each.at)
+        assert (entry.cost_nano, entry.is_estimated, entry.outcome) == (cost, True, "cancelled")
+
+
+async def test_what_arrived_of_a_stream_is_charged(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    await gateway.with_rules(money(10**9, mode="estimated"))
+    await asyncio.gather(*[gateway.call() for _ in range(6)])
+    monkeypatch.setattr("app.governance.charges._BYTES_OF_A_TOKEN", 10)
+    relay = await gateway.stream(Response(200, [STREAM[:200], STREAM[200:]]))
+    del relay
+    await asyncio.sleep(0.01)
+    entry = max(await gateway.entries(), key=lambda each: each.at)
+    assert (entry.outcome, entry.output_tokens, entry.is_estimated) == ("cut", 20, True)
 
 
 async def test_a_model_without_a_price_is_refused_only_by_a_budget_that_blocks(gateway: Gateway) -> None:

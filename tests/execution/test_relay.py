@@ -46,7 +46,7 @@ async def test_each_read_with_a_batch_is_delivered() -> None:
 async def test_a_failure_before_the_first_batch_closes_the_response(pieces: list[bytes]) -> None:
     response, noted = Response(200, pieces), []
     with pytest.raises(UpstreamFailed, match="early" if b"bad" not in pieces else "bad"):
-        await Relay(response, Reader(), lambda: noted.append(1)).begun()
+        await Relay(response, Reader(), on_end=lambda: noted.append(1)).begun()
     assert (response.is_closed, noted) == (True, [1])
 
 
@@ -100,7 +100,7 @@ async def test_a_failure_after_a_complete_answer_is_ignored(status: int, monkeyp
 
 async def test_closing_twice_ends_a_relay_once() -> None:
     response, noted = Response(200, [b"a", b"b"]), []
-    relay = await Relay(response, Reader(), lambda: noted.append(1)).begun()
+    relay = await Relay(response, Reader(), on_end=lambda: noted.append(1)).begun()
     relay.close()
     relay.close()
     assert (response.is_closed, noted) == (True, [1])

@@ -186,7 +186,8 @@ class Endpoint(Struct, frozen=True):
             if caller.policy is not None:
                 record.team, record.key_name = caller.policy.team_id, caller.policy.name
             sender.held = HeldBytes(limits.responses, caller.name)
-            async with limits.admission.permit(caller.name):
+            permit = limits.admission.permit(caller.name)
+            async with permit:
                 if body is None:
                     body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
                 context = RequestContext(
@@ -194,7 +195,7 @@ class Endpoint(Struct, frozen=True):
                 )
                 context.response, context.begin_stream = sender.held, sender.begin_stream
                 del body
-                with DisconnectGuard(scope, receive, sender):
+                with DisconnectGuard(scope, receive, sender, context, permit):
                     response = await self.spec.handler(context)
                     if isinstance(response, CompleteResponse):
                         await sender.send_complete(response)

@@ -14,6 +14,8 @@ from app.dialects.http.request_body import CallerGone
 from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, LimitHeaders, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
 from app.execution.operations.operation import MALFORMED, malformed
+from app.execution.request_context import RequestContext
+from app.governance.admission import Permit
 from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
 from app.process.loop_turns import LoopTurns
@@ -37,11 +39,16 @@ _ADVICE = (("x-should-retry", "false"),)
 
 
 class DisconnectGuard(Struct):
-    """A context that is cancelled when the caller disconnects, and then raises CallerGone."""
+    """A context that is cancelled when the caller disconnects, and then raises CallerGone.
+
+    If Bedrock bills the answer all the same, it goes on without a permit until that has arrived.
+    """
 
     scope: Scope
     receive: Receive
     sender: "ResponseSender"
+    request: RequestContext
+    permit: Permit
     _has_gone: bool = False
     _task: asyncio.Task[Any] | None = None
     _watcher: asyncio.Task[None] | None = None
@@ -72,7 +79,10 @@ class DisconnectGuard(Struct):
     def _cancel(self) -> None:
         if not self.sender.is_done and self._task is not None:
             self._has_gone = True
-            self._task.cancel()
+            if self.request.outlive is not None and self.request.outlive(self._task):
+                self.permit.release()
+            else:
+                self._task.cancel()
 
 
 class ResponseSender(Struct):

@@ -93,9 +93,7 @@ class ConverseStreamOperation(_AdaptedCall[Relay[list[Event]], T], frozen=True, 
     is_streamed: ClassVar[bool] = True
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
-        relay = Relay(
-            response, EventReader(self.mapping, attempt), partial(attempt.on_stream_end, attempt), attempt.read_on
-        )
+        relay = Relay(response, EventReader(self.mapping, attempt), attempt)
         return self.make(await relay.begun())
 
 

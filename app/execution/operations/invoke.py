@@ -118,9 +118,7 @@ class InvokeStreamOperation(Operation[T], frozen=True, kw_only=True):
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         attempt.tier = tier_of_headers(response.headers)
         reader = NativeReader(self.last_event, self.usage_of, attempt)
-        return self.make(
-            await Relay(response, reader, partial(attempt.on_stream_end, attempt), attempt.read_on).begun()
-        )
+        return self.make(await Relay(response, reader, attempt).begun())
 
 
 def usage_or_headers(usage_of: UsageReader) -> Callable[[HttpResponse, JsonObject], Usage | None]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import ClassVar, Generic, Self, TypeVar
 
 from msgspec import Struct
@@ -115,9 +114,7 @@ class MantleMessagesStreamOperation(_AdaptedMessages[Relay[list[NativeEvent]], T
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         reader = MessageReader(self.last_event, self.usage_of, attempt)
-        return self.make(
-            await Relay(response, reader, partial(attempt.on_stream_end, attempt), attempt.read_on).begun()
-        )
+        return self.make(await Relay(response, reader, attempt).begun())
 
 
 class MessageReader:

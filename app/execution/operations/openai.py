@@ -146,9 +146,7 @@ class OpenAIStreamOperation(_AdaptedBody[Relay[list[JsonObject]], T], frozen=Tru
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         reader = DocumentReader(self.last_events, self.usage_of, attempt)
-        return self.make(
-            await Relay(response, reader, partial(attempt.on_stream_end, attempt), attempt.read_on).begun()
-        )
+        return self.make(await Relay(response, reader, attempt).begun())
 
 
 class DocumentReader:

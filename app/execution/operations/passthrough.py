@@ -110,7 +110,7 @@ class PassthroughStreamOperation(Passthrough[ForwardedStream], frozen=True, kw_o
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedStream:
         attempt.tier = tier_of_headers(response.headers) or self.tier
         tap = UsageTap()
-        relay = await Relay(response, TappedReader(tap), partial(_end, attempt, tap), attempt.read_on).begun()
+        relay = await Relay(response, TappedReader(tap), attempt, partial(_end, attempt, tap)).begun()
         return ForwardedStream(response.status, response.headers, relay, tap)
 
 

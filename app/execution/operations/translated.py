@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import ClassVar, Generic, Self, TypeVar
 
 from app.adaptation.adapted_document import API, TRANSLATIONS, Events, adapt_document
@@ -113,9 +112,7 @@ class TranslatedStreamOperation(_TranslatedCall[Relay[list[Event]], T], frozen=T
         translation = TRANSLATIONS[self.api]
         documents = DocumentReader(translation.last_events, translation.open_usage(), attempt)
         reader = TranslatedReader(documents, translation.open_events(), self.mapping)
-        return self.make(
-            await Relay(response, reader, partial(attempt.on_stream_end, attempt), attempt.read_on).begun()
-        )
+        return self.make(await Relay(response, reader, attempt).begun())
 
 
 class TranslatedReader:

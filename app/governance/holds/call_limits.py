@@ -61,7 +61,6 @@ class Hold(Struct):
     held: amounts by the keys of balances. book: in which they are held; None for an attempt without limits, or one that
         was let through without the database. replica: whose leases these are.
     exceeded: limits and budgets that refuse nothing, and would not have allowed the attempt.
-    has_left: it is none of the parallel requests any more.
     """
 
     rules: AppliedRules
@@ -73,7 +72,6 @@ class Hold(Struct):
     worst_nano: int
     exceeded: list[str]
     is_open: bool = True
-    has_left: bool = False
 
 
 class CallLimits:
@@ -135,7 +133,7 @@ class CallLimits:
             try:
                 book = await self._acquire(subject, needs, rules, moment)
             except BaseException:
-                self._leave(request, counted=not counts)
+                self._end_attempt(request, counted=not counts)
                 raise
             finally:
                 request.wake()
@@ -147,18 +145,17 @@ class CallLimits:
         exceeded = _names(rules, transactions.over) if transactions.over else []
         return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded)
 
-    def leave(self, hold: Hold) -> None:
-        """Count an attempt as one of the parallel requests no more, although it runs: its caller has left."""
-        if not hold.has_left:
-            hold.has_left = True
-            self._leave(hold.request)
-
-    def _leave(self, request: RequestHold, *, counted: bool = True) -> None:
-        request.attempts -= 1
-        request.is_counted = counted
-        if not request.attempts and request.permits and request.book is not None:
+    def leave(self, request: RequestHold) -> None:
+        """Count a request as one of the parallel requests no more, although it runs: its caller has left."""
+        if request.permits and request.book is not None:
             self._client.settle(request.book, request.permits, {})
             request.permits = {}
+
+    def _end_attempt(self, request: RequestHold, *, counted: bool = True) -> None:
+        request.attempts -= 1
+        request.is_counted = counted
+        if not request.attempts:
+            self.leave(request)
 
     def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         """End a call that used tokens, and release what it held beyond that."""
@@ -208,7 +205,7 @@ class CallLimits:
             return
         hold.is_open = False
         rules = hold.rules
-        self.leave(hold)
+        self._end_attempt(hold.request)
         if hold.book is not None:
             if hold.held:
                 self._client.settle(hold.book, hold.held, used)

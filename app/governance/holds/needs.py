@@ -70,7 +70,7 @@ class AppliedRules(Struct, frozen=True):
 
     requests, permits: 1 by the keys of rates that count requests, and of parallel requests. tokens: the capacities of
     rates that count tokens. money: budgets, which `resets` tells the ends of. blocking: a budget that may refuse calls.
-    estimated: budgets that hold what calls usually cost.
+    estimated: budgets that hold what calls usually cost. is_hard: one that holds their worst case may refuse calls.
     """
 
     ends: datetime
@@ -83,6 +83,7 @@ class AppliedRules(Struct, frozen=True):
     rules: Mapping[str, Limit | Budget]
     resets: Mapping[str, datetime | None]
     blocking: Budget | None
+    is_hard: bool
 
     def needs(self, bounds: CallBounds, worst_nano: int) -> dict[str, int]:
         """Return the tokens and the money that an attempt needs, at the most that it costs.
@@ -119,6 +120,7 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         key = f"{_key('budget', budget.id, value)}/{window}"
         refs[key], rules[key] = BalanceRef(key, "budget", budget.id), budget
         money[key], resets[key] = budget, end
+    blocking = [each for each in money.values() if each.action == "block" and not each.shadow]
     return AppliedRules(
         min([end for end in resets.values() if end is not None], default=datetime.max.replace(tzinfo=UTC)),
         parts["requests_per_minute"],
@@ -129,7 +131,8 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         refs,
         rules,
         resets,
-        next((each for each in money.values() if each.action == "block" and not each.shadow), None),
+        blocking[0] if blocking else None,
+        any(each.mode == "hard" for each in blocking),
     )
 
 

@@ -8,28 +8,31 @@ from math import ceil
 from app.governance.holds.bounds import CallBounds
 
 _SAMPLES, _MIN_SAMPLES = 64, 5
-_MAX_MODELS = 1_000
+_MAX_KINDS = 1_000
 _SHARE = 0.95
 
 
 class UsualTokens:
-    """The 95th percentile of the share of its bounds that a call uses, by model."""
+    """The 95th percentile of the share of its bounds that a call uses, by key and model.
+
+    So nobody else makes the calls of a key cheap or dear.
+    """
 
     def __init__(self) -> None:
-        self._samples: OrderedDict[str, deque[tuple[CallBounds, int, int]]] = OrderedDict()
+        self._samples: OrderedDict[tuple[str, str], deque[tuple[CallBounds, int, int]]] = OrderedDict()
 
-    def note(self, model: str, bounds: CallBounds, input_tokens: int, output_tokens: int) -> None:
-        """Count what a call used."""
-        samples = self._samples.get(model)
+    def note(self, of: tuple[str, str], bounds: CallBounds, input_tokens: int, output_tokens: int) -> None:
+        """Count what a call used. of: its key and model."""
+        samples = self._samples.get(of)
         if samples is None:
-            if len(self._samples) >= _MAX_MODELS:
+            if len(self._samples) >= _MAX_KINDS:
                 self._samples.popitem(last=False)
-            samples = self._samples[model] = deque(maxlen=_SAMPLES)
+            samples = self._samples[of] = deque(maxlen=_SAMPLES)
         samples.append((bounds, input_tokens, output_tokens))
 
-    def estimate(self, model: str, bounds: CallBounds) -> CallBounds:
+    def estimate(self, of: tuple[str, str], bounds: CallBounds) -> CallBounds:
         """Return the tokens that a call probably used at most; its bounds before enough calls are known."""
-        samples = self._samples.get(model, ())
+        samples = self._samples.get(of, ())
         if len(samples) < _MIN_SAMPLES:
             return bounds
         inputs = sorted(used / max(each.input, 1) for each, used, _ in samples)
