@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright, expect, sync_playwright
 
 AXE = gzip.decompress((Path(__file__).parent / "vendor" / "axe.min.js.gz").read_bytes()).decode()
+# of a machine that is busy with other tests
+_SECONDS = 20
+expect.set_options(timeout=_SECONDS * 1000)
 INSTALLED = ("chromium-headless-shell", "chromium", "google-chrome", "google-chrome-stable")
 MISSING = (
     "the tests of the console need Chromium, and there is none: run ./run_tests.sh console, which tries to install it, "
@@ -45,7 +48,7 @@ class Watched:
         self.page = page
         self.url = url
         self.wrong: list[str] = []
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(_SECONDS * 1000)
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.wrong.append(f"{page.url}: {error}"))
         page.on("request", lambda request: self._check(request.url))

@@ -39,7 +39,7 @@ def page(browser: Browser, provider: IdentityProvider) -> Iterator[Page]:
     provider.claims, provider.altered = ADMIN, {}
     with browser.new_context(viewport={"width": 390, "height": 844}) as context:
         made = context.new_page()
-        made.set_default_timeout(10_000)
+        made.set_default_timeout(20_000)
         yield made
 
 
