@@ -30,6 +30,7 @@ from tests.end_to_end.faults import RESPONSE_EVENTS, response_to
 from tests.servers import KEY
 
 CLAUDE, GPT, ECHO = "anthropic.claude-3-haiku-20240307-v1:0", "openai.gpt-oss-120b-1:0", "scripted.echo-v1:0"
+NOVA = "us.amazon.nova-2-lite-v1:0"
 # models that Converse does not serve
 MANTLE = ["openai.gpt-5.5", "google.gemma-4-31b", "zai.glm-4.6", "anthropic.claude-mythos-5"]
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
@@ -66,6 +67,7 @@ CHAT: dict[str, Any] = {
     "metadata": {"a": "b"},
     "stream_options": {"include_usage": True},
     "service_tier": "default",
+    "web_search_options": {"search_context_size": "low"},
 }
 MESSAGES: dict[str, Any] = {
     "max_tokens": 9,
@@ -105,7 +107,7 @@ MESSAGES: dict[str, Any] = {
     "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
     "thinking": {"type": "enabled", "budget_tokens": 1024},
     "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}},
-    "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]},
+    "context_management": {"edits": [{"type": "clear_tool_uses_20250919"}, {"type": "clear_thinking_20251015"}]},
     "metadata": {"user_id": "u"},
     "stop_sequences": ["x"],
     "temperature": 1.0,
@@ -179,7 +181,7 @@ CONVERSE: dict[str, Any] = {
 EMBEDDINGS: dict[str, Any] = {"input": ["x", "y"], "dimensions": 256, "encoding_format": "float", "user": "u"}
 RERANK: dict[str, Any] = {"query": "x", "documents": ["y", "z"], "top_n": 1, "return_documents": True}
 ENDPOINTS: list[tuple[str, dict[str, Any], list[str]]] = [
-    ("/v1/chat/completions", CHAT, [ECHO, CLAUDE, GPT, *MANTLE]),
+    ("/v1/chat/completions", CHAT, [ECHO, CLAUDE, GPT, NOVA, *MANTLE]),
     ("/v1/messages", MESSAGES, [ECHO, CLAUDE, GPT, *MANTLE]),
     ("/v1/messages/count_tokens", MESSAGES, [ECHO, CLAUDE, "us.anthropic.claude-opus-4-8"]),
     ("/v1/responses", RESPONSES, [ECHO, CLAUDE, GPT, *MANTLE]),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.wire import json
-from tests.end_to_end.accepting import USER, AcceptingBedrock
+from tests.end_to_end.accepting import REPLIES, USER, AcceptingBedrock, SentRequest
 from tests.servers import gateway, upstream
 
 SONNET_45, SONNET_55, HAIKU_55, OPUS_55 = (
@@ -34,9 +34,28 @@ CALLED: list[Any] = [
 PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8/5+hHgAHggJ/PchI7wAAAABJRU5ErkJggg=="
 
 
+SEARCH: Any = {"systemTool": {"name": "nova_grounding"}}
+# AWS user guide, Amazon Nova 2, Web Grounding
+FOUND: list[Any] = [
+    {"toolUse": {"toolUseId": "s", "name": "nova_grounding", "input": {"query": "q"}, "type": "server_tool_use"}},
+    {"toolResult": {"toolUseId": "s", "type": "nova_grounding_result", "status": "success", "content": [{"json": {}}]}},
+    {"text": "It rains."},
+    {"citationsContent": {"citations": [{"location": {"web": {"url": "https://example.com/a", "domain": "example"}}}]}},
+]
+
+
+class SearchingBedrock(AcceptingBedrock):
+    """Answers with sources where a request allows a search."""
+
+    def reply(self, request: SentRequest) -> Any:
+        if SEARCH not in request.body.get("toolConfig", {}).get("tools", []):
+            return super().reply(request)
+        return {**REPLIES["/converse"], "output": {"message": {"role": "assistant", "content": FOUND}}}
+
+
 @pytest.fixture(scope="module")
 def bedrock() -> Iterator[AcceptingBedrock]:
-    made = AcceptingBedrock()
+    made = SearchingBedrock()
     with upstream(made.handle) as address, gateway(address) as made.url:
         yield made
 
@@ -188,8 +207,12 @@ def test_nova_searches_the_web(bedrock: AcceptingBedrock, model: str, tools: lis
     answer, sent = bedrock.send("/v1/chat/completions", model=model, messages=[USER], **body)
     assert answer.status_code == 200, answer.text
     *others, search = sent["toolConfig"]["tools"]
-    assert (len(others), search) == (len(tools), {"systemTool": {"name": "nova_grounding"}})
+    assert (len(others), search) == (len(tools), SEARCH)
     assert answer.headers["x-outcrop-ignored"] == "web_search_options.search_context_size"
+    message = answer.json()["choices"][0]["message"]
+    assert (message["content"], message.get("tool_calls")) == ("It rains.", None)
+    (source,) = message["annotations"]
+    assert (source["type"], source["url_citation"]["url"]) == ("url_citation", "https://example.com/a")
 
 
 @pytest.mark.parametrize("model", [NOVA, SONNET_45, "anthropic.claude-mythos-5", "openai.gpt-5.5"])
