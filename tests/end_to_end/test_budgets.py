@@ -213,11 +213,13 @@ async def test_a_lost_machine_is_charged_and_its_attempts_are_estimated(
 
 
 async def test_a_database_that_stops_under_load_loses_nothing(upstream: str) -> None:
+    # reached soon after the database is back, or before
+    count = 350
     with running_postgres() as server:
         url = await server.create()
         async with opened(url) as database:
             await prepare_schema(database, migrate=False)
-            key, secret = await add_key(database, money(4_000 * COST / NANO))
+            key, secret = await add_key(database, money(count * COST / NANO))
         with replicas(2, upstream, url) as found:
             replies: list[Reply] = []
             is_over = False
@@ -233,25 +235,25 @@ async def test_a_database_that_stops_under_load_loses_nothing(upstream: str) -> 
             await asyncio.sleep(2)
             await asyncio.to_thread(server.start)
             started = len(replies)
-            deadline = time.monotonic() + 10
-            while not any(each.status == 200 for each in replies[started:]) and time.monotonic() < deadline:
+            deadline = time.monotonic() + 30
+            while not any(each.status == 429 for each in replies[started:]) and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
             is_over = True
             await asyncio.gather(*tasks)
-            for each in found:
-                while (reply := await ask(each.url, secret)).status == 503 and time.monotonic() < deadline:
-                    await asyncio.sleep(0.05)
-                assert reply.status in (200, 429), "each gateway answers again"
-                replies.append(reply)
+            # what one holds may be spent at the other, soon
+            last: list[Reply] = []
+            while statuses(last) != {429: 2} and time.monotonic() < deadline:
+                last = [await ask(each.url, secret) for each in found]
+                replies += last
             answered = {each.request_id for each in replies if each.status == 200}
             async with opened(url) as database:
                 await until_posted(database, key, len(answered))
                 rows = await ledger_of(database, key)
                 settled, leased = await balance_of(database, key)
-    assert any(each.status == 200 for each in replies[started:])
+    assert statuses(last) == {429: 2}
     assert set(statuses(replies)) <= {200, 429, 503}
     assert {row.request_id for row in rows} == answered
     assert (settled, leased) == (len(answered) * COST, 0)
-    assert settled <= 4_000 * COST
+    assert len(answered) == count, "the budget is spent, and not passed"
     # the gateway's own bound is 1.9 seconds, and the machine of the tests is busy
     assert max(each.seconds for each in replies) < 5

@@ -134,3 +134,13 @@ def test_the_holder_of_a_key_is_told_why_it_is_refused(running: str, admin: http
         with boto_client(running, name=key["id"], secret=key["secret"]) as client, pytest.raises(ClientError) as caught:
             client.converse(modelId=MODEL, messages=converse["messages"])
         assert f"this API key is {name}" in str(caught.value)
+
+
+def test_a_budget_that_a_wrong_price_has_spent_is_raised_over_http(running: str, admin: httpx.Client) -> None:
+    key = new_key(admin, {}, budgets=[{"amount_usd": "0.70", "period": "month"}])
+    with caller_of(running, key["secret"]) as caller:
+        statuses = [caller.post("/chat/completions", json=CALL).status_code for _ in range(12)]
+        assert (statuses[0], statuses[-1]) == (200, 429)
+        changed = admin.patch(f"/keys/{key['id']}", json={"budgets": [{"amount_usd": "5.00", "period": "month"}]})
+        assert changed.status_code == 200, changed.text
+        eventually(lambda: caller.post("/chat/completions", json=CALL).status_code == 200, seconds=2.0)
