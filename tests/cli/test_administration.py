@@ -213,3 +213,19 @@ def test_no_redirect_gets_the_key(tmp_path: Path) -> None:
         server.server_close()
     assert (ended.exit_code, "status 302" in ended.stderr) == (1, True)
     assert received == ["/admin/v1/teams?limit=500"]
+
+
+def test_an_identifier_with_a_path_names_nothing(outcrop: Outcrop) -> None:
+    for arguments in (("keys", "show", "../teams"), ("keys", "revoke", "a/b"), ("teams", "show", "a/b")):
+        assert outcrop.refused(*arguments).startswith("Error: "), arguments
+
+
+def test_another_pepper_makes_no_secrets(tmp_path: Path) -> None:
+    outcrop = Outcrop(tmp_path)
+    outcrop("teams", "create", "research")
+    key = outcrop("keys", "create", "ci", "--team", "research")
+    other = Outcrop(tmp_path, KEY_PEPPER="another-pepper-of-32-characters--")
+    for arguments in (("keys", "create", "more", "--team", "research"), ("keys", "rotate", key["id"])):
+        assert "KEY_PEPPER is not the one with which keys were made" in other.refused(*arguments)
+    assert len(outcrop("keys", "list")) == 1
+    assert outcrop("keys", "rotate", key["id"])["revision"] == 2

@@ -34,7 +34,9 @@ from app.admin.api.operations.usage import usage_rows
 from app.cli.administration.client import Document
 from app.composition.database import open_database, prepare_database
 from app.config.settings import Settings, SettingsError
+from app.governance.identity.key_secrets import is_other_pepper
 from app.storage.database import AsyncConnection, Database, DatabaseDown
+from app.storage.repository import newest_secret
 
 
 class _Call(Struct, frozen=True):
@@ -71,6 +73,13 @@ _OPERATIONS: dict[str, _Operation] = {
     "GET ledger": lambda call: list_ledger(call.connection, LedgerQuery.model_validate(call.page())),
     "GET audit": lambda call: list_audit(call.connection, AuditQuery.model_validate(call.page())),
 }
+
+
+_MAKE_SECRETS = ("POST keys", "POST keys/ID/rotate")
+_OTHER_PEPPER = (
+    "KEY_PEPPER is not the one with which keys were made, so that gateways would refuse the new secret: set the "
+    "KEY_PEPPER of the gateways"
+)
 
 
 class DatabaseClient:
@@ -126,7 +135,11 @@ class DatabaseClient:
         kind, _, rest = path.partition("/")
         identifier, _, action = rest.partition("/")
         name = "/".join(filter(None, (f"{method} {kind}", identifier and "ID", action)))
+        if name not in _OPERATIONS:
+            raise click.ClickException(f"there is no {kind.removesuffix('s')} {rest!r}")
         async with database.begin(reads=method == "GET") as connection:
+            if name in _MAKE_SECRETS and is_other_pepper(await newest_secret(connection), self._pepper):
+                raise click.ClickException(_OTHER_PEPPER)
             result = await _OPERATIONS[name](_Call(connection, self._actor, self._pepper, identifier, query, body))
         return {} if result is None else result.model_dump(mode="json", exclude_unset=name == "GET usage")
 

@@ -61,14 +61,12 @@ def _free_megabytes(folder: Path | None) -> int:
 
 async def _check_pepper(settings: Settings, database: Database) -> None:
     """Decrypt what is stored of the newest key. Raises StepFailed: it was made with another KEY_PEPPER."""
-    from app.governance.identity.key_secrets import SigningCipher
+    from app.governance.identity.key_secrets import is_other_pepper
     from app.storage.repository import newest_secret
 
     async with database.begin(reads=True) as connection:
         secret = await newest_secret(connection)
-    if secret is None or secret.signing is None:
-        return
-    if SigningCipher(settings.pepper()).decrypt(secret.key_id, secret.signing) is None:
+    if is_other_pepper(secret, settings.pepper()):
         raise StepFailed(
             "KEY_PEPPER is not the one with which keys were made", "set the KEY_PEPPER of the other gateways"
         )

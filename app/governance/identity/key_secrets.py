@@ -85,6 +85,13 @@ class SigningCipher:
             return None
 
 
+def is_other_pepper(secret: KeySecret | None, pepper: bytes) -> bool:
+    """Return whether a stored secret was made with another pepper. Of one that cannot be decrypted nobody knows."""
+    if secret is None or secret.signing is None:
+        return False
+    return SigningCipher(pepper).decrypt(secret.key_id, secret.signing) is None
+
+
 def _code(key_id: str, random: bytes, pepper: bytes) -> bytes:
     return hmac.digest(pepper, _CODE + key_id.encode() + random, "sha256")[:_CODE_BYTES]
 
