@@ -41,7 +41,7 @@ class KeyEndpoints(Struct, frozen=True):
 
     async def list_keys(self, query: QueryOf[KeyQuery]) -> Response:
         """List keys in the order of their creation, without secrets."""
-        return render(await self.transactions.read(lambda c: keys.list_keys(c, **query.model_dump())))
+        return render(await self.transactions.report(lambda c: keys.list_keys(c, **query.model_dump())))
 
     async def get_key(self, key_id: ObjectId) -> Response:
         """Read a key without its secret. Its `ETag` is for `If-Match` of a change."""

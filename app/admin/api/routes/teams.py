@@ -34,7 +34,7 @@ class TeamEndpoints(Struct, frozen=True):
 
     async def list_teams(self, query: QueryOf[TeamQuery]) -> Response:
         """List teams in the order of their creation."""
-        return render(await self.transactions.read(lambda c: teams.list_teams(c, **query.model_dump())))
+        return render(await self.transactions.report(lambda c: teams.list_teams(c, **query.model_dump())))
 
     async def get_team(self, team_id: ObjectId) -> Response:
         """Read a team. Its `ETag` is for `If-Match` of a change."""
