@@ -106,7 +106,8 @@ def render(document: JsonObject) -> str:
     """Return the text of the file, a line for each row."""
     rows = ",\n".join(f"{json.dumps_text(base)}: {_line(row)}" for base, row in sorted(document["models"].items()))
     sources = ",\n".join(f" {json.dumps_text(source)}" for source in document["sources"])
-    head = "".join(f"{json.dumps_text(name)}: {_line(document[name])},\n" for name in ("version", "unit", "tiers"))
+    names = ("version", "unit", "tiers", "guardrails")
+    head = "".join(f"{json.dumps_text(name)}: {_line(document[name])},\n" for name in names)
     return f'{{\n{head}"sources": [\n{sources}\n],\n"models": {{\n{rows}\n}}\n}}\n'
 
 

@@ -183,6 +183,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     '`[models."ARN"]`': config_file.ModelRow,
     '`[limits."MODEL"]`': config_file.LimitsRow,
     '`[prices."MODEL"]`': config_file.PriceRow,
+    "`[guardrail_prices]`": config_file.GuardrailPriceRow,
     '`[quotas."MODEL"]`': config_file.QuotaRow,
     '`[quotas."MODEL".regions.REGION]`': config_file.RegionQuotaRow,
     "`[[identity.oidc]]`": identity_tables.OidcRow,

@@ -4,8 +4,11 @@ import re
 from base64 import b64decode
 from typing import Any
 
+from msgspec.structs import replace
+
 from app.bedrock.stream_decoding import MALFORMED_STREAM, error_of_frame
 from app.bedrock.transport import Headers
+from app.converse.guardrail_units import TRACE, units_in
 from app.converse.usage import Usage, count_in, tier_of
 from app.errors import GatewayError, UpstreamFailed
 from app.wire import json
@@ -36,7 +39,10 @@ class UsageTap:
         """The tokens as reported: by Converse's metadata, or by the last chunk of an invocation."""
         before, last = map(_document_in, self._last_chunks)
         counted = usage_of_invocation(last)
-        return counted.with_details_of(_document_in(self._first_chunk), before) if counted is not None else self._usage
+        if counted is None:
+            return self._usage
+        units = units_in([each[TRACE] for each in (before, last) if isinstance(each, dict) and TRACE in each])
+        return replace(counted.with_details_of(_document_in(self._first_chunk), before), guardrail_units=units)
 
     @property
     def is_at_boundary(self) -> bool:
@@ -82,6 +88,8 @@ class UsageTap:
                 metadata = json.loads(frame.payload)
                 usage, self.tier = metadata.get("usage"), tier_of(metadata)
                 self._usage = Usage.of(usage, self._model_fields) if isinstance(usage, dict) else None
+                if self._usage is not None and "trace" in metadata:
+                    self._usage = replace(self._usage, guardrail_units=units_in(metadata["trace"]))
             case "chunk":
                 self._first_chunk = self._first_chunk or frame
                 self._last_chunks = self._last_chunks[1], frame

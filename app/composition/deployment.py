@@ -68,7 +68,9 @@ def planner_of(settings: Settings) -> Planner:
 
 def prices_of(settings: Settings) -> Prices:
     """Return the prices of the file, with those of the deployment."""
-    return Prices({base: row.model_dump(exclude_none=True) for base, row in settings.config().prices.items()})
+    config = settings.config()
+    own = {base: row.model_dump(exclude_none=True) for base, row in config.prices.items()}
+    return Prices(own, config.guardrail_prices.model_dump(exclude_none=True))
 
 
 def models_without_price(settings: Settings, planner: Planner) -> list[str]:

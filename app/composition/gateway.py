@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from app.bedrock.mantle_models import MantleModels
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import Transport
+from app.composition.attempts import govern, guardrail_of
 from app.composition.authentication import build_authenticator
 from app.composition.database import key_directory_of, open_database, prepare_database
 from app.composition.deployment import planner_of, prices_of
@@ -31,11 +31,9 @@ from app.config.settings import Settings, SettingsError
 from app.converse.call import Surface
 from app.dialects.http.endpoint import IngressLimits
 from app.errors import InvalidRequest
-from app.execution.attempt import Attempt
 from app.execution.executor import Executor
 from app.execution.media import MediaFetcher
 from app.execution.public_names import public_transport
-from app.governance.guardrail import Guardrail
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.observability.load import Load
@@ -282,8 +280,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
         SettingsError: names in the configuration file are invalid, the environment names an invalid proxy, or the
             endpoints of Bedrock are invalid.
     """
-    planner = planner_of(settings)
-    transport = _transport(settings)
+    planner, transport = planner_of(settings), _transport(settings)
     retry = RetryPolicy(settings.bedrock_max_attempts, max_wait=settings.bedrock_retry_max_wait)
     clients = _clients(settings, _locations(planner), transport, retry)
     directory = ModelDirectory(clients[DEFAULT_LOCATION], settings.aws_region, planner.record_models)
@@ -303,8 +300,9 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
             clients,
             planner,
             Failover(retry, _breakers(settings)),
-            guardrail=Guardrail(settings.guardrail_id, settings.guardrail_version) if settings.guardrail_id else None,
-            govern=_govern(governance, quotas, names_tiers=any(route.names_tiers for route in planner.routes.values())),
+            guardrail=guardrail_of(settings, reports=database is not None),
+            govern=govern(governance, quotas, names_tiers=any(route.names_tiers for route in planner.routes.values())),
+            checks=governance.checks() if governance else None,
             find_profile=directory.profile_of,
             find_model=lambda target, timeout: (
                 directory.look_up(target.known, planner.behind, clients[target.location], timeout)
@@ -333,31 +331,6 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
     )
     _watch(gateway)
     return gateway
-
-
-def _govern(
-    governance: Governance | None, quotas: "BedrockQuotas | None", *, names_tiers: bool
-) -> Callable[[Attempt], Attempt] | None:
-    """Return what wraps attempts: service tiers, around limits of callers, around quotas of Bedrock.
-
-    So no refused call waits for a quota, and limits count by the price of the tier.
-    """
-    wraps: list[Callable[[Attempt], Attempt]] = []
-    if quotas is not None:
-        wraps.append(quotas.wrap)
-    if governance is not None:
-        wraps.append(governance.govern)
-    if names_tiers:
-        from app.execution.tier_attempt import TierAttempt
-
-        wraps.append(TierAttempt)
-    return partial(_wrapped, wraps) if wraps else None
-
-
-def _wrapped(wraps: Sequence[Callable[[Attempt], Attempt]], attempt: Attempt) -> Attempt:
-    for wrap in wraps:
-        attempt = wrap(attempt)
-    return attempt
 
 
 def _watch(gateway: Gateway) -> None:

@@ -12,6 +12,7 @@ from app.observability.metrics import Metrics
 
 if TYPE_CHECKING:
     from app.execution.attempt import Attempt
+    from app.execution.governed_check import GovernedChecks
     from app.governance.ledger.entry import Entry
     from app.governance.ledger.writer import LedgerWriter
     from app.observability.team_metrics import TeamMetrics
@@ -48,6 +49,12 @@ class Governance:
         from app.execution.governed_attempt import GovernedAttempt
 
         return GovernedAttempt(attempt, self.charges, self._abandoned)
+
+    def checks(self) -> GovernedChecks:
+        """Return what charges callers the checks by guardrails."""
+        from app.execution.governed_check import GovernedChecks
+
+        return GovernedChecks(self.charges)
 
     async def start(self) -> None:
         """Register this process, replay the journals of processes that have ended, and begin to post.

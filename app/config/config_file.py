@@ -107,6 +107,21 @@ class PriceRow(Row):
     regional: float = Field(1.0, ge=0, description="Factor of all prices, except for calls of global profiles.")
 
 
+class GuardrailPriceRow(Row):
+    """Prices of guardrails, in USD per 1,000 units that they have examined. What is left out has the built-in price."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    content: float | None = Field(None, ge=0, description="Content filters, by text.")
+    content_image: float | None = Field(None, ge=0, description="Content filters, by image.")
+    topic: float | None = Field(None, ge=0, description="Denied topics.")
+    word: float | None = Field(None, ge=0, description="Word filters.")
+    sensitive_information: float | None = Field(None, ge=0, description="Filters of sensitive information.")
+    sensitive_information_free: float | None = Field(None, ge=0, description="Those by regular expressions.")
+    contextual_grounding: float | None = Field(None, ge=0, description="Contextual grounding checks.")
+    automated_reasoning: float | None = Field(None, ge=0, description="Automated reasoning checks.")
+
+
 class RegionQuotaRow(Row):
     """A quota of Bedrock in one region. What is left out is not limited."""
 
@@ -142,6 +157,7 @@ class ConfigFile(Row):
     models: dict[ModelName, ModelRow] = Field(default_factory=dict)
     limits: dict[ModelName, LimitsRow] = Field(default_factory=dict)
     prices: dict[ModelName, PriceRow] = Field(default_factory=dict)
+    guardrail_prices: GuardrailPriceRow = GuardrailPriceRow()
     quotas: dict[ModelName, QuotaRow] = Field(default_factory=dict)
     quota_weights: dict[Name, Annotated[float, Field(gt=0, le=1000)]] = Field(
         default_factory=dict,

@@ -58,6 +58,7 @@ class Usage(Struct, frozen=True):
     `input` excludes cached tokens. `output` includes `reasoning`. `cache_write` includes `cache_write_1h`.
     is_final: False until the answer is complete. rounds: the counts of each run of the model, where one answer took
         several runs.
+    guardrail_units: what a guardrail has examined; see `converse.guardrail_units`.
     """
 
     input: int = 0
@@ -68,6 +69,7 @@ class Usage(Struct, frozen=True):
     cache_write_1h: int = 0
     is_final: bool = True
     rounds: "tuple[Usage, ...]" = ()
+    guardrail_units: tuple[tuple[str, int], ...] = ()
 
     def counts(self) -> dict[str, int]:
         """Return the counts by name."""

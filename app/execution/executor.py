@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from app.bedrock.client import BedrockClient
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.execution.attempt import Attempt, Call, Candidate, UpstreamAttempt, fold, fold_plan
-from app.execution.guarded_attempt import GuardedAttempt, GuardrailCheck, PolicyGuardedAttempt
+from app.execution.guarded_attempt import Checks, GuardedAttempt, GuardrailCheck, PolicyGuardedAttempt
 from app.execution.media import Fetcher
 from app.execution.operations.operation import Operation
 from app.execution.operations.passthrough import Passthrough
@@ -62,6 +62,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         *,
         guardrail: Guardrail | None = None,
         govern: Callable[[Attempt], Attempt] | None = None,
+        checks: Checks | None = None,
         find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None,
         find_model: Callable[[Target, float], Awaitable[None]] | None = None,
         media: Fetcher | None = None,
@@ -70,17 +71,18 @@ class Executor(Struct, frozen=True, kw_only=True):
 
         Args:
             guardrail: one that applies to every call. govern: wraps attempts in limits and quotas.
+            checks: charges callers the checks by a guardrail.
             find_profile: the inference profile of a model, if it has one.
         """
         once: Attempt = UpstreamAttempt(clients)
         if govern is not None:
             once = govern(once)
-        check = None if guardrail is None else GuardrailCheck(guardrail, clients[DEFAULT_LOCATION])
+        check = None if guardrail is None else GuardrailCheck(guardrail, clients[DEFAULT_LOCATION], checks)
         check_of = None
         if check is not None:
             once = GuardedAttempt(once, check)
         elif govern is not None:
-            once = of_policies = PolicyGuardedAttempt(once, clients[DEFAULT_LOCATION])
+            once = of_policies = PolicyGuardedAttempt(once, clients[DEFAULT_LOCATION], checks)
             check_of = of_policies.check_of
         return cls(
             planner=planner,

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,9 +29,11 @@ from app.execution.attempt import Attempt, Call, Candidate, Result, fold
 from app.execution.call_bounds import bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
 from app.governance.charges import Charge, Charges
+from app.governance.holds.bounds import CallBounds
 from app.governance.holds.call_limits import RequestHold
 from app.governance.holds.needs import CalledModel
 from app.governance.ledger.entry import OK
+from app.models.exact_prices import GUARDRAIL
 from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult
@@ -42,6 +45,10 @@ _CUT, _CANCELLED = "cut", "cancelled"
 # the model may have run, and what it wrote did not arrive
 _MAY_BE_BILLED = (UpstreamFailed, UpstreamTimeout, GatewayBusy)
 _NOT_SENT = (ConnectTimeout, IdentityRefused, UpstreamUnreachable)
+# how a call names a guardrail, and the most characters of a token of its answer
+_GUARDRAIL_CONFIG, _GUARDRAIL_HEADER = b'"guardrailConfig"', "x-amzn-bedrock-guardrailidentifier"
+_TOKEN_CHARACTERS = 16
+_CHECK = "/guardrail/"
 # counting tokens costs nothing
 _FREE = ("/count-tokens", "/count_tokens")
 
@@ -103,16 +110,22 @@ class GovernedAttempt(Struct, frozen=True):
         reads = bool(subject.limits or subject.budgets)
         if reads:
             context.record.standings = partial(self.charges.limits.standings, subject)
-        bounds = quick_bounds_of(operation, request.body, target, reads=reads)
-        if bounds is None:
-            bounds = await bounds_of(operation, request.body, target, context.caller.name)
         if context.hold is None:
             context.hold = RequestHold()
+        if context.outlive is None:
             context.outlive = partial(self._outlive, context, context.hold)
         called, record = candidate.model.raw, context.record
+        if request.path.startswith(_CHECK):
+            # a caller's own check has no tokens
+            called = f"{GUARDRAIL}{unquote(request.path.split('/')[2])}"
+            bounds, examined = CallBounds(0, 0), len(request.body)
+        else:
+            quick = quick_bounds_of(operation, request.body, target, reads=reads)
+            bounds = quick or await bounds_of(operation, request.body, target, context.caller.name)
+            examined = _examined(request, bounds) if reads else 0
         served = target.known.base if called.startswith("arn:") else called
         model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
-        charge = await self.charges.begin(subject, context.hold, model, bounds, record.request_id)
+        charge = await self.charges.begin(subject, context.hold, model, bounds, record.request_id, examined)
         if charge.hold.exceeded:
             record.exceeded = charge.hold.exceeded
         return charge
@@ -141,3 +154,9 @@ class GovernedAttempt(Struct, frozen=True):
         outcome, is_left = (OK, False) if is_whole else (_CUT, attempt.stream_error is None)
         received = attempt.received
         self.charges.settle(charge, attempt.usage, attempt.tier, outcome, received=received, is_left=is_left)
+
+
+def _examined(request: BedrockRequest, bounds: CallBounds) -> int:
+    """Return how many characters a guardrail examines at most; 0 without one."""
+    named = request.body.find(_GUARDRAIL_CONFIG) >= 0 or any(name == _GUARDRAIL_HEADER for name, _ in request.headers)
+    return bounds.input + _TOKEN_CHARACTERS * bounds.output if named else 0

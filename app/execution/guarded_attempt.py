@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Hashable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.endpoints import DEFAULT_LOCATION
 from app.bedrock.transport import HttpResponse
+from app.converse.guardrail_units import Units, units_of
 from app.errors import GatewayError, GuardrailIntervened, GuardrailMissing, InvalidRequest, NotFound
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_check
 from app.execution.operations.operation import read_document
@@ -24,11 +26,27 @@ from app.routing.failover import AttemptResult, Failover, FailoverCandidate
 T = TypeVar("T")
 
 
+class Checks(Protocol):
+    """Holds the caller's limits and budgets for a check, and charges it."""
+
+    async def begin(self, context: RequestContext, identifier: str, characters: int) -> Any:
+        """Hold what a check may cost. Raises GatewayError: the caller's limits or budgets do not allow it."""
+        ...
+
+    def end(self, charge: Any, units: Units | None, outcome: str) -> None:
+        """End a check. units: that the guardrail has examined; None if there was no answer."""
+        ...
+
+
 class GuardrailCheck(Struct, frozen=True):
-    """Has a guardrail look at content by ApplyGuardrail. client: that of the gateway's own region and account."""
+    """Has a guardrail look at content by ApplyGuardrail. client: that of the gateway's own region and account.
+
+    checks: charges callers; None without a database.
+    """
 
     guardrail: Guardrail
     client: BedrockClient
+    checks: Checks | None = None
 
     async def run(self, failover: Failover, context: RequestContext, texts: list[str]) -> None:
         """Check texts that go to a model which cannot have a guardrail itself.
@@ -50,26 +68,36 @@ class GuardrailCheck(Struct, frozen=True):
             raise result.error
 
     async def apply(self, context: RequestContext, content: list[Shown]) -> GatewayError | None:
-        """Check content once; return why it may not be sent."""
-        record, request = context.record, self.guardrail.check(content)
+        """Check content once; return why it may not be sent.
+
+        Raises:
+            GatewayError: the caller's limits or budgets do not allow the check. No other target would help.
+        """
+        record, request, checks = context.record, self.guardrail.check(content), self.checks
+        identifier, size = self.guardrail.identifier, len(request.body)
+        charge = None if checks is None else await checks.begin(context, identifier, size)
+        units: list[Units] = []
         headers, span = record.trace.begin_attempt(record, self.client.endpoints[request.service].host)
         # it is no attempt at the model, so it is not among the tries of the log record
         attempt, outcome = AttemptContext(headers, context.caller.name), "cancelled"
         try:
-            outcome = await self.client.attempt(request, attempt, _parse)
+            outcome = await self.client.attempt(request, attempt, partial(_parse, units))
         except GatewayError as error:
             outcome = error.kind
             if isinstance(error, NotFound) or (isinstance(error, InvalidRequest) and is_missing(error)):
                 return _missing()
             return error.replaced(detail=f"ApplyGuardrail: {error.detail or error.kind}")
         finally:
+            if checks is not None:
+                checks.end(charge, units[0] if units else None, outcome)
             fold_check(record, attempt.upstream_request_id)
             record.trace.end_attempt(record, span, outcome)
         return None
 
 
-async def _parse(response: HttpResponse, attempt: AttemptContext) -> str:
+async def _parse(units: list[Units], response: HttpResponse, attempt: AttemptContext) -> str:
     document = await read_document(response, attempt)
+    units.append(units_of(document.get("usage")))
     if document.get("action") != "NONE":
         raise GuardrailIntervened("the guardrail of this deployment blocked the input")
     return ""
@@ -90,36 +118,40 @@ class GuardedAttempt(Struct, frozen=True):
         guarded = candidate
         if not candidate.operation.is_checked:
             fold(call, AttemptResult(candidate))
+            context = call.context
             try:
-                guarded = await self._guarded(call.context, candidate)
+                guarded, unseen = await self._guarded(context, candidate)
             except GatewayError as error:
-                upstream_request_id = call.context.record.upstream_request_id
-                return AttemptResult(candidate, error=error.replaced(), upstream_request_id=upstream_request_id)
+                return AttemptResult(candidate, error=error.replaced())
+            if unseen and (refusal := await self.check.apply(context, unseen)) is not None:
+                upstream_request_id = context.record.upstream_request_id
+                return AttemptResult(candidate, error=refusal.replaced(), upstream_request_id=upstream_request_id)
         result = await self.attempt(call, guarded)
         if isinstance(result.error, InvalidRequest) and is_missing(result.error):
             return replace(result, candidate=candidate, error=_missing())
         return replace(result, candidate=candidate)
 
-    async def _guarded(self, context: RequestContext, candidate: Candidate[T]) -> Candidate[T]:
+    async def _guarded(self, context: RequestContext, candidate: Candidate[T]) -> tuple[Candidate[T], list[Shown]]:
+        """Return the candidate with the guardrail in its request, and the content that it would not check there."""
+
         def guard() -> tuple[BedrockRequest, list[Shown]]:
             return self.check.guardrail.guard(candidate.operation.build(candidate.model), candidate.target.known)
 
         guarded, unseen = (
             guard() if context.size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, context.size, guard)
         )
-        if unseen and (error := await self.check.apply(context, unseen)) is not None:
-            raise error
-        return replace(candidate, request=guarded)
+        return replace(candidate, request=guarded), unseen
 
 
 class PolicyGuardedAttempt(Struct, frozen=True):
     """Makes the attempt with the guardrail of the caller's policy, if it has one.
 
-    client: that of the gateway's own region and account.
+    client: that of the gateway's own region and account. checks: see `GuardrailCheck`.
     """
 
     attempt: Attempt
     client: BedrockClient
+    checks: Checks | None = None
 
     def __call__(self, call: Call[T], candidate: Candidate[T]) -> Coroutine[Any, Any, Result[T]]:
         """See `Attempt`."""
@@ -131,4 +163,4 @@ class PolicyGuardedAttempt(Struct, frozen=True):
     def check_of(self, policy: Policy) -> GuardrailCheck | None:
         """Return the check by the guardrail of a policy; None if it has none."""
         guardrail = guardrail_of(policy)
-        return None if guardrail is None else GuardrailCheck(guardrail, self.client)
+        return None if guardrail is None else GuardrailCheck(guardrail, self.client, self.checks)

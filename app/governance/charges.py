@@ -66,14 +66,25 @@ class Charges:
         self._usual = UsualTokens()
 
     async def begin(
-        self, subject: Subject, request: RequestHold, call: CalledModel, bounds: CallBounds, request_id: str
+        self,
+        subject: Subject,
+        request: RequestHold,
+        call: CalledModel,
+        bounds: CallBounds,
+        request_id: str,
+        examined: int = 0,
     ) -> Charge:
         """Hold what an attempt may cost, and write that to the journal.
+
+        Args:
+            examined: how many characters a guardrail examines at most.
 
         Raises:
             GatewayError: see `CallLimits.hold` and `LedgerWriter.admit`.
         """
         worst = self._prices.worst_nano(call.called, call.behind, call.tier, bounds.input, bounds.output)
+        if examined and worst is not None:
+            worst += self._prices.worst_guardrail_nano(examined)
         try:
             hold = await self.limits.hold(subject, call.called, bounds, worst, request)
         except GatewayError as error:
@@ -113,6 +124,8 @@ class Charges:
         if known is None or is_estimated:
             known = self._with_estimates(charge, usage, received, is_left=is_left)
         cost, is_exact = self._cost(call, known, tier)
+        if known.guardrail_units and cost is not None:
+            cost += self._prices.guardrail_nano(known.guardrail_units)
         if not is_estimated:
             self._usual.note((charge.entry.key_id, call.called), charge.bounds, known.prompt, known.output)
         is_estimated = (is_estimated or not is_exact) and cost is not None
@@ -174,5 +187,6 @@ class Charges:
             usual = self._usual.estimate((charge.entry.key_id, charge.call.called), bounds)
         output = max(usual.output, min(received // _BYTES_OF_A_TOKEN, bounds.output))
         if usage is None or not usage.prompt:
-            return Usage(input=usual.input, output=max(output, 0 if usage is None else usage.output))
+            reported, units = (0, ()) if usage is None else (usage.output, usage.guardrail_units)
+            return Usage(input=usual.input, output=max(output, reported), guardrail_units=units)
         return replace(usage, output=max(usage.output, output), rounds=())

@@ -23,6 +23,7 @@ Headers: TypeAlias = tuple[tuple[str, str], ...]
 _CONVERSE = frozenset({"converse", "converse-stream"})
 _INVOKE = frozenset({"invoke", "invoke-with-response-stream"})
 _IDENTIFIER, _VERSION = "x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion"
+_TRACE = "x-amzn-bedrock-trace"
 _JSON = ("content-type", "application/json")
 _DRAFT = "DRAFT"
 _OWN_CONFIG = "amazon-bedrock-guardrailConfig"
@@ -37,10 +38,14 @@ def is_missing(error: InvalidRequest) -> bool:
 
 
 class Guardrail(Struct, frozen=True):
-    """A guardrail of Amazon Bedrock, and its version."""
+    """A guardrail of Amazon Bedrock, and its version.
+
+    reports: have responses report the units that it has examined, by a trace.
+    """
 
     identifier: str
     version: str
+    reports: bool = False
 
     def guard(self, request: BedrockRequest, model: ModelId) -> tuple[BedrockRequest, list[Shown]]:
         """Add the guardrail to a request; returns the request, and the content that it would not check.
@@ -90,7 +95,8 @@ class Guardrail(Struct, frozen=True):
             raise InvalidRequest("is not the guardrail of this deployment", param="guardrailConfig")
         if config.get("streamProcessingMode", "sync") != "sync":
             raise InvalidRequest("must be sync", param="guardrailConfig.streamProcessingMode")
-        return {**body, "guardrailConfig": {**config, **ours}}
+        trace = {"trace": "enabled"} if self.reports and "trace" not in config else {}
+        return {**body, "guardrailConfig": {**config, **ours, **trace}}
 
     def _in_headers(self, headers: Headers) -> Headers:
         ours = ((_IDENTIFIER, self.identifier), (_VERSION, self.version))
@@ -99,14 +105,16 @@ class Guardrail(Struct, frozen=True):
                 raise InvalidRequest("is not the guardrail of this deployment", param=name)
         # without it InvokeModel refuses a guardrail: docs/reference/contracts/converse-rules.md#guardrails
         content_type = () if any(name == _JSON[0] for name, _ in headers) else (_JSON,)
-        return (*(header for header in headers if header not in ours), *content_type, *ours)
+        asks = any(name == _TRACE for name, _ in headers) or not self.reports
+        trace = () if asks else ((_TRACE, "ENABLED"),)
+        return (*(header for header in headers if header not in ours), *content_type, *ours, *trace)
 
 
 def guardrail_of(policy: Policy) -> Guardrail | None:
     """Return the guardrail of a policy, if it has one."""
     if not policy.guardrail_id:
         return None
-    return Guardrail(policy.guardrail_id, policy.guardrail_version or _DRAFT)
+    return Guardrail(policy.guardrail_id, policy.guardrail_version or _DRAFT, reports=True)
 
 
 def _makes_text(model: ModelId) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 
@@ -11,6 +12,11 @@ from app.converse.usage import Usage
 from app.models.prices import Price, Prices, cost_of
 
 _PICO_PER_NANO = 1000
+# how a check by a guardrail is called: it has no tokens
+GUARDRAIL = "guardrail/"
+_NANO, _UNITS = 1_000_000_000, 1000
+# each part of a call takes a unit more than its characters fill
+_MAX_PARTS = 50
 
 
 class ExactPrice(Struct, frozen=True):
@@ -57,23 +63,41 @@ class ExactPrice(Struct, frozen=True):
         return -(-(dearest * input_tokens + output * output_tokens) // _PICO_PER_NANO)
 
 
+_NO_TOKENS = ExactPrice(0, 0, 0, 0, 0, 0, None)
+
+
 class ExactPrices:
     """The prices of all models in integers."""
 
     def __init__(self, prices: Prices) -> None:
         self.version = prices.version
         self._prices = prices
+        # nano-dollars of one unit
+        self._guardrails = {name: round(usd * _NANO / _UNITS) for name, usd in prices.guardrails.items()}
         # called for each attempt, and a price takes some divisions of decimals
         self.of = lru_cache(1024)(self._find)
 
     def _find(self, called: str, behind: str, tier: str) -> ExactPrice | None:
         """Return the price of a model in a service tier; None if it is not known. called, behind: see `Prices`."""
+        if called.startswith(GUARDRAIL):
+            return _NO_TOKENS
         found = self._prices.price_of(called, behind)
         if found is None:
             return None
         price, factor = found
         multiplied = self._prices.of_tier(price, tier)
         return None if multiplied is None else ExactPrice.of(price, factor * multiplied)
+
+    def worst_guardrail_nano(self, characters: int) -> int:
+        """Return the most that a guardrail costs which examines so many characters, in several parts, by all policies.
+
+        An image takes more than two units of characters, and costs less.
+        """
+        return (characters // _UNITS + _MAX_PARTS) * sum(self._guardrails.values()) if characters else 0
+
+    def guardrail_nano(self, units: Iterable[tuple[str, int]]) -> int:
+        """Return what Bedrock bills for the units that a guardrail has examined, in nano-dollars."""
+        return sum(count * self._guardrails.get(name, 0) for name, count in units)
 
     def worst_nano(self, called: str, behind: str, tier: str, input_tokens: int, output_tokens: int) -> int | None:
         """Return the most that a call costs in the tier that it requests; None if the price is not known.

@@ -1,10 +1,11 @@
 """On-demand prices by model.
 
 `prices.json` holds USD per million tokens, and the source of its figures. Where a model has a global profile, its
-figures are those of that profile, and `regional` multiplies them for every other profile. `beyond` are the figures for
-a whole call whose input has more `tokens`. `tiers` are the service tiers that a model has beside the standard one, and
-what multiplies its figures there. An unknown price is left out, never 0. A deployment's own figures come before the
-file's. `python -m scripts.prices` compares the file with a public price list.
+figures are those of that profile, and `regional` multiplies them for every other profile. `beyond` are the figures
+for a whole call whose input has more `tokens`. `tiers` are the service tiers that a model has beside the standard
+one, and what multiplies its figures there. `guardrails` are USD per 1,000 units that a guardrail has examined. An
+unknown price is left out, never 0. A deployment's own figures come before the file's. `python -m scripts.prices`
+compares the file with a public price list.
 """
 
 from __future__ import annotations
@@ -111,12 +112,17 @@ class Prices:
 
     Args:
         own: a deployment's figures by base id, or by an ARN that hides its model, as rows of the file. Each replaces a
-            whole row. version: the source of the file's figures.
+            whole row. guardrails: a deployment's figures of guardrails, by name.
+
+    version: the source of the file's figures. guardrails: USD per 1,000 units, by name.
     """
 
-    def __init__(self, own: Mapping[str, JsonObject] | None = None) -> None:
+    def __init__(
+        self, own: Mapping[str, JsonObject] | None = None, guardrails: Mapping[str, float] | None = None
+    ) -> None:
         document = json.loads(_FILE.read_bytes())
         self.version: str = document["version"]
+        self.guardrails: Mapping[str, float] = {**document["guardrails"], **(guardrails or {})}
         self._tiers: dict[str, float] = document["tiers"]
         self._reported: set[str] = set()
         rows = {**document["models"], **(own or {})}

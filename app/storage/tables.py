@@ -221,6 +221,8 @@ ledger = Table(
     Column("is_estimated", Boolean, nullable=False),
     # keys of the balances that it is charged to
     Column("charged_to", Document, nullable=False),
+    # what a guardrail has examined, by name; null without one
+    Column("guardrail_units", Document),
     Index("ix_ledger_at", "at"),
     Index("ix_ledger_model_served_at", "model_served", "at"),
     Index("ix_ledger_user_at", "user", "at", postgresql_where=text("\"user\" <> ''")),

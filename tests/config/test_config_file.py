@@ -50,7 +50,10 @@ def test_a_complete_file_is_parsed(tmp_path: Path) -> None:
     [
         ("[aliases", "is not valid TOML"),
         ("[alias]", r"line 1: alias: unknown; did you mean 'aliases'\?$"),
-        ("[x]", r"line 1: x: unknown: use aliases, routes, models, limits, prices, quotas, quota_weights, identity$"),
+        (
+            "[x]",
+            r"line 1: x: unknown: use aliases, routes, models, limits, prices, guardrail_prices, quotas, quota_weights, identity$",
+        ),
         ("[aliases]\na = 5", "line 2: aliases.a: Input should be a valid string"),
         ('[aliases]\n"a b" = "c.d"', "line 2: aliases.a b: String should match"),
         ("[routes.a]\ntargets = []", "line 2: routes.a.targets: List should have at least 1 item"),

@@ -227,7 +227,7 @@ HOSTED = {"type": "web_search"}
 def native(body: Any, surface: str = "mantle", max_tokens: object = None) -> tuple[Any, bytes]:
     """A body in OpenAI's format that crosses natively."""
     operation = replace(ConverseOperation.of(CALL, target_of(GPT), as_it_is), max_tokens=max_tokens)
-    return replace(operation, mode=Mode.NATIVE, surface=Surface(surface)), json.dumps(body)
+    return replace(operation, mode=Mode.NATIVE, surface=Surface(surface), contents=None), json.dumps(body)
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "/guardrail/{guardrailIdentifier:path}/version/{guardrailVersion}/apply",
         "bedrock-runtime",
         "Apply a guardrail to content",
+        usage_in="guardrail",
         request=JsonObject,
         response=JsonObject,
     ),

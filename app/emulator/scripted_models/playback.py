@@ -8,6 +8,8 @@ from app.converse.events import Event, MetadataEvent
 from app.converse.reply import TokenUsage
 from app.converse.request import ConverseRequest
 from app.emulator import tokens
+from app.emulator.guardrails import trace_of
+from app.emulator.request_parts import last_user_text
 from app.emulator.scripted_models.limits import LimitedOutput, apply_limits
 from app.emulator.scripted_models.script import Script
 from app.emulator.scripted_models.script_events import script_events
@@ -25,7 +27,7 @@ async def play(script: Script, request: ConverseRequest) -> AsyncIterator[Event]
         if script.delay_seconds or number % _EVENTS_PER_TURN == 0:
             await asyncio.sleep(script.delay_seconds)
         yield event
-    yield {"metadata": _metadata(script, request, output.tokens)}
+    yield {"metadata": _metadata(script, request, output)}
 
 
 def _response_fields(request: ConverseRequest, output: LimitedOutput) -> JsonObject:
@@ -42,8 +44,8 @@ def _reasoning_tokens(blocks: list[ContentBlock]) -> int:
     return sum(tokens.count_text(json.dumps_text(each)) for each in reasoning)
 
 
-def _metadata(script: Script, request: ConverseRequest, output_tokens: int) -> MetadataEvent:
-    input_tokens = tokens.count_request(request)
+def _metadata(script: Script, request: ConverseRequest, output: LimitedOutput) -> MetadataEvent:
+    input_tokens, output_tokens = tokens.count_request(request), output.tokens
     usage: TokenUsage = {
         "inputTokens": input_tokens,
         "outputTokens": output_tokens,
@@ -55,6 +57,12 @@ def _metadata(script: Script, request: ConverseRequest, output_tokens: int) -> M
     metadata: MetadataEvent = {"usage": usage, "metrics": {"latencyMs": 1}}
     if script.trace is not None:
         metadata["trace"] = script.trace
+    config = request.get("guardrailConfig") or {}
+    if config.get("trace", "disabled") != "disabled":
+        texts = [last_user_text(request)]
+        if output.stop_reason != "guardrail_intervened":
+            texts.append("".join(block["text"] for block in output.blocks if "text" in block))
+        metadata["trace"] = {"guardrail": {**metadata.get("trace", {}).get("guardrail", {}), **trace_of(config, texts)}}
     if service_tier := request.get("serviceTier"):
         metadata["serviceTier"] = service_tier
     if performance := request.get("performanceConfig"):

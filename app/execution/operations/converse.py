@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from msgspec.structs import replace
+
 from app.adaptation import adapt
 from app.adaptation.response_mapping import NO_MAPPING, EventMapping, ResponseMapping
 from app.bedrock.client import BedrockRequest
@@ -13,6 +15,7 @@ from app.bedrock.stream_decoding import EventDecoder
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, ModelCall, Surface
 from app.converse.events import Event
+from app.converse.guardrail_units import units_in
 from app.converse.reply import Reply
 from app.converse.request import InferenceConfiguration
 from app.converse.usage import Usage, tier_of
@@ -80,6 +83,8 @@ class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
             reply = json.loads(body)
             _check(reply)
             attempt.usage = Usage.of(reply["usage"], reply.get("additionalModelResponseFields"))
+            if "trace" in reply:
+                attempt.usage = replace(attempt.usage, guardrail_units=units_in(reply["trace"]))
             attempt.tier = tier_of(reply)
             return self.make(reply if self.mapping == NO_MAPPING else self.mapping.reply(reply))
         except MALFORMED as error:
@@ -132,7 +137,10 @@ class EventReader:
         if has_news and self._metadata:
             # the usage so far counts even if the stream breaks afterwards
             if self._metadata.get("usage") is not None:
-                self._attempt.usage = Usage.of(self._metadata["usage"], self._more)
+                usage = Usage.of(self._metadata["usage"], self._more)
+                if "trace" in self._metadata:
+                    usage = replace(usage, guardrail_units=units_in(self._metadata["trace"]))
+                self._attempt.usage = usage
             self._attempt.tier = tier_of(self._metadata) or self._attempt.tier
         events = self._well_formed.feed(events)
         return events if self._mapping is None else self._mapping.feed(events)

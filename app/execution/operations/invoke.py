@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, Self, TypeVar
 
+from msgspec.structs import replace
+
 from app.adaptation.invoke import adapt_invoke
 from app.bedrock.client import BedrockRequest
 from app.bedrock.reported_usage import tier_of_headers, usage_of_headers, usage_of_invocation
 from app.bedrock.stream_decoding import NativeDecoder
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode, NativeCall, NativeEvent, Surface
+from app.converse.guardrail_units import TRACE, Units, units_in
 from app.converse.usage import Usage
 from app.execution.operations.operation import (
     JSON,
@@ -70,6 +73,8 @@ class InvokeOperation(Operation[T], frozen=True, kw_only=True):
     def _make(self, response: HttpResponse, body: bytes, attempt: AttemptContext) -> T:
         document = parse_document(body)
         attempt.usage, attempt.tier = self.usage_of(response, document), tier_of_headers(response.headers)
+        if attempt.usage is not None and TRACE in document:
+            attempt.usage = replace(attempt.usage, guardrail_units=units_in(document[TRACE]))
         try:
             return self.make(document)
         except MALFORMED as error:
@@ -143,6 +148,7 @@ class NativeReader:
         self._decoder = NativeDecoder(last=last)
         self._usage_of = usage_of
         self._attempt = attempt
+        self._units: Units = ()
         self.finish = self._decoder.finish
 
     def feed(self, data: bytes) -> list[NativeEvent]:
@@ -150,4 +156,8 @@ class NativeReader:
         for event in events:
             document = event.document
             attempt.usage = self._usage_of(document) or attempt.usage or usage_of_invocation(document)
+            if TRACE in document:
+                self._units = units_in(document[TRACE])
+        if self._units and attempt.usage is not None:
+            attempt.usage = replace(attempt.usage, guardrail_units=self._units)
         return events

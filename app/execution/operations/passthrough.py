@@ -13,6 +13,7 @@ from app.bedrock.client import BedrockRequest
 from app.bedrock.reported_usage import UsageTap, tier_of_headers, usage_of_headers
 from app.bedrock.transport import HttpResponse
 from app.converse.call import Mode
+from app.converse.guardrail_units import TRACE, units_in, units_of
 from app.converse.usage import Usage, tier_of
 from app.errors import UpstreamFailed
 from app.execution.operations.operation import HELD_STEP, Operation, read_large
@@ -23,7 +24,8 @@ from app.wire import json
 
 T = TypeVar("T")
 
-UsageIn = Literal["", "body", "headers"]
+UsageIn = Literal["", "body", "headers", "guardrail"]
+_TRACE = f'"{TRACE}"'.encode()
 
 
 class ForwardedResponse(Struct, frozen=True):
@@ -90,7 +92,7 @@ class PassthroughOperation(Passthrough[ForwardedResponse | ForwardedBody], froze
         )
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> ForwardedResponse | ForwardedBody:
-        if attempt.length >= HELD_STEP and self.usage_in != "body":
+        if attempt.length >= HELD_STEP and self.usage_in in ("", "headers"):
             attempt.usage = usage_of_headers(response.headers) if self.usage_in else None
             attempt.tier = tier_of_headers(response.headers) or self.tier
             relay = await Relay(response, UnreadBytes()).begun()
@@ -123,14 +125,24 @@ def read_usage_and_tier(usage_in: UsageIn, response: ForwardedResponse) -> tuple
     """Read the tokens of a response and the tier that they are charged by, as far as it reports them."""
     if usage_in == "headers":
         usage = usage_of_headers(response.headers)
-        if usage is not None and (usage.cache_write or b'"iterations"' in response.body):
+        has_trace = _TRACE in response.body
+        if usage is not None and (usage.cache_write or has_trace or b'"iterations"' in response.body):
             with contextlib.suppress(json.JsonError):
-                usage = usage.with_details_of(json.loads(response.body))
+                document = json.loads(response.body)
+                usage = usage.with_details_of(document)
+                if has_trace and isinstance(document, dict):
+                    usage = replace(usage, guardrail_units=units_in(document.get(TRACE)))
         return usage, tier_of_headers(response.headers)
     if usage_in == "body":
         with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):
             reply = json.loads(response.body)
-            return Usage.of(reply["usage"], reply.get("additionalModelResponseFields")), tier_of(reply)
+            usage = Usage.of(reply["usage"], reply.get("additionalModelResponseFields"))
+            if "trace" in reply:
+                usage = replace(usage, guardrail_units=units_in(reply["trace"]))
+            return usage, tier_of(reply)
+    if usage_in == "guardrail":
+        with contextlib.suppress(json.JsonError, AttributeError):
+            return Usage(guardrail_units=units_of(json.loads(response.body).get("usage"))), ""
     return None, ""
 
 

@@ -38,6 +38,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     replica_id: whose leases are charged. number: of the corrections of one attempt.
     cost_nano: None if the price is not known; in the phase `hold`, the most that the attempt costs.
     charged_to: nano-dollars by the keys of balances; in the phase `hold`, what is held.
+    guardrail_units: what a guardrail has examined, by name; see `converse.guardrail_units`.
     """
 
     attempt_id: str
@@ -65,6 +66,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: str = ""
     is_estimated: bool = False
     charged_to: Mapping[str, int] = {}
+    guardrail_units: Mapping[str, int] | None = None
 
     @property
     def identity(self) -> tuple[str, str, int]:
@@ -94,7 +96,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def _check_numbers(self) -> None:
         """Check what the database stores. Only a correction has negative numbers. Raises ValueError."""
-        counts = {name: getattr(self, name) for name in COUNTS}
+        counts = {**(self.guardrail_units or {}), **{name: getattr(self, name) for name in COUNTS}}
         amounts = {"cost_nano": self.cost_nano or 0, **self.charged_to}
         for most, numbers in ((_MAX_COUNT, counts), (_MAX_AMOUNT, amounts), (_MAX_NUMBER, {"number": self.number})):
             least = -most if self.phase == "adjust" else 0
@@ -131,6 +133,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
             outcome=outcome,
             is_estimated=is_estimated,
             charged_to=dict.fromkeys(self.charged_to, cost_nano or 0),
+            guardrail_units=dict(usage.guardrail_units) if usage.guardrail_units else None,
         )
 
     def at_what_was_held(self) -> Entry:

@@ -143,6 +143,9 @@ class LedgerRow(Document):
     outcome: str
     is_estimated: bool
     charged_to: dict[str, UsdOut] = Field(description="By budget and window; in the phase `hold`, what is held.")
+    guardrail_units: dict[str, int] | None = Field(
+        description="What a guardrail has examined, by policy: units of 1,000 characters, and images."
+    )
 
 
 class AuditQuery(_Query):

@@ -141,6 +141,7 @@ def _create_ledger() -> None:
         sa.Column("outcome", sa.Text, nullable=False),
         sa.Column("is_estimated", sa.Boolean, nullable=False),
         sa.Column("charged_to", Document, nullable=False),
+        sa.Column("guardrail_units", Document, nullable=True),
         sa.PrimaryKeyConstraint("attempt_id", "phase", "number", name=op.f("pk_ledger")),
     )
     op.create_index("ix_ledger_at", "ledger", ["at"])
