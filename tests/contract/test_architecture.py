@@ -20,7 +20,7 @@ FILES = sorted(APP.rglob("*.py"))
 IMPORTERS = {
     "aiohappyeyeballs": {"bedrock/http1/connector.py"},
     "aiosqlite": set(),
-    "asyncpg": {"storage/database.py"},
+    "asyncpg": {"storage/database.py", "storage/frequent.py"},
     "jinja2": {"console/rendering.py"},
     "markupsafe": {"console/figures.py"},
     "httptools": {"bedrock/http1/connection.py", "server/protocol.py"},

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 from msgspec import Struct, structs
 from sqlalchemy import (
+    ARRAY,
+    BigInteger,
     ColumnElement,
-    Row,
     Select,
+    Text,
     Update,
     and_,
+    any_,
     bindparam,
     delete,
     func,
@@ -35,6 +38,7 @@ from app.governance.leases.balance import (
     apply_request,
 )
 from app.storage.database import Database
+from app.storage.frequent import Frequent
 from app.storage.statements import clock_us, insert_into, insert_of, server_clock_us
 from app.storage.tables import balances, budgets, leases, limits, replicas
 
@@ -86,35 +90,33 @@ async def renew(connection: AsyncConnection, replica: str, sequence: int) -> int
     Raises:
         NotLive: it was marked lost.
     """
-    is_sqlite = connection.dialect.name == "sqlite"
-    statement = _renewal(clock_us(connection)) if is_sqlite else _server_renewal()
-    returned = await connection.execute(statement, {"replica": replica, "number": sequence})
-    moment = returned.scalar_one_or_none()
-    if moment is None:
+    values = {"replica": replica, "number": sequence, "local_us": time.time_ns() // 1000}
+    found = await _RENEWAL.rows(connection, values)
+    if not found:
         raise NotLive
-    return int(moment)
+    return int(found[0]["now_us"])
 
 
-def _renewal(now: ColumnElement[int]) -> ReturningUpdate[int]:
+def _renewal(dialect: str) -> ReturningUpdate[int]:
+    # the clock of this machine is that of all processes of SQLite
+    now = bindparam("local_us", type_=BigInteger) if dialect == "sqlite" else server_clock_us()
     is_it = (replicas.c.id == bindparam("replica")) & (replicas.c.state == "live")
     values = {"sequence": bindparam("number"), "expires_at_us": now + _us(LEASE_SECONDS)}
-    return update(replicas).where(is_it).values(values).returning(now)
+    return update(replicas).where(is_it).values(values).returning(now.label("now_us"))
 
 
-@cache
-def _server_renewal() -> ReturningUpdate[int]:
-    return _renewal(server_clock_us())
+_RENEWAL = Frequent(_renewal)
 
 
 async def lock(connection: AsyncConnection, replica: str, now_us: int, keys: Collection[str]) -> LockedRows:
     """Lock balances, sorted by key, and read a replica's leases of them. Balances that do not exist are left out."""
-    found = (await connection.execute(_locking(), {"replica": replica, "keys": [*keys]})).all()
+    found = await _LOCKING.rows(connection, {"replica": replica, "keys": [*keys]})
     moment = _EPOCH + timedelta(microseconds=now_us)
-    rows = {row.key: (_balance_of(row, moment), Lease(row.amount or 0, bool(row.is_charged))) for row in found}
+    rows = {row["key"]: (_balance_of(row, moment), Lease(row["amount"] or 0, bool(row["is_charged"]))) for row in found}
     return LockedRows(
         replica,
         now_us * 1000,
-        found[0].live if found else 1,
+        found[0]["live"] if found else 1,
         {key: balance for key, (balance, _) in rows.items()},
         {key: lease for key, (_, lease) in rows.items()},
         {key: (structs.replace(balance), structs.replace(lease)) for key, (balance, lease) in rows.items()},
@@ -124,8 +126,7 @@ async def lock(connection: AsyncConnection, replica: str, now_us: int, keys: Col
 # statements are built once: building one takes more CPU than running it
 
 
-@cache
-def _locking() -> Select[Any]:
+def _locking(dialect: str) -> Select[Any]:
     live = select(func.count()).where(replicas.c.state == "live").scalar_subquery()
     of_replica = and_(leases.c.balance_key == balances.c.key, leases.c.replica_id == bindparam("replica"))
     joined = (
@@ -144,23 +145,41 @@ def _locking() -> Select[Any]:
     return (
         select(*columns, *more, leases.c.amount, leases.c.is_charged, live.label("live"))
         .select_from(joined)
-        .where(balances.c.key.in_(bindparam("keys", expanding=True)))
+        .where(_is_of_keys(dialect))
         .order_by(balances.c.key)
         .with_for_update(of=balances)
     )
 
 
-def _balance_of(row: Row[Any], moment: datetime) -> Balance:
-    capacity, is_enforced, changes_ns = row.capacity, not row.limit_shadow, None
-    if row.amount_nano is not None:
-        is_overridden = row.override_nano is not None and (row.override_until is None or moment < row.override_until)
-        capacity = row.override_nano if is_overridden else row.amount_nano
-        is_enforced = row.action == "block" and not row.budget_shadow
-        if is_overridden and row.override_until is not None:
-            changes_ns = (row.override_until - _EPOCH) // timedelta(microseconds=1) * 1000
-    period_ns = STARTS_NS if row.limit_kind == STARTS else MINUTE_NS
+def _is_of_keys(dialect: str) -> ColumnElement[bool]:
+    """Return the condition that a balance has one of the keys: on PostgreSQL they are one parameter."""
+    if dialect == "sqlite":
+        return balances.c.key.in_(bindparam("keys", expanding=True))
+    return balances.c.key == any_(bindparam("keys", type_=ARRAY(Text)))
+
+
+_LOCKING = Frequent(_locking)
+
+
+def _balance_of(row: Mapping[str, Any], moment: datetime) -> Balance:
+    capacity, is_enforced, changes_ns = row["capacity"], not row["limit_shadow"], None
+    if row["amount_nano"] is not None:
+        override, until = row["override_nano"], row["override_until"]
+        is_overridden = override is not None and (until is None or moment < until)
+        capacity = override if is_overridden else row["amount_nano"]
+        is_enforced = row["action"] == "block" and not row["budget_shadow"]
+        if is_overridden and until is not None:
+            changes_ns = (until - _EPOCH) // timedelta(microseconds=1) * 1000
     return Balance(
-        row.key, row.kind, capacity, is_enforced, row.settled, row.leased, row.refilled_at_ns, period_ns, changes_ns
+        row["key"],
+        row["kind"],
+        capacity,
+        is_enforced,
+        row["settled"],
+        row["leased"],
+        row["refilled_at_ns"],
+        STARTS_NS if row["limit_kind"] == STARTS else MINUTE_NS,
+        changes_ns,
     )
 
 
@@ -172,31 +191,33 @@ async def write(connection: AsyncConnection, rows: LockedRows) -> None:
         if each != rows.before[key][0]
     ]
     if changed:
-        await connection.execute(_update_of_balances(), changed)
+        await _UPDATE_OF_BALANCES.run(connection, changed)
     moved = {key: each for key, each in rows.leases.items() if each != rows.before[key][1]}
     if kept := {key: each for key, each in moved.items() if each.amount}:
         added = [
             {"replica_id": rows.replica, "balance_key": key, "amount": each.amount, "is_charged": each.is_charged}
             for key, each in kept.items()
         ]
-        await connection.execute(_insert_of_leases(connection.dialect.name), added)
+        await _INSERT_OF_LEASES.run(connection, added)
     if gone := moved.keys() - kept.keys():
         of_replica = (leases.c.replica_id == rows.replica) & leases.c.balance_key.in_(gone)
         await connection.execute(delete(leases).where(of_replica))
 
 
-@cache
-def _update_of_balances() -> Update:
+def _update_of_balances(_: str) -> Update:
     values: dict[str, Any] = {"settled": bindparam("b_settled"), "leased": bindparam("b_leased")}
     statement = update(balances).where(balances.c.key == bindparam("b_key"))
     return statement.values(**values, refilled_at_ns=bindparam("b_refilled"))
 
 
-@cache
 def _insert_of_leases(dialect: str) -> Any:
     insert = insert_of(dialect, leases)
     updated = {"amount": insert.excluded.amount, "is_charged": insert.excluded.is_charged}
     return insert.on_conflict_do_update(index_elements=["replica_id", "balance_key"], set_=updated)
+
+
+_UPDATE_OF_BALANCES = Frequent(_update_of_balances)
+_INSERT_OF_LEASES = Frequent(_insert_of_leases, ("replica_id", "balance_key", "amount", "is_charged"))
 
 
 class LeaseStore:

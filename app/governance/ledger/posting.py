@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec import structs
 from sqlalchemy import JSON, BigInteger, Boolean, SmallInteger, Text, TextClause, select, text
@@ -15,6 +14,7 @@ from app.governance.ledger.entry import Entry
 from app.governance.ledger.usage_sums import add_to_usage, sums_of
 from app.storage.columns import Instant
 from app.storage.database import Database
+from app.storage.frequent import Frequent
 from app.storage.tables import leases, ledger
 from app.wire import json
 
@@ -44,31 +44,34 @@ def charges_of(entries: Iterable[Entry]) -> dict[str, int]:
     return sums
 
 
-async def post(connection: AsyncConnection, rows: LockedRows, entries: Sequence[Entry]) -> None:
+async def post(
+    connection: AsyncConnection, rows: LockedRows, entries: Sequence[Entry], charges: Mapping[str, int] | None = None
+) -> None:
     """Insert entries of one replica, and charge those that are new to its leases.
 
     A settlement of an attempt that was estimated becomes a correction.
 
     Args:
-        rows: with the balances that the entries are charged to. The caller writes them.
+        rows: with the balances that the entries are charged to. The caller writes them. charges: of the entries.
     """
     posted, known = await _insert(connection, entries)
     exact = [each for each in known if each.phase == "settle" and not each.is_estimated]
     if exact:
         corrections, _ = await _insert(connection, await _corrections(connection, exact))
         posted += corrections
-    for key, amount in charges_of(posted).items():
+    if charges is None or known or len(posted) < len(entries):
+        charges = charges_of(posted)
+    for key, amount in charges.items():
         rows.leases[key].post(rows.balances[key], amount, rows.now_ns)
     await add_to_usage(connection, sums_of(posted))
 
 
-async def lock_charged(connection: AsyncConnection, replica: str, now_us: int, entries: Sequence[Entry]) -> LockedRows:
-    """Lock the balances that entries are charged to.
+async def lock_charged(connection: AsyncConnection, replica: str, now_us: int, keys: Set[str]) -> LockedRows:
+    """Lock the balances that entries are charged to. keys: of these.
 
     Raises:
         MissingBalances: some do not exist yet.
     """
-    keys = charges_of(entries).keys()
     rows = await lock(connection, replica, now_us, keys)
     if missing := sorted(keys - rows.balances.keys()):
         raise MissingBalances(missing)
@@ -81,7 +84,7 @@ async def post_for_ended(database: Database, replica: str, entries: Sequence[Ent
         batch = entries[start : start + _MAX_BATCH]
         async with database.begin() as connection:
             now_us, state = await hold_replica(connection, replica)
-            rows = await lock_charged(connection, replica, now_us, batch)
+            rows = await lock_charged(connection, replica, now_us, charges_of(batch).keys())
             if state != "live":
                 # a lease of which nothing is left has no row that says so
                 for lease in rows.leases.values():
@@ -142,14 +145,13 @@ async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> tupl
     else:
         # one parameter for all rows: binding each column of each row takes ten times the CPU
         rows = json.dumps([*unique.values()]).decode()
-        returned = await connection.execute(_insert_rows(), {"rows": rows})
-        known = {(row.attempt_id, row.phase, row.number) for row in returned}
+        found = await _INSERT_ROWS.rows(connection, {"rows": rows})
+        known = {(row["attempt_id"], row["phase"], row["number"]) for row in found}
     new = [each for identity, each in unique.items() if identity not in known] if known else [*unique.values()]
     return new, [unique[identity] for identity in known]
 
 
-@cache
-def _insert_rows() -> TextClause:
+def _insert_rows(_: str) -> TextClause:
     """Return a statement that inserts rows, and returns the identities of those that were there already."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     names = ", ".join(f'"{column.name}"' for column in ledger.c)
@@ -168,6 +170,9 @@ def _insert_rows() -> TextClause:
         f"new as (insert into ledger ({names}) select * from given on conflict ({identity}) do nothing "
         f"returning {identity}) select {identity} from given where ({identity}) not in (select {identity} from new)"
     )
+
+
+_INSERT_ROWS = Frequent(_insert_rows)
 
 
 async def _corrections(connection: AsyncConnection, entries: Sequence[Entry]) -> list[Entry]:

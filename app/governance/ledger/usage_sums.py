@@ -12,6 +12,7 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.ledger.entry import COUNTS, Entry
+from app.storage.frequent import Frequent
 from app.storage.statements import insert_of
 from app.storage.tables import usage, usage_totals
 from app.wire import json
@@ -111,11 +112,14 @@ async def add_rows(
     """Add sums to the rows of one table. names: of its primary key, whose values are a group."""
     # sorted, so that two transactions never wait for each other in a circle
     rows = [{**dict(zip(names, group, strict=True)), **sums[group]} for group in sorted(sums)]
-    await connection.execute(_addition(connection.dialect.name, table, names), rows)
+    await _addition(table, names).run(connection, rows)
 
 
 @cache
-def _addition(dialect: str, table: Table, names: tuple[str, ...]) -> Any:
-    insert = insert_of(dialect, table)
-    added = {name: table.c[name] + insert.excluded[name] for name in SUMS}
-    return insert.on_conflict_do_update(index_elements=names, set_=added)
+def _addition(table: Table, names: tuple[str, ...]) -> Frequent:
+    def build(dialect: str) -> Any:
+        insert = insert_of(dialect, table)
+        added = {name: table.c[name] + insert.excluded[name] for name in SUMS}
+        return insert.on_conflict_do_update(index_elements=names, set_=added)
+
+    return Frequent(build, (*names, *SUMS))

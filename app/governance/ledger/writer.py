@@ -204,14 +204,17 @@ class LedgerWriter:
                 self._open[attempt] = entry, 0.0
 
     async def _with_balances(self, entries: Sequence[Entry], replica: str) -> None:
+        charges = charges_of(entries)
+
         async def operation(current: str, sequence: int) -> tuple[Mapping[str, int], Mapping[str, int]]:
             if current != replica:
                 raise NotLive
             async with self._transactions.database.begin() as connection:
-                rows = await lock_charged(connection, replica, await renew(connection, replica, sequence), entries)
-                await post(connection, rows, entries)
+                now_us = await renew(connection, replica, sequence)
+                rows = await lock_charged(connection, replica, now_us, charges.keys())
+                await post(connection, rows, entries, charges)
                 await write(connection, rows)
-            return charges_of(entries), {key: lease.amount for key, lease in rows.leases.items()}
+            return charges, {key: lease.amount for key, lease in rows.leases.items()}
 
         try:
             await self._transactions.run(operation)
