@@ -156,9 +156,9 @@ class PolicyGuardedAttempt(Struct, frozen=True):
     def __call__(self, call: Call[T], candidate: Candidate[T]) -> Coroutine[Any, Any, Result[T]]:
         """See `Attempt`."""
         policy = call.context.caller.policy
-        check = None if policy is None else self.check_of(policy)
-        attempt = self.attempt if check is None else GuardedAttempt(self.attempt, check)
-        return attempt(call, candidate)
+        if policy is None or not policy.guardrail_id or (check := self.check_of(policy)) is None:
+            return self.attempt(call, candidate)
+        return GuardedAttempt(self.attempt, check)(call, candidate)
 
     def check_of(self, policy: Policy) -> GuardrailCheck | None:
         """Return the check by the guardrail of a policy; None if it has none."""

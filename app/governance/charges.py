@@ -93,7 +93,7 @@ class Charges:
         entry = replace(
             subject.entries.get(call) or self._begin_entries(subject, call),
             attempt_id=self.ledger.next_id(),
-            at=self._wall(),
+            at=hold.at,
             replica_id=hold.replica,
             request_id=recorded(request_id),
             cost_nano=worst,

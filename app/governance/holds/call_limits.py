@@ -60,7 +60,7 @@ class Hold(Struct):
 
     held: amounts by the keys of balances. book: in which they are held; None for an attempt without limits, or one that
         was let through without the database. replica: whose leases these are.
-    exceeded: limits and budgets that refuse nothing, and would not have allowed the attempt.
+    exceeded: limits and budgets that refuse nothing, and would not have allowed the attempt. at: when it began.
     """
 
     rules: AppliedRules
@@ -71,6 +71,7 @@ class Hold(Struct):
     model: str
     worst_nano: int
     exceeded: list[str]
+    at: datetime
     is_open: bool = True
 
 
@@ -143,7 +144,7 @@ class CallLimits:
             request.permits, request.book = permits, book
         transactions = self._client.transactions
         exceeded = _names(rules, transactions.over) if transactions.over else []
-        return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded)
+        return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded, moment)
 
     def leave(self, request: RequestHold) -> None:
         """Count a request as one of the parallel requests no more, although it runs: its caller has left."""
@@ -204,11 +205,16 @@ class CallLimits:
         if not hold.is_open:
             return
         hold.is_open = False
-        rules = hold.rules
-        self._end_attempt(hold.request)
+        rules, request, held = hold.rules, hold.request, hold.held
+        if request.attempts == 1 and request.book is hold.book:
+            # the last attempt of a request ends its permits too
+            request.attempts = 0
+            held, request.permits = {**held, **request.permits}, {}
+        else:
+            self._end_attempt(request)
         if hold.book is not None:
-            if hold.held:
-                self._client.settle(hold.book, hold.held, used)
+            if held:
+                self._client.settle(hold.book, held, used)
         elif rules.money and hold.replica == self._client.transactions.replica:
             # it holds nothing, and what it cost is a debt that the next lease covers
             self._client.transactions.refs.update({key: rules.refs[key] for key in rules.money})
