@@ -139,7 +139,7 @@ class GovernedAttempt(Struct, frozen=True):
 
     def _outlive(self, context: RequestContext, hold: RequestHold, task: asyncio.Task[Any]) -> bool:
         """Let the attempts of a request end whose caller has left: Bedrock bills them all the same."""
-        if not context.record.is_attempted or not self.abandoned.let_end(task):
+        if not context.record.is_attempted or not self.abandoned.let_end(task, context.caller.name):
             return False
         context.abandoned = task
         self.charges.limits.leave(hold)
@@ -147,11 +147,11 @@ class GovernedAttempt(Struct, frozen=True):
 
     def _read_on(self, charge: Charge, rest: Coroutine[Any, Any, None]) -> bool:
         self.charges.limits.leave(charge.hold.request)
-        return self.abandoned.read_on(rest)
+        return self.abandoned.read_on(rest, charge.entry.key_id)
 
     def _end_stream(self, charge: Charge, attempt: AttemptContext) -> None:
         is_whole = attempt.usage is not None and attempt.usage.is_final and attempt.stream_error is None
-        outcome, is_left = (OK, False) if is_whole else (_CUT, attempt.stream_error is None)
+        outcome, is_left = (OK, False) if is_whole else (_CUT, attempt.stream_error is None and not attempt.has_broken)
         received = attempt.received
         self.charges.settle(charge, attempt.usage, attempt.tier, outcome, received=received, is_left=is_left)
 

@@ -79,7 +79,8 @@ class Relay(Generic[T]):
             self._has_ended = await self._response.deliver(keep)
             if self._first is None:
                 self._reader.finish()
-        except BaseException:
+        except BaseException as failure:
+            self._attempt.has_broken = isinstance(failure, GatewayError)
             self._read_on = None
             self.close()
             raise
@@ -107,13 +108,17 @@ class Relay(Generic[T]):
             first, self._first = self._first, None
             if not take(first):
                 return False
-        if not self._has_ended and not reader.is_over:
-            self._has_ended = await self._response.deliver(on_data)
-            if not is_wanted:
-                return False
-        if not self._has_ended:
-            await self._let_end()
-        reader.finish()
+        try:
+            if not self._has_ended and not reader.is_over:
+                self._has_ended = await self._response.deliver(on_data)
+                if not is_wanted:
+                    return False
+            if not self._has_ended:
+                await self._let_end()
+            reader.finish()
+        except GatewayError:
+            attempt.has_broken = True
+            raise
         return True
 
     async def _let_end(self) -> None:

@@ -25,8 +25,8 @@ from app.governance.ledger.writer import LedgerWriter
 from app.models.exact_prices import ExactPrices
 from app.storage.records import now
 
-# of one subject: callers choose the names of models
-_MAX_ENTRIES = 100
+# callers choose the names of models and users: 4 KB each at most
+_MAX_ENTRIES = 5_000
 # of a stream, for each token of the answer at most: an event has more than this, and a token at least
 _BYTES_OF_A_TOKEN = 300
 _NOTHING = Usage()
@@ -64,6 +64,7 @@ class Charges:
         self.subjects = Subjects()
         self._prices = prices
         self._usual = UsualTokens()
+        self._first_entries: dict[tuple[Subject, CalledModel], Entry] = {}
 
     async def begin(
         self,
@@ -91,7 +92,7 @@ class Charges:
             self.on_refused(subject.team_id, error.kind)
             raise
         entry = replace(
-            subject.entries.get(call) or self._begin_entries(subject, call),
+            self._first_entries.get((subject, call)) or self._begin_entries(subject, call),
             attempt_id=self.ledger.next_id(),
             at=hold.at,
             replica_id=hold.replica,
@@ -150,9 +151,9 @@ class Charges:
 
     def _begin_entries(self, subject: Subject, call: CalledModel) -> Entry:
         """Return what the entries of a subject's calls of a model have in common."""
-        if len(subject.entries) >= _MAX_ENTRIES:
-            subject.entries.clear()
-        entry = subject.entries[call] = Entry(
+        if len(self._first_entries) >= _MAX_ENTRIES:
+            self._first_entries.clear()
+        entry = self._first_entries[subject, call] = Entry(
             attempt_id="",
             phase="hold",
             replica_id="",

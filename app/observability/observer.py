@@ -59,6 +59,7 @@ class AttemptContext(Struct):
     stream_error: what the stream of a successful attempt reported later.
     on_stream_end: called when the stream of a successful attempt ends. read_on: see `Relay`.
     length: bytes of the body of the response, as its head tells; -1 if it does not. received: bytes of a stream so far.
+    has_broken: the stream has failed, and was not given up.
     hold: called with bytes of a large response before more of it is read; returns when it may be.
     """
 
@@ -72,6 +73,7 @@ class AttemptContext(Struct):
     read_on: Callable[[Coroutine[Any, Any, None]], bool] | None = None
     length: int = -1
     received: int = 0
+    has_broken: bool = False
     hold: Callable[[int], Awaitable[None]] = _hold_nothing
 
 

@@ -392,6 +392,40 @@ async def test_what_arrived_of_a_stream_is_charged(gateway: Gateway, monkeypatch
     assert (entry.outcome, entry.output_tokens, entry.is_estimated) == ("cut", 20, True)
 
 
+async def test_a_stream_that_breaks_is_charged_at_an_estimate(gateway: Gateway) -> None:
+    """Also from a hard budget: its caller could not know."""
+    await gateway.with_rules(money(10**9))
+    await asyncio.gather(*[gateway.call() for _ in range(6)])
+    relay = await gateway.stream(Response(200, [STREAM[:200]], breaks=True))
+    with pytest.raises(errors.UpstreamFailed):
+        await relay.deliver(lambda _: True)
+    relay.close()
+    await asyncio.sleep(0.01)
+    entry = max(await gateway.entries(), key=lambda each: each.at)
+    assert (entry.outcome, entry.output_tokens, entry.is_estimated) == ("cut", 4, True)
+
+
+async def test_a_key_has_a_part_of_the_calls_that_go_on(gateway: Gateway) -> None:
+    await gateway.with_rules(money(10**9))
+    calls = []
+    for number in range(12):
+        upstream, made = Slow(Response(200, [json.dumps(REPLY)])), gateway.context()
+        calls.append((upstream, asyncio.create_task(gateway.call(upstream, made=made))))
+        await upstream.is_asked.wait()
+        assert made.outlive is not None
+        assert made.outlive(calls[-1][1]) == (number < 10)
+    other = await gateway.with_rules()
+    gateway.caller = replace(other, name="another")
+    upstream, made = Slow(Response(200, [json.dumps(REPLY)])), gateway.context()
+    calls.append((upstream, asyncio.create_task(gateway.call(upstream, made=made))))
+    await upstream.is_asked.wait()
+    assert made.outlive is not None
+    assert made.outlive(calls[-1][1])
+    for each, _ in calls:
+        each.may_answer.set()
+    await asyncio.gather(*[task for _, task in calls], return_exceptions=True)
+
+
 async def test_a_model_without_a_price_is_refused_only_by_a_budget_that_blocks(gateway: Gateway) -> None:
     unknown: Any = ModelCall("scripted.echo-v1:0", CALL.converse)
     await gateway.with_rules(money(10**9, action="warn"))

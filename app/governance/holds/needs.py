@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.governance.holds.bounds import CallBounds
 from app.governance.leases.balance import Kind
@@ -17,7 +17,6 @@ from app.storage.records import Budget, Limit
 
 if TYPE_CHECKING:
     from app.governance.holds.standing import Standings
-    from app.governance.ledger.entry import Entry
 
 _MAX_VALUE = 64
 _LABEL = "label:"
@@ -44,7 +43,6 @@ class Subject(Struct, eq=False):
     """Who makes a call, with the limits and budgets of the key and its team. user: the end user that the call names.
 
     applied: those that apply now, which are kept until a window ends. standings: what was left of them lately.
-    entries: what the entries of its calls of a model have in common.
     """
 
     team_id: str
@@ -55,7 +53,6 @@ class Subject(Struct, eq=False):
     budgets: Sequence[Budget] = ()
     applied: AppliedRules | None = None
     standings: Standings | None = None
-    entries: dict[CalledModel, Entry] = field(default_factory=dict)
 
     def rules(self, now: datetime) -> AppliedRules:
         """Return the rules that apply at a time."""
