@@ -172,5 +172,5 @@ async def test_calls_with_the_same_budgets_in_other_orders_do_not_deadlock(
         rules = [budget(scope_id=f"t{number}", per=f"label:l{each}", amount_nano=4_000) for each in range(60)]
         await store(database, *rules)
         orders = [subject(*rules), subject(*reversed(rules))]
-        calls = [replicas[place % 2].hold(orders[place % 2], "m", BOUNDS, 1_000) for place in range(10)]
+        calls = [replicas[index % 2].hold(orders[index % 2], "m", BOUNDS, 1_000) for index in range(10)]
         assert len(await admitted(calls)) == 4
