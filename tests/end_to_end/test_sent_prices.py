@@ -29,10 +29,16 @@ PRICES: dict[str, tuple[float, float]] = {
 EMBEDDINGS = {"amazon.titan-embed-image-v1": 0.8}
 
 
+LONG = 300_000
+
+
 class TieredBedrock(AcceptingBedrock):
-    """Names the service tier that a request wants."""
+    """Names the service tier that a request wants, and counts a request that says `long` as a long one."""
 
     def reply(self, request: SentRequest) -> Any:
+        if request.path.endswith("/responses") and "long" in str(request.body["input"]):
+            usage = {"input_tokens": LONG, "output_tokens": TOKENS, "total_tokens": LONG + TOKENS}
+            return {**REPLIES["/responses"], "usage": usage}
         if "serviceTier" in request.body:
             return {**REPLIES["/converse"], "serviceTier": request.body["serviceTier"]}
         return super().reply(request)
@@ -74,3 +80,9 @@ def test_a_service_tier_has_its_price(bedrock: AcceptingBedrock, tier: str, fact
     """AWS, service tiers; litellm 1.110.2. On 965aba3 it had none."""
     body = {"model": "global.amazon.nova-2-lite-v1:0", "messages": [USER], "service_tier": tier}
     assert cost_of(bedrock, "/v1/chat/completions", **body) == pytest.approx(2.8 * factor * TOKENS / 1e6)
+
+
+def test_a_long_input_has_its_own_price(bedrock: AcceptingBedrock) -> None:
+    """AWS, card of GPT-5.5: above 272,000 tokens twice the price of input, and half as much again of output."""
+    body = {"model": "global.openai.gpt-5.5", "input": "long"}
+    assert cost_of(bedrock, "/v1/responses", **body) == pytest.approx((10 * LONG + 45 * TOKENS) / 1e6)
