@@ -26,7 +26,10 @@ KEYS = [
         "models": ["all-team-models"], "max_parallel_requests": 4, "soft_budget": 5, "max_budget": None,
         "expires": "2099-01-01T00:00:00", "metadata": {},
     },
-    {"token": "cd" * 32, "key_name": "sk-...ef01", "team_id": None, "max_budget": 3, "budget_duration": "90d"},
+    {
+        "token": "cd" * 32, "key_name": "sk-...ef01", "team_id": None, "max_budget": 3, "budget_duration": "90d",
+        "tpm_limit": 2**63 - 1, "soft_budget": 1e10, "expires": "9999-01-01",
+    },
 ]  # fmt: skip
 
 
@@ -60,6 +63,15 @@ def test_limits_budgets_and_models_are_carried_over() -> None:
         ({"max_budget": 3, "budget_duration": "90d"}, "max_budget of 3 for 90d"),
         ({"max_budget": float("nan")}, "max_budget of nan for ever"),
         ({"rpm_limit": 0}, "rpm_limit of 0"),
+        ({"rpm_limit": -1}, "rpm_limit of -1"),
+        ({"tpm_limit": "many"}, "tpm_limit of many"),
+        ({"budget_id": "b-1"}, "budget_id of b-1"),
+        ({"metadata": '{"model_rpm_limit": {"a": 5}}'}, "metadata.model_rpm_limit"),
+        ({"metadata": "{model_rpm_limit"}, "a text in metadata"),
+        ({"models": "{fast}"}, "a text in models"),
+        ({"expires": "soon"}, "expires of soon"),
+        ({"expires": "9999-01-01"}, "expires_at of 9999-01-01T00:00:00Z"),
+        ({"models": ["a" * 300]}, f"models of ['{'a' * 300}']"),
         ({"model_max_budget": {"a": {"budget_limit": 1}}}, "model_max_budget"),
         ({"metadata": {"model_rpm_limit": {"a": 5}}}, "metadata.model_rpm_limit"),
         ({"allowed_routes": ["/chat/completions"]}, "allowed_routes"),
@@ -70,6 +82,30 @@ def test_a_key_whose_limit_has_no_counterpart_is_created_blocked(row: dict[str, 
     ((_, key),) = plan.keys
     assert key.body["status"] == "blocked"
     assert [*plan.losses()] == [f"key k: {loss} has no counterpart, so it is created blocked"]
+
+
+@pytest.mark.parametrize(
+    ("row", "member", "value"),
+    [
+        ({"rpm_limit": "100", "tpm_limit": 5000.0}, "limits", {"requests_per_minute": 100, "tokens_per_minute": 5000}),
+        ({"tpm_limit": 2**63 - 1}, "limits", {"tokens_per_minute": 10**12}),
+        ({"max_budget": "7.5"}, "budgets", [{"amount_usd": "7.500000000", "period": "total", "action": "block"}]),
+        (
+            {"max_budget": 1e10},
+            "budgets",
+            [{"amount_usd": "999999999.000000000", "period": "total", "action": "block"}],
+        ),
+        ({"expires": "2099-01-01 02:00:00+02"}, "expires_at", "2099-01-01T00:00:00Z"),
+    ],
+)
+def test_values_are_read_as_databases_write_them_and_sent_as_the_admin_api_takes_them(
+    row: dict[str, Any], member: str, value: object
+) -> None:
+    plan = plan_of([[{"token": "x", "key_alias": "k", **row}]], "t")
+    ((_, key),) = plan.keys
+    assert key.body[member] == value
+    assert "status" not in key.body
+    assert [*plan.losses()] == []
 
 
 def test_what_is_not_carried_over_is_said() -> None:

@@ -6,13 +6,18 @@ before.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from datetime import UTC, datetime
+from decimal import ROUND_DOWN, Decimal, InvalidOperation
 
+from pydantic import ValidationError
+
+from app.admin.api.documents.teams_and_keys import KeyCreate, TeamCreate
 from app.cli.administration.client import Document
 from app.cli.imports.plan import Plan, Planned
+from app.wire import json
 
 _PERIODS = {
     "1d": "day", "24h": "day", "7d": "week", "1w": "week", "30d": "month", "31d": "month", "1mo": "month", "": "total",
@@ -38,6 +43,10 @@ _OTHERS = (
 _LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_LABEL = 256
 _MAX_NAME = 128
+_MAX_ORIGIN = 64
+# the largest that the admin API takes, which nobody reaches
+_MAX_LIMIT = Decimal(10**12)
+_MAX_USD = Decimal(999_999_999)
 _PREFIX = "bedrock/"
 # the team of the keys that LiteLLM makes for sessions of its pages
 _SESSIONS = "litellm-dashboard"
@@ -92,51 +101,107 @@ def _rows(document: object) -> list[Document]:
 
 def _team(row: Document) -> Planned:
     name = str(row.get("team_alias") or row["team_id"])
-    return _planned(row, name).marked(f"litellm:{str(row['team_id'])[:64]}")
+    body, losses, missing = _read(row, name)
+    return _planned(body, losses, missing, TeamCreate, str(row["team_id"]))
 
 
 def _key(row: Document) -> Planned:
     token = str(row.get("token") or row.get("key_name"))
     name = str(row.get("key_alias") or row.get("key_name") or token[:12])
-    planned = _planned(row, name).marked(f"litellm:{token[:64]}")
+    body, losses, missing = _read(row, name)
     if row.get("user_id"):
-        planned.body["person"] = str(row["user_id"])[:_MAX_LABEL]
+        body["person"] = _printable(row["user_id"], _MAX_LABEL)
     if row.get("expires"):
-        planned.body["expires_at"] = _time(str(row["expires"]))
-    return planned
+        try:
+            body["expires_at"] = _time(str(row["expires"]))
+        except ValueError:
+            missing.append(f"expires of {row['expires']}")
+    return _planned(body, losses, missing, KeyCreate, token)
 
 
-def _planned(row: Document, name: str) -> Planned:
+def _planned(
+    body: Document, losses: list[str], missing: list[str], document: type[TeamCreate | KeyCreate], origin: str
+) -> Planned:
+    """Return a team or a key; blocked if it lacks a limit, or a member that the admin API refuses.
+
+    Args:
+        missing: limits without a counterpart. document: what the admin API takes. origin: its id at LiteLLM.
+    """
+    try:
+        document.model_validate({**body, "team_id": ""} if document is KeyCreate else body)
+    except ValidationError as refused:
+        for member in sorted({str(error["loc"][0]) for error in refused.errors()}):
+            missing.append(f"{member} of {body.pop(member, None)}")
+    if missing:
+        body["status"] = "blocked"
+    losses = [*losses, *(f"{each} has no counterpart, so it is created blocked" for each in missing)]
+    return Planned(body, losses).marked(f"litellm:{_printable(origin, _MAX_ORIGIN)}")
+
+
+def _read(row: Document, name: str) -> tuple[Document, list[str], list[str]]:
+    """Return what teams and keys both have, what of it is not carried over, and which limits have no counterpart."""
+    losses, missing = [], []
     # a row may refer to a row of LiteLLM_BudgetTable
     shared = row.get("litellm_budget_table")
     if isinstance(shared, dict):
         row = {**row, **{key: value for key, value in shared.items() if value is not None and not row.get(key)}}
-    losses, missing = [], []
-    body: Document = {"name": "".join(each for each in name if each.isprintable())[:_MAX_NAME] or "unnamed"}
-    body["limits"] = {ours: int(row[theirs]) for theirs, ours in _LIMITS.items() if _is_limit(row.get(theirs))}
-    missing += [f"{theirs} of 0" for theirs in _LIMITS if row.get(theirs) == 0]
+    elif row.get("budget_id"):
+        missing.append(f"budget_id of {row['budget_id']}")
+    body: Document = {"name": _printable(name, _MAX_NAME) or "unnamed"}
+    body["limits"], lost = _limits(row)
+    missing += lost
     budgets, lost = _budgets(row)
     missing += lost
     if budgets:
         body["budgets"] = budgets
-    models = [str(each) for each in row.get("models") or ()]
+    models = row.get("models") or []
+    if not isinstance(models, list):
+        models = [_NO_MODELS]
+        missing.append("a text in models")
+    models = [str(each) for each in models]
     if models and not _ALL_MODELS & set(models):
         body["models"] = [each.removeprefix(_PREFIX) for each in models if each != _NO_MODELS] or ["none"]
     missing += [each for each in _RESTRICTIONS if row.get(each)]
-    labels, not_labels = _labels(row.get("metadata"))
+    metadata = row.get("metadata") or {}
+    if isinstance(metadata, str):
+        with contextlib.suppress(json.JsonError):
+            metadata = json.loads(metadata)
+    if not isinstance(metadata, dict):
+        metadata = {}
+        missing.append("a text in metadata")
+    labels, not_labels = _labels(metadata)
     body["labels"] = labels
     restrictions = [each for each in not_labels if each in _RESTRICTIONS or each.endswith("_limit")]
     missing += [f"metadata.{each}" for each in restrictions]
     losses += [f"metadata.{each} is not carried over" for each in not_labels if each not in restrictions]
     losses += [f"{each} is not carried over" for each in _OTHERS if row.get(each)]
-    if row.get("blocked") or missing:
+    if row.get("blocked"):
         body["status"] = "blocked"
-    losses += [f"{each} has no counterpart, so it is created blocked" for each in missing]
-    return Planned(body, losses)
+    return body, losses, missing
 
 
-def _is_limit(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _number(value: object) -> Decimal:
+    """Return a number, also of a text: programs write the columns of 64 bits so. NaN for what is none."""
+    try:
+        return Decimal("nan") if isinstance(value, bool) else Decimal(str(value))
+    except InvalidOperation:
+        return Decimal("nan")
+
+
+def _limits(row: Document) -> tuple[dict[str, int], list[str]]:
+    """Return the limits, and which have no counterpart."""
+    limits: dict[str, int] = {}
+    lost: list[str] = []
+    for theirs, ours in _LIMITS.items():
+        value = row.get(theirs)
+        if value is None:
+            continue
+        number = _number(value)
+        if number.is_nan() or number < 1:
+            lost.append(f"{theirs} of {value}")
+        else:
+            limits[ours] = int(min(number, _MAX_LIMIT))
+    return limits, lost
 
 
 def _budgets(row: Document) -> tuple[list[Document], list[str]]:
@@ -148,22 +213,20 @@ def _budgets(row: Document) -> tuple[list[Document], list[str]]:
         value = row.get(theirs)
         if value is None:
             continue
-        try:
-            amount = Decimal(str(value)).quantize(Decimal("0.000000001"))
-        except InvalidOperation:
-            amount = Decimal("nan")
+        amount = _number(value)
         if duration not in _PERIODS or amount.is_nan() or amount < 0:
             lost.append(f"{theirs} of {value} for {duration or 'ever'}")
             continue
+        amount = min(amount, _MAX_USD).quantize(Decimal("0.000000001"), ROUND_DOWN)
         budgets.append({"amount_usd": f"{amount:f}", "period": _PERIODS[duration], "action": action})
     return budgets, lost
 
 
-def _labels(metadata: Any) -> tuple[dict[str, str], list[str]]:
+def _labels(metadata: Document) -> tuple[dict[str, str], list[str]]:
     """Return the texts and numbers in metadata as labels, and the names of its other members."""
     labels: dict[str, str] = {}
     others: list[str] = []
-    for name, value in (metadata if isinstance(metadata, dict) else {}).items():
+    for name, value in metadata.items():
         is_plain = isinstance(value, str | int | float) and not name.endswith("_limit")
         text = str(value)
         if is_plain and _LABEL.match(name) and text.isprintable() and len(text) <= _MAX_LABEL and len(labels) < 30:
@@ -173,7 +236,12 @@ def _labels(metadata: Any) -> tuple[dict[str, str], list[str]]:
     return labels, others
 
 
+def _printable(text: object, length: int) -> str:
+    return "".join(filter(str.isprintable, str(text)))[:length]
+
+
 def _time(text: str) -> str:
-    """Return a time with its zone: LiteLLM's database has UTC without saying so."""
-    has_zone = text.endswith("Z") or re.search(r"[+-]\d\d:?\d\d\Z", text)
-    return text.replace(" ", "T") if has_zone else f"{text.replace(' ', 'T')}Z"
+    """Return a time with its zone: LiteLLM's database has UTC without saying so. Raises ValueError: it is none."""
+    moment = datetime.fromisoformat(text)
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
