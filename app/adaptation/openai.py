@@ -11,6 +11,7 @@ from app.converse.call import NativeCall
 from app.errors import InvalidRequest
 from app.models.capabilities import Capabilities, NativeSurface
 from app.models.openai_surfaces import ResponsesSurface, responses_surface
+from app.models.output_lengths import lengths_in
 from app.wire.documents import listed, text_in
 
 _ENCRYPTED = "reasoning.encrypted_content"
@@ -106,15 +107,28 @@ def _adapt_effort(adapted: AdaptedBody) -> None:
 
 
 def _adapt_length(adapted: AdaptedBody, *names: str, least: int = 1) -> None:
-    """Bring the length within the limits, or request the default one, if there is one and the caller names none."""
+    """Bring the length within the limits, or request the default one, if there is one and the caller names none.
+
+    A length by a name of another API is left out: a server that reads it would exceed the limits.
+
+    Raises:
+        InvalidRequest: a length is none.
+    """
     default, largest = adapted.capabilities.output.default_length, adapted.capabilities.max_output
+    for path, given in lengths_in(adapted.body).items():
+        name = path.partition(".")[0]
+        if name not in names:
+            adapted.body.pop(name, None)
+            adapted.ignored.append(path)
+            continue
+        length = int(given) if isinstance(given, float) and given.is_integer() else given
+        if type(length) is not int or length < 1:
+            raise InvalidRequest("must be an integer of at least 1", param=path)
+        adapted.body[name] = max(min(length, largest), least)
+        if adapted.body[name] != given:
+            adapted.adjust("max_tokens")
     if default and not any(name in adapted.body for name in names):
         adapted.body[names[0]] = min(default, largest)
-    for name in names:
-        given = adapted.body.get(name)
-        if isinstance(given, int) and given > 0 and (length := max(min(given, largest), least)) != given:
-            adapted.body[name] = length
-            adapted.adjust("max_tokens")
 
 
 def _adapt_sampling(adapted: AdaptedBody) -> None:

@@ -399,6 +399,26 @@ def test_efforts_and_lengths_that_a_model_refuses_are_replaced_and_named() -> No
     assert adapted.adjusted == ["reasoning_effort", "max_tokens"]
 
 
+@pytest.mark.parametrize(
+    ("adapt", "name", "other"),
+    [(adapt_responses, "max_output_tokens", "max_tokens"), (adapt_chat, "max_completion_tokens", "max_new_tokens")],
+)
+def test_no_spelling_of_a_length_passes_the_largest_one(adapt: Any, name: str, other: str) -> None:
+    limited = Capabilities().with_values({"max_output": 100, "output": {"default_length": 90}})
+    for length, sent in ((60000, 100), (60000.0, 100), (1e300, 100), (50, 50), (None, 90)):
+        adapted = adapt(NativeCall("m", {name: length}), Surface.MANTLE, limited)
+        assert adapted.body == {name: sent}
+        assert type(adapted.body[name]) is int
+        assert adapted.adjusted == (["max_tokens"] if length and sent == 100 else [])
+    for length in ("60000", [60000], -1, 0, 0.5, float("inf"), True, {"a": 1}):
+        with pytest.raises(InvalidRequest, match="must be an integer of at least 1") as refused:
+            adapt(NativeCall("m", {name: length}), Surface.MANTLE, limited)
+        assert refused.value.param == name
+    document = {name: 5, other: 60000, "parameters": {"max_new_tokens": 60000}}
+    adapted = adapt(NativeCall("m", document), Surface.MANTLE, limited)
+    assert (adapted.body, adapted.ignored) == ({name: 5}, [other, "parameters.max_new_tokens"])
+
+
 def test_tools_that_a_search_found_lose_their_namespaces() -> None:
     found = {"type": "tool_search_output", "call_id": "c", "tools": [SKY], "status": "completed"}
     body, namespaces, ignored = native([found])
