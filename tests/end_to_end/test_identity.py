@@ -299,6 +299,22 @@ def test_a_certificate_that_a_trusted_proxy_reports_identifies_its_caller(served
     assert served.post("client-certificate").status_code == 401
 
 
+def test_a_response_in_the_background_has_the_certificate_of_its_request(served: Served) -> None:
+    headers = {"x-client-subject": "CN=svc-a,O=Example", "x-forwarded-for": "2001:db8:ffff::1"}
+    body = {"model": ECHO, "input": "hi", "background": True}
+    begun = served.post("", "/v1/responses", body, **headers).json()
+
+    def read() -> Any:
+        return httpx.get(f"{served.url}/v1/responses/{begun['id']}", headers=headers, timeout=20).json()
+
+    wait_until(lambda: read()["status"] != "in_progress")
+    ended = read()
+    assert (ended["status"], ended["error"]) == ("completed", None)
+    clients = {record.client for record in served.records.all if record.caller == "mtls/CN=svc-a,O=Example"}
+    assert "2001:db8:ffff::1" in clients
+    assert "127.0.0.1" not in clients
+
+
 def test_a_certificate_of_an_untrusted_peer_is_ignored(emulator_url: str, tmp_path: Path) -> None:
     settings = database_settings(tmp_path)
     within(settings["database_url"], lambda each: add_team(each, name="research"))

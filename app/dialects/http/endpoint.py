@@ -220,7 +220,8 @@ def head_of(scope: Scope) -> RequestHead:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
+    query, client = scope["query_string"].decode("latin-1"), scope.get("client")
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), query, headers, client[0] if client else "")
 
 
 def _drop_tracebacks(error: BaseException) -> None:

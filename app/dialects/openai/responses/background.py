@@ -221,6 +221,6 @@ def _scope(context: RequestContext) -> Scope:
         "raw_path": _PATH.encode(),
         "query_string": b"",
         "headers": headers,
-        "client": (context.record.client, 0),
+        "client": (context.head.peer, 0),
         "extensions": {},
     }
