@@ -18,10 +18,13 @@ from msgspec import Struct
 
 from app.governance.identity.key_secrets import hash_of, new_secret
 from app.observability.logs import LogObserver
-from app.storage.records import Key, new_id
+from app.storage.database import Database
+from app.storage.key_changes import touched
+from app.storage.records import Key, Limit, new_id
+from app.storage.repository import limits
 from tests.end_to_end.conftest import Records, boto_client
 from tests.end_to_end.recording import RecordingBedrock
-from tests.keys import PEPPER, new_key
+from tests.keys import PEPPER, new_key, within
 from tests.servers import KEY, HoldingBedrock, gateway, serving, upstream
 
 pytestmark = pytest.mark.database
@@ -378,6 +381,37 @@ def test_what_is_no_length_is_refused_with_its_path(served: Served, length: Any)
         assert answer.status_code == 400, (path, answer.text)
         assert f"{param}: must be an integer" in answer.text
     assert served.bedrock.requests == []
+
+
+TITAN, RERANK = "amazon.titan-embed-text-v2:0", "cohere.rerank-v3-5:0"
+INVOKED: Any = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, "messages": [TURN]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"model": ECHO, "messages": [TURN], "user": "ada"}),
+        ("/v1/responses", {"model": ECHO, "input": "hi", "safety_identifier": "ada"}),
+        ("/v1/messages", {"model": ECHO, "max_tokens": 9, "messages": [TURN], "metadata": {"user_id": "ada"}}),
+        ("/v1/embeddings", {"model": TITAN, "input": "hi", "user": "ada"}),
+        ("/v1/rerank", {"model": RERANK, "query": "hi", "documents": ["a"], "user": "ada"}),
+        (f"/model/{CLAUDE}/invoke", {**INVOKED, "metadata": {"user_id": "ada_session_1"}}),
+        (f"/model/{CLAUDE}/invoke-with-response-stream", {**INVOKED, "metadata": {"user_id": "ada"}}),
+        (f"/model/{ECHO}/converse", {**CONVERSE, "metadata": {"user_id": "ada"}}),
+    ],
+)
+def test_limits_by_user_count_the_user_that_a_body_names(served: Served, path: str, body: Any) -> None:
+    text, key = served.key()
+    limit = Limit(scope="key", scope_id=key.id, per="user", kind="requests_per_minute", capacity=1)
+
+    async def add(database: Database) -> None:
+        async with database.begin() as connection:
+            await limits.add(connection, limit)
+            await touched(connection, key)
+
+    within(served.database, add)
+    assert served.post(path, body, text, **{"x-outcrop-user": "bob"}).status_code == 200
+    assert [served.post(path, body, text).status_code for _ in range(2)] == [200, 429]
 
 
 def test_one_key_leaves_half_of_the_permits_to_others(tmp_path: Path) -> None:

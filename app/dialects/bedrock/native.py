@@ -14,6 +14,7 @@ from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.bedrock.policy import apply_policy, without_forbidden
 from app.dialects.bedrock.translated import answer, is_translated
+from app.dialects.http.end_user import note_end_user
 from app.dialects.http.responses import Answer, CompleteResponse, Headers, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
 from app.execution.attempt import fold_passthrough
@@ -60,6 +61,7 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     adjusted = [] if policy is None else await apply_policy(operation, executor, context, policy, name)
     if surface is Surface.CONVERSE and is_translated(executor.planner, name, context.caller.name):
         return await answer(executor, context, name, is_streamed=operation.is_streamed)
+    await note_end_user(context)
     fold_passthrough(context.record, surface, name if is_model_name(name) else "")
     request = BedrockRequest(
         operation.service,

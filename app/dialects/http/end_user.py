@@ -1,12 +1,29 @@
 """The end user that a request names, in the members of all dialects."""
 
-from app.wire.json import JsonObject
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import TypedDict
+
+from app.execution.request_context import RequestContext
+from app.process.off_loop import MAX_LOOP_BYTES, off_loop
+from app.wire import json
 
 # Claude Code adds the session to the id of its user (2.1.332)
 _SESSION = "_session_"
+# an object with a member that may name the user: texts of conversations seldom hold one
+_MAY_NAME = re.compile(rb'"(?:user|user_id|safety_identifier)"\s*:')
 
 
-def end_user_in(document: JsonObject) -> str:
+class _NamesUser(TypedDict, total=False):
+    """The members of a request that name its user; nothing else becomes an object."""
+
+    user: object
+    safety_identifier: object
+    metadata: object
+
+
+def end_user_in(document: Mapping[str, object]) -> str:
     """Return the end user that a request names; empty if it names none."""
     for name in ("user", "safety_identifier"):
         if isinstance(user := document.get(name), str) and user:
@@ -14,3 +31,19 @@ def end_user_in(document: JsonObject) -> str:
     metadata = document.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     return user.partition(_SESSION)[0] if isinstance(user, str) else ""
+
+
+async def note_end_user(context: RequestContext) -> None:
+    """Note the end user that the body of a request names, where the body is sent as it is. It may be no JSON."""
+    body = context.body
+    if context.caller.policy is None or _MAY_NAME.search(body) is None:
+        return
+    read = partial(_end_user_of, body)
+    context.user = read() if len(body) <= MAX_LOOP_BYTES else await off_loop(context.caller.name, len(body), read)
+
+
+def _end_user_of(body: bytes) -> str:
+    try:
+        return end_user_in(json.loads_as(body, _NamesUser))
+    except json.JsonError:
+        return ""

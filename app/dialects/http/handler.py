@@ -11,7 +11,6 @@ from msgspec import Struct
 from app.converse.call import Surface
 from app.dialects.http.dialect_adapter import DialectAdapter, StreamTranslator
 from app.dialects.http.documents import is_streamed
-from app.dialects.http.end_user import end_user_in
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.request_body import read_object
 from app.dialects.http.response_sender import translate_batch
@@ -103,8 +102,6 @@ class DialectHandler(Struct, frozen=True):
         document = await read_object(context)
         if self.normalize is not None:
             document = self.normalize(document)
-        if context.caller.policy is not None:
-            context.user = end_user_in(document)
         if self.executor.media is not None:
             await fetch_media(self.executor.media, document, context)
         return await self.adapter_for(context, document)

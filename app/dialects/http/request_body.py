@@ -9,6 +9,7 @@ from io import BytesIO
 from starlette.types import Receive
 
 from app.dialects.http.documents import Document, parse_object, validate
+from app.dialects.http.end_user import end_user_in
 from app.errors import BodyTooLarge, CallerTooSlow, InvalidRequest
 from app.execution.request_context import RequestContext
 from app.governance.held_bytes import HeldBytes
@@ -93,14 +94,24 @@ async def read_object(context: RequestContext) -> JsonObject:
     if len(body) > _SMALL_BYTES:
         await _hold_parsed(context, body)
     work = partial(parse_object, body)
-    return work() if len(body) <= MAX_LOOP_BYTES else await off_loop(context.caller.name, len(body), work)
+    document = work() if len(body) <= MAX_LOOP_BYTES else await off_loop(context.caller.name, len(body), work)
+    if context.caller.policy is not None:
+        context.user = end_user_in(document)
+    return document
 
 
 async def read_as(context: RequestContext, schema: type[Document]) -> Document:
     """Take the body of a request, and validate it; in a thread if it is large. Raises InvalidRequest."""
     body, context.body = context.body, b""
     await _hold_parsed(context, body)
-    return await off_loop(context.caller.name, len(body), lambda: validate(parse_object(body), schema))
+    validated, context.user = await off_loop(context.caller.name, len(body), partial(_validated, body, schema))
+    return validated
+
+
+def _validated(body: bytes, schema: type[Document]) -> tuple[Document, str]:
+    """Return a body, and the end user that it names."""
+    document = parse_object(body)
+    return validate(document, schema), end_user_in(document)
 
 
 async def _hold_parsed(context: RequestContext, body: bytes) -> None:
