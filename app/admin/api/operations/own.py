@@ -14,6 +14,7 @@ from app.admin.api.documents.reports import SpendRow, UsageQuery, UsageRow
 from app.admin.api.operations.spend import spend_row
 from app.admin.api.operations.usage import usage_rows
 from app.governance.holds.needs import Subject, apply_rules
+from app.governance.holds.subjects import Subjects
 from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.balance import Balance, Kind
 from app.storage.records import Limit
@@ -36,13 +37,11 @@ async def own_limits(connection: AsyncConnection, caller: Caller, user: str = ""
     """Return the limits and budgets of a caller, and what is left of them.
 
     Args:
-        user: the end user whose limits are wanted; the person who holds the key if empty. A person without a key
-            sees only its own.
+        user: the end user whose limits are wanted. A person sees only its own.
     """
     policy = caller.policy or Policy(team_id="", key_id="", name=caller.name)
     moment = await time_of_database(connection)
-    user = user if user and policy.key_id else policy.person
-    subject = Subject(policy.team_id, policy.key_id, user, policy.labels, policy.limits, policy.budgets)
+    subject = Subjects().of(caller, user)
     applied = apply_rules(subject, moment)
     query = select(balances).where(balances.c.key.in_(applied.rules))
     known = {row["key"]: row for row in (each._mapping for each in await connection.execute(query))}
