@@ -9,7 +9,7 @@ from app.execution.request_context import RequestContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.wire import json
 
-# Claude Code adds the session to the id of its user (2.1.332)
+# of `metadata.user_id` of Claude Code before 2.1.78, after the id of the user
 _SESSION = "_session_"
 # an object with a member that may name the user: texts of conversations seldom hold one
 _MAY_NAME = re.compile(rb'"(?:user|user_id|safety_identifier)"\s*:')
@@ -30,7 +30,23 @@ def end_user_in(document: Mapping[str, object]) -> str:
             return user
     metadata = document.get("metadata")
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    return user.partition(_SESSION)[0] if isinstance(user, str) else ""
+    return _without_session(user) if isinstance(user, str) else ""
+
+
+def _without_session(user: str) -> str:
+    """Return the user of a `metadata.user_id` of Claude Code; any other text is returned as it is.
+
+    Source: requests of Claude Code 2.1.332, whose id is an object as JSON, with members for the device, the account and
+    the session. Every session would be another user.
+    """
+    if not user.startswith("{"):
+        return user.partition(_SESSION)[0]
+    try:
+        named = json.loads(user)
+    except json.JsonError:
+        return user
+    found = [named.get(name) for name in ("account_uuid", "device_id")] if isinstance(named, dict) else []
+    return next((each for each in found if isinstance(each, str) and each), user)
 
 
 async def note_end_user(context: RequestContext) -> None:
