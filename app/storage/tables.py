@@ -65,7 +65,7 @@ keys = Table(
     Column("team_id", Text, ForeignKey("teams.id"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     # the person in the team who holds it, if it is not the team's own
-    Column("person", Text, nullable=False),
+    Column("person", Text, nullable=False, index=True),
     *_scope_columns(),
     Column("expires_at", Instant),
     Column("revoked_at", Instant),

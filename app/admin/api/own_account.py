@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from app.admin.api.documents.own import OwnLimits
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import UsageQuery, UsageRow
+from app.admin.api.documents.words import words_of
 from app.admin.api.operations.failures import Invalid
 from app.admin.api.operations.own import own_limits, own_usage
 from app.admin.api.routes.transactions import Transactions
@@ -44,7 +45,7 @@ class OwnAccount:
             wanted = UsageQuery.model_validate(query)
         except ValidationError as error:
             fault = error.errors()[0]
-            raise InvalidRequest(fault["msg"], param=str(fault["loc"][0])) from None
+            raise InvalidRequest(words_of(fault), param=str(fault["loc"][0])) from None
         page = await self._read(lambda connection: own_usage(connection, caller, wanted))
         return page.model_dump_json(exclude_unset=True).encode()
 

@@ -110,6 +110,8 @@ async def test_the_end_of_a_sum_need_not_be_a_whole_day(database: Database) -> N
     for query in ({"from": "2026-11-01"}, {}):
         (total,) = await rows_of(database, to="2026-11-30T06:00:00Z", **query)
         assert total["requests"] == 2, query
+    (total,) = await rows_of(database, to="2026-11-30T06:00:00Z", **{"from": "2026-11-30T02:30:00Z"})
+    assert total["start"] == "2026-11-30T02:00:00Z", "what was summed up"
 
 
 async def test_usage_is_filtered(database: Database) -> None:

@@ -121,6 +121,32 @@ def test_faults_are_named_by_their_path(admin: httpx.Client, body: Any, param: s
     assert error["message"].startswith(f"{param}: ")
 
 
+@pytest.mark.parametrize(
+    ("send", "message"),
+    [
+        ({"json": {"name": "x", "color": 1}}, "color: is unknown here"),
+        ({"json": {}}, "name: is missing"),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, "body: is no JSON"),
+        ({"json": {"name": "x", "guardrail": {"id": "ABC"}}}, "guardrail.id: must be the id of a guardrail, .*"),
+        ({"json": {"name": "x", "limits_per": [{"per": "team"}]}}, "limits_per.0..per: must be user, or label:NAME.*"),
+    ],
+)
+def test_faults_are_told_in_words_for_their_sender(admin: httpx.Client, send: Any, message: str) -> None:
+    assert re.fullmatch(message, error_of(admin.post("/teams", **send), 422)["message"])
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("group_by=teams", "group_by: must be names of team, key, model, user, label and label:NAME, .*"),
+        ("from=yesterday", "from: must be a time such as 2027-01-01T00:00:00Z, or a date"),
+        ("to=2027-01-01T00:00:00", "to: must have a time zone, such as 2027-01-01T00:00:00Z"),
+    ],
+)
+def test_faults_of_reports_are_told_in_words(admin: httpx.Client, query: str, message: str) -> None:
+    assert re.fullmatch(message, error_of(admin.get(f"/usage?{query}"), 422)["message"])
+
+
 def test_all_faults_are_named(admin: httpx.Client) -> None:
     error = error_of(admin.post("/teams", json={"name": "", "status": "odd", "labels": []}), 422)
     assert [fault["param"] for fault in error["faults"]] == ["labels", "status", "name"] or len(error["faults"]) == 3
@@ -154,6 +180,8 @@ def test_unknown_paths_parameters_and_methods_are_refused(admin: httpx.Client) -
     assert error_of(admin.get("/teams", params={"limit": 0}), 422)["param"] == "limit"
     assert error_of(admin.get("/teams", params={"cursor": "x"}), 422)["param"] == "cursor"
     assert error_of(admin.get("/teams", params={"name": "\x00"}), 422)["param"] == "name"
+    twice = error_of(admin.get("/usage?group_by=team&group_by=key"), 422)
+    assert (twice["param"], twice["message"]) == ("group_by", "group_by: is there twice")
     for path in ("/usage", "/ledger", "/audit"):
         for end in ("2026-11-30", "2026-12-01"):
             error = error_of(admin.get(path, params={"from": "2026-12-01", "to": end}), 422)

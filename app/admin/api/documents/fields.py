@@ -9,6 +9,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 FIRST_YEAR, LAST_YEAR = 2000, 9000
+# `words` says what they mean
+LABEL_NAME = r"^[A-Za-z0-9._-]{1,64}$"
+PER = r"^(user|label:[A-Za-z0-9._-]{1,64})$"
+GUARDRAIL_ID = r"^([a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+)$"
+GUARDRAIL_VERSION = r"^([1-9][0-9]{0,7}|DRAFT)$"
+AMOUNT_OF_CENTS = r"^[0-9]{1,11}$"
+_GROUP = r"(team|key|model|user|label(:[A-Za-z0-9._-]{1,64})?)"
+GROUP_BY = rf"^({_GROUP}(,{_GROUP}){{0,9}})?$"
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
 
@@ -45,11 +53,11 @@ Text = Annotated[str, Field(max_length=256), AfterValidator(_check_text)]
 Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_name)]
 Identifier = Annotated[str, Field(max_length=64), AfterValidator(_check_text)]
 Pattern = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_check_text)]
-LabelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
 Tokens = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
 Capacity = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000_000)]
 Flag = Annotated[bool, Field(strict=True)]
-Per = Annotated[str, Field(pattern=r"^(user|label:[A-Za-z0-9._-]{1,64})$")]
+Per = Annotated[str, Field(pattern=PER)]
 Period = Literal["day", "week", "month", "total"]
 KeyStatus = Literal["active", "blocked", "revoked", "expired"]
 
@@ -67,7 +75,7 @@ class Guardrail(Document):
         str,
         Field(
             max_length=2048,
-            pattern=r"^([a-z0-9]+|arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+)$",
+            pattern=GUARDRAIL_ID,
         ),
     ]
-    version: Annotated[str, Field(pattern=r"^([1-9][0-9]{0,7}|DRAFT)$")] = "DRAFT"
+    version: Annotated[str, Field(pattern=GUARDRAIL_VERSION)] = "DRAFT"

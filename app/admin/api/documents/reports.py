@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from app.admin.api.documents.fields import Document, Moment, Period, Text
+from app.admin.api.documents.fields import GROUP_BY, Document, Moment, Period, Text
 from app.admin.api.documents.money import UsdOut
 from app.admin.api.documents.pages import DEFAULT_LIMIT, Cursor, Limit
 
-_GROUP = r"(team|key|model|user|label(:[A-Za-z0-9._-]{1,64})?)"
-GroupBy = Annotated[str, Field(pattern=rf"^({_GROUP}(,{_GROUP}){{0,9}})?$", max_length=512)]
+GroupBy = Annotated[str, Field(pattern=GROUP_BY, max_length=512)]
 
 
 class _Query(Document):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.admin.api.documents.fields import Document, Text
+from app.admin.api.documents.fields import AMOUNT_OF_CENTS, Document, Text
 
 SpendPeriod = Literal["daily", "weekly", "monthly"]
 DEFAULT_LIMIT = 20
@@ -59,7 +59,7 @@ class SpendLimitCreate(Document):
     """A new limit. It replaces the one of the same scope and period."""
 
     scope: Annotated[GroupScope | UserScope, Field(discriminator="type")]
-    amount: Annotated[str, Field(pattern=r"^[0-9]{1,11}$", description="Cents.")]
+    amount: Annotated[str, Field(pattern=AMOUNT_OF_CENTS, description="Cents.")]
     period: SpendPeriod = "monthly"
     currency: Literal["USD"] = "USD"
 

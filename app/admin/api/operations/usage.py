@@ -44,13 +44,14 @@ async def usage_rows(connection: AsyncConnection, wanted: UsageQuery, own: Mappi
     until = wanted.until or await time_of_database(connection)
     since = wanted.since or until - _DEFAULT_RANGE[wanted.interval or "day"]
     stored = _stored_interval(wanted)
+    since = _start_of(since, wanted.interval or stored)
     filters = [*_filters(wanted), *own.items()]
     source = _source(wanted, [name for name, _ in filters])
     start = source.table.c.start
     groups = _groups(connection, wanted, source)
     conditions = [
         *source.conditions(stored),
-        start >= _start_of(since, wanted.interval or stored),
+        start >= since,
         start < until,
         *[source.column(name) == value for name, value in filters],
     ]

@@ -10,6 +10,7 @@ from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
+from app.admin.api.documents.words import words_of
 from app.admin.api.operations.failures import Conflict, Fault, Invalid, NotFound, OperationRefused, Outdated
 from app.errors import AuthenticationFailed, BodyTooLarge, GatewayError, Overloaded, PermissionRefused, RateLimited
 from app.wire import json
@@ -142,22 +143,18 @@ _DESCRIPTIONS = {
 
 
 def _faults_of(errors: Iterable[Mapping[str, Any]]) -> list[Fault]:
-    return [Fault(_path_of(each["loc"]), _words_of(each)) for each in errors]
+    return [Fault(_path_of(each), words_of(each)) for each in errors]
 
 
-def _path_of(location: Sequence[str | int]) -> str:
-    parts = [*location]
+def _path_of(error: Mapping[str, Any]) -> str:
+    # the position of a fault of JSON is no member
+    parts = [] if error["type"] == "json_invalid" else [*error["loc"]]
     if parts and parts[0] in _PARTS:
         del parts[0]
     path = ""
     for part in parts:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path or "body"
-
-
-def _words_of(error: Mapping[str, Any]) -> str:
-    text: str = error["msg"]
-    return text.removeprefix("Value error, ")
 
 
 def _message_of(faults: Sequence[Fault]) -> str:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 
 from app.admin.api.operations.actor import Actor
-from app.admin.api.operations.failures import OperationRefused
+from app.admin.api.operations.failures import Fault, OperationRefused
 from app.admin.api.routes.answers import Failure, failure_of, render_failure
 from app.errors import GatewayError
 from app.governance.identity.administrators import Administrators
@@ -62,6 +62,7 @@ class Gate(Struct, frozen=True):
             administrator = await self.administrators.authenticate(request.headers, record.client)
             record.caller = administrator.name
             request.scope[_ACTOR] = Actor(administrator.name, record.client, record.request_id)
+            _check_query(request)
             checked = _CheckedRequest(request.scope, request.receive)
             await checked.read()
             return await inner(checked)
@@ -82,6 +83,14 @@ class Gate(Struct, frozen=True):
             failure = Failure(500, "internal", "an internal error occurred")
         record.error = failure.kind
         return self.render(failure, record.request_id)
+
+
+def _check_query(request: Request) -> None:
+    """Raise Failure for a parameter that is there twice: only one of them would count."""
+    names = [name for name, _ in request.query_params.multi_items() if not name.endswith("[]")]
+    for name in names:
+        if names.count(name) > 1:
+            raise Failure(422, "invalid_request", f"{name}: is there twice", [Fault(name, "is there twice")])
 
 
 def actor_of(request: Request) -> Actor:

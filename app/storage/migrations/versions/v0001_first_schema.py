@@ -304,6 +304,7 @@ def _create_keys() -> None:
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name=op.f("fk_keys_team_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys")),
     )
+    op.create_index(op.f("ix_keys_person"), "keys", ["person"])
     op.create_index(op.f("ix_keys_team_id"), "keys", ["team_id"])
 
 

@@ -1,0 +1,33 @@
+"""What is wrong with a member of a request, in words for its sender."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.admin.api.documents.fields import AMOUNT_OF_CENTS, GROUP_BY, GUARDRAIL_ID, GUARDRAIL_VERSION, LABEL_NAME, PER
+
+_TIME = "must be a time such as 2027-01-01T00:00:00Z, or a date"
+_BY_TYPE = {
+    "extra_forbidden": "is unknown here",
+    "missing": "is missing",
+    "json_invalid": "is no JSON",
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "timezone_aware": "must have a time zone, such as 2027-01-01T00:00:00Z",
+}
+_BY_PATTERN = {
+    AMOUNT_OF_CENTS: "must be a string of digits, in cents",
+    GROUP_BY: "must be names of team, key, model, user, label and label:NAME, separated by commas",
+    GUARDRAIL_ID: "must be the id of a guardrail, of small letters and digits, or its ARN",
+    GUARDRAIL_VERSION: "must be a number, or DRAFT",
+    LABEL_NAME: "must be 1 to 64 letters, digits, dots, underscores and hyphens",
+    PER: "must be user, or label:NAME",
+}
+
+
+def words_of(error: Mapping[str, Any]) -> str:
+    """Return what a fault that pydantic reports means."""
+    if error["type"] == "string_pattern_mismatch":
+        return _BY_PATTERN.get(error["ctx"]["pattern"], str(error["msg"]))
+    return _BY_TYPE.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
