@@ -370,3 +370,12 @@ async def test_parts_of_a_request_wait_until_the_first_is_admitted(
     assert (refused.attempts, refused.is_counted, refused.permits) == (0, False, {})
     for hold in holds:
         calls.release(hold)
+
+
+async def test_a_call_that_costs_more_than_a_budget_is_told_so(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, _ = call_limits
+    await store(database, rule := budget(amount_nano=25 * 10**9, period="day"))
+    with pytest.raises(BudgetSpent, match=r"spend limit reached \(daily; .*\): this call alone may cost \$110.00, so"):
+        await calls.hold(subject(rule), "m", BOUNDS, 110 * 10**9)

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 # under load, what is left is told as it was so long ago
 _STANDING_SECONDS = 0.05
+_NANO = 1_000_000_000
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 _NAMES = {
     "requests_per_minute": "requests per minute",
@@ -198,7 +199,7 @@ class CallLimits:
             _log.warning("a call was let through without its limits", extra={"fields": {"key": subject.key_id}})
             return None
         if isinstance(book, Refused):
-            raise _refusal(rules, book, moment)
+            raise _refusal(rules, book, moment, held[book.key])
         return book
 
     def _end(self, hold: Hold, used: dict[str, int]) -> None:
@@ -232,7 +233,7 @@ def _unpriced(model: str) -> BudgetSpent:
     return BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
 
 
-def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> BudgetSpent | LimitReached:
+def _refusal(rules: AppliedRules, refused: Refused, moment: datetime, need: int) -> BudgetSpent | LimitReached:
     rule = rules.rules[refused.key]
     whose = "" if not rule.per else f" of this {rule.per.removeprefix('label:')}"
     if isinstance(rule, Budget):
@@ -240,6 +241,8 @@ def _refusal(rules: AppliedRules, refused: Refused, moment: datetime) -> BudgetS
         resets = f"; resets {end.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if end else ""
         seconds = max(math.ceil((end - moment).total_seconds()), 1) if end else None
         message = f"spend limit{whose} reached ({_PERIODS[rule.period]}{resets})"
+        if need > max(rule.amount_nano, rule.override_nano or 0):
+            message += f": this call alone may cost ${need / _NANO:,.2f}, so lower its max_tokens, or use fewer tools"
         return BudgetSpent(message, retry_after=seconds, detail=refused.key, is_final=True)
     name = _NAMES[rule.kind]
     message = f"limit{whose} reached: {rule.capacity} {name}"
