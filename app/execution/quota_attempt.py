@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
@@ -17,10 +17,10 @@ from app.converse.usage import Usage
 from app.errors import DayQuotaSpent, GatewayError, InvalidRequest, RateLimited
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_quota
 from app.execution.request_context import RequestContext
+from app.governance.identity.caller import Policy
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.pool import QuotaCall, QuotaPool, Reservation
 from app.governance.quotas.pools import Quotas
-from app.models.capabilities import Capabilities
 from app.models.output_lengths import lengths_in
 from app.observability.observer import AttemptContext, QuotaUse, RequestRecord
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -41,6 +41,8 @@ _RESERVED = "reserved"
 _FREE = ("/count-tokens", "/count_tokens")
 # of a model whose longest answer is not known; throttles teach more
 _UNKNOWN_OUTPUT = 16_384
+_MAX_FLOWS = 10_000
+_NO_FLOW: tuple[Policy | None, Flow | None] = (None, None)
 # a call whose prompt is all in a cache waits so many times longer before it goes to another target
 _CACHED_FACTOR = 5.0
 
@@ -60,64 +62,73 @@ class QueueSettings(Struct, frozen=True):
 
 
 class QuotaAttempt(Struct, frozen=True):
-    """Makes the attempt when the quota of its target has room. quotas: all pools; a call without one does not wait."""
+    """Makes the attempt when the quota of its target has room. quotas: all pools; a call without one does not wait.
+
+    flows: of callers whose calls have no class, by their names.
+    """
 
     attempt: Attempt
     quotas: Quotas
     settings: QueueSettings
+    flows: dict[str, tuple[Policy | None, Flow | None]] = field(default_factory=dict)
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
-        context, operation, days = call.context, candidate.operation, self.quotas.days
-        location = candidate.target.location
-        if days and (refusal := days.refusal(location)) is not None:
+        context, target, quotas = call.context, candidate.target, self.quotas
+        spent = quotas.days.probe_at
+        if spent and (refusal := quotas.days.refusal(target.location)) is not None:
             return AttemptResult(candidate, error=refusal)
-        pool = self._pool_of(candidate.target, candidate)
+        pool = self._pool_of(target, candidate)
         if pool is None:
             result = await self.attempt(call, candidate)
-            if days or isinstance(result.error, DayQuotaSpent):
-                days.note(location, result.error)
+            if spent or isinstance(result.error, DayQuotaSpent):
+                quotas.days.note(target.location, result.error)
             return result
         request = candidate.request
         if request is None:
-            build = partial(operation.build, candidate.model)
+            build = partial(candidate.operation.build, candidate.model)
             size = context.size
             request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
+            candidate = replace(candidate, request=request)
         if request.path.endswith(_FREE):
-            result = await self.attempt(call, replace(candidate, request=request))
-            return replace(result, candidate=candidate)
+            return await self.attempt(call, candidate)
         try:
-            reservation = await self._reserve(pool, call, candidate, request)
+            max_tokens = candidate.operation.max_tokens
+            if type(max_tokens) is not int:
+                max_tokens = await _longest_answer(context, candidate, request)
+            quota_call = QuotaCall(self._flow_of(context), len(request.body), max_tokens)
+            reservation = pool.acquire_now(quota_call) or await self._wait(pool, call, candidate, quota_call)
         except GatewayError as error:
             return AttemptResult(candidate, error=error.replaced())
-        on_stream_end = candidate.on_stream_end
-        if operation.is_streamed:
-            on_stream_end = partial(self._end_stream, reservation, call, location, on_stream_end)
+        if candidate.operation.is_streamed:
+            return await self._stream(reservation, call, candidate)
         try:
-            result = await self.attempt(call, replace(candidate, request=request, on_stream_end=on_stream_end))
+            result = await self.attempt(call, candidate)
         except BaseException:
             _settle(reservation, context.record, None)
             raise
-        if result.error is not None:
-            self._end_failed(reservation, context.record, location, result.usage, result.error)
+        if result.error is None:
+            _settle(reservation, context.record, result.usage)
+            if spent:
+                quotas.days.note(target.location, None)
         else:
-            if days:
-                days.note(location, None)
-            if not operation.is_streamed:
-                _settle(reservation, context.record, result.usage)
-        return replace(result, candidate=candidate)
+            self._end_failed(reservation, context.record, target.location, result.usage, result.error)
+        return result
 
-    async def _reserve(
-        self, pool: QuotaPool, call: Call[T], candidate: Candidate[T], request: BedrockRequest
-    ) -> Reservation:
-        """Hold what a call needs. Raises InvalidRequest: it names no class. QuotaBusy: it cannot start in time."""
-        context, max_tokens = call.context, candidate.operation.max_tokens
-        if type(max_tokens) is not int:
-            is_own = candidate.operation.mode is Mode.PASSTHROUGH
-            length = await _length(context, request) if is_own else None
-            max_tokens = _longest(candidate.target.capabilities) if length is None else length
-        quota_call = QuotaCall(flow_of(context, self.settings.weights), len(request.body), max_tokens)
-        return pool.acquire_now(quota_call) or await self._wait(pool, call, candidate, quota_call)
+    async def _stream(self, reservation: Reservation, call: Call[T], candidate: Candidate[T]) -> Result[T]:
+        """Make an attempt whose reservation ends with its stream."""
+        location = candidate.target.location
+        on_stream_end = partial(self._end_stream, reservation, call, location, candidate.on_stream_end)
+        try:
+            result = await self.attempt(call, replace(candidate, on_stream_end=on_stream_end))
+        except BaseException:
+            _settle(reservation, call.context.record, None)
+            raise
+        if result.error is not None:
+            self._end_failed(reservation, call.context.record, location, result.usage, result.error)
+        elif self.quotas.days.probe_at:
+            self.quotas.days.note(location, None)
+        return replace(result, candidate=candidate)
 
     async def _wait(
         self, pool: QuotaPool, call: Call[T], candidate: Candidate[T], quota_call: QuotaCall
@@ -194,11 +205,26 @@ class QuotaAttempt(Struct, frozen=True):
             before(attempt)
 
     def _pool_of(self, target: Target, candidate: Candidate[T]) -> QuotaPool | None:
-        if _RESERVED in (candidate.operation.tier, target.tier):
+        operation = candidate.operation
+        if _RESERVED in (operation.tier, target.tier):
             return None
         called = candidate.model if target is candidate.target else target.model
-        is_mantle = candidate.operation.surface is Surface.MANTLE
+        is_mantle = operation.surface is Surface.MANTLE
         return self.quotas.pool_of(called, target.known, target.location, is_mantle=is_mantle)
+
+    def _flow_of(self, context: RequestContext) -> Flow:
+        """Return whose turn a call takes. Raises InvalidRequest: the header names no class."""
+        caller = context.caller
+        if CLASS in context.head.headers:
+            return flow_of(context, self.settings.weights)
+        # policies are replaced as a whole
+        policy, flow = self.flows.get(caller.name, _NO_FLOW)
+        if flow is None or policy is not caller.policy:
+            flow = flow_of(context, self.settings.weights)
+            if len(self.flows) >= _MAX_FLOWS:
+                self.flows.clear()
+            self.flows[caller.name] = caller.policy, flow
+        return flow
 
 
 def flow_of(context: RequestContext, weights: Mapping[str, float]) -> Flow:
@@ -214,17 +240,18 @@ def flow_of(context: RequestContext, weights: Mapping[str, float]) -> Flow:
     return Flow(policy.team_id, caller.name, weights.get(policy.team_id, 1.0), is_batch)
 
 
-def _longest(capabilities: Capabilities) -> int:
-    """Return the longest answer of a model, which Bedrock reserves for a call that sets no length."""
+async def _longest_answer(context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> int:
+    """Return the longest answer of a call whose operation does not say it."""
+    if candidate.operation.mode is Mode.PASSTHROUGH:
+        size, read = len(request.body), partial(_read_length, request.body)
+        length = read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
+        if length is not None:
+            return length
+    capabilities = candidate.target.capabilities
     if not capabilities.makes_text:
         return 0
+    # Bedrock reserves that for a call that sets no length
     return capabilities.max_output if capabilities.max_output != sys.maxsize else _UNKNOWN_OUTPUT
-
-
-async def _length(context: RequestContext, request: BedrockRequest) -> int | None:
-    """Return the most tokens that a caller's own body wants as its answer; None if it does not say it."""
-    size, read = len(request.body), partial(_read_length, request.body)
-    return read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
 
 
 def _read_length(body: bytes) -> int | None:
@@ -238,5 +265,5 @@ def _read_length(body: bytes) -> int | None:
 
 def _settle(reservation: Reservation, record: RequestRecord, usage: Usage | None) -> None:
     """End a reservation. usage: None if it is not known."""
-    settled = reservation.settle(usage)
+    settled = reservation.pool.settle(reservation, usage)
     fold_quota(record, QuotaUse(reservation.waited, reservation.hold.needs[0].reserved, settled))

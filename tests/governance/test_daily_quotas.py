@@ -15,7 +15,7 @@ class Clock:
 def test_one_call_after_a_while_tries_again_and_a_success_ends_it() -> None:
     clock = Clock()
     days = DailyQuotas(clock)
-    assert not days
+    assert not days.probe_at
     assert days.refusal(DEFAULT_LOCATION) is None
     days.note(DEFAULT_LOCATION, DayQuotaSpent("spent"))
     assert days.is_spent(DEFAULT_LOCATION)
@@ -29,7 +29,7 @@ def test_one_call_after_a_while_tries_again_and_a_success_ends_it() -> None:
     days.note(DEFAULT_LOCATION, RateLimited("of the minute"))
     assert days.is_spent(DEFAULT_LOCATION)
     days.note(DEFAULT_LOCATION, None)
-    assert not days
+    assert not days.probe_at
 
 
 def test_each_region_and_account_has_its_own() -> None:

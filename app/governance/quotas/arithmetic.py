@@ -22,12 +22,13 @@ class Arithmetic(Struct, frozen=True):
 
     def needs(self, estimate: Estimate, max_tokens: int) -> list[Need]:
         """Return what a call takes of each meter: what AWS reserves, or more if it may take more in the end."""
-        reserved = estimate.input + max_tokens
+        reserved, billed = estimate.input + max_tokens, estimate.billed
         if self.is_mantle:
-            needs = [Need(reserved, estimate.billed), Need(estimate.long_output, estimate.output)]
+            needs = [Need(reserved, billed), Need(estimate.long_output, estimate.output)]
         else:
-            longest = estimate.billed + estimate.long_output * self.output_rate
-            needs = [Need(max(reserved, longest), estimate.billed + estimate.output * self.output_rate)]
+            longest = billed + estimate.long_output * self.output_rate
+            cost = billed + estimate.output * self.output_rate
+            needs = [Need(reserved if reserved > longest else longest, cost)]
         if self.counts_requests:
             needs.append(Need(1, 1))
         return needs

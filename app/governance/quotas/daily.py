@@ -14,28 +14,27 @@ PROBE_SECONDS = 300.0
 
 
 class DailyQuotas:
-    """The locations whose tokens of the day are spent. clock: monotonic seconds."""
+    """The locations whose tokens of the day are spent.
+
+    clock: monotonic seconds. probe_at: when the next call may try; empty where nothing is spent.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        # when the next call may try
-        self._probe_at: dict[UpstreamLocation, float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._probe_at)
+        self.probe_at: dict[UpstreamLocation, float] = {}
 
     def is_spent(self, location: UpstreamLocation) -> bool:
         """Return whether the tokens of a location are spent, as far as it is known."""
-        return location in self._probe_at
+        return location in self.probe_at
 
     def refusal(self, location: UpstreamLocation) -> DayQuotaSpent | None:
         """Return why a call may not be sent; None if it may. The first call after a while is a probe."""
-        probe_at = self._probe_at.get(location)
+        probe_at = self.probe_at.get(location)
         if probe_at is None:
             return None
         now = self._clock()
         if now >= probe_at:
-            self._probe_at[location] = now + PROBE_SECONDS
+            self.probe_at[location] = now + PROBE_SECONDS
             return None
         return DayQuotaSpent(
             "Bedrock's quota of tokens per day is spent in this region: it is tried again later",
@@ -46,6 +45,6 @@ class DailyQuotas:
     def note(self, location: UpstreamLocation, error: Exception | None) -> None:
         """Note the outcome of a call. A success shows that there are tokens again."""
         if isinstance(error, DayQuotaSpent):
-            self._probe_at[location] = self._clock() + PROBE_SECONDS
+            self.probe_at[location] = self._clock() + PROBE_SECONDS
         elif error is None:
-            self._probe_at.pop(location, None)
+            self.probe_at.pop(location, None)

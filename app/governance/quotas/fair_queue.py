@@ -142,16 +142,16 @@ _Path: TypeAlias = tuple[_Node[T], _Node[T], _Node[T], _Node[T]]
 
 
 class FairQueue(Generic[T]):
-    """Calls that wait."""
+    """Calls that wait. count: their number."""
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node("", 1.0)
         self._quantum = self._mean = 0.0
         self._most = 0
-        self._count = 0
+        self.count = 0
 
     def __len__(self) -> int:
-        return self._count
+        return self.count
 
     @property
     def backlog(self) -> int:
@@ -163,7 +163,7 @@ class FairQueue(Generic[T]):
         path, cost = self._path(entry.flow, is_kept=True), max(entry.cost, 1)
         self._quantum, self._most = self._quantum_with(cost), max(self._most, cost)
         self._mean = self._mean_with(cost)
-        self._count += 1
+        self.count += 1
         path[-1].entries.append(entry)
         for parent, node in itertools.pairwise(path):
             if not node.backlog:
@@ -174,7 +174,7 @@ class FairQueue(Generic[T]):
 
     def peek(self) -> Entry[T] | None:
         """Return the call that is next; None if none waits. It stays the next one until it is popped or removed."""
-        if not self._count:
+        if not self.count:
             return None
         node = self._root
         while node.ring:
@@ -199,7 +199,7 @@ class FairQueue(Generic[T]):
 
     def charge(self, flow: Flow, tokens: int) -> None:
         """Charge a flow what its call cost beyond the estimate; less than 0 if it cost less."""
-        if not self._count:
+        if not self.count:
             return
         for node in self._path(flow)[1:]:
             least, most = min(node.balance, -_MAX_DEBT * self._quantum), max(node.balance, self._quantum)
@@ -230,7 +230,7 @@ class FairQueue(Generic[T]):
 
     def _quantum_with(self, cost: int) -> float:
         mean = self._mean_with(cost)
-        return min(self._quantum, mean) if self._count else mean
+        return min(self._quantum, mean) if self.count else mean
 
     @staticmethod
     def _served_before(path: _Path[T], ahead: int, quantum: float, most: int) -> tuple[float, float]:
@@ -250,13 +250,13 @@ class FairQueue(Generic[T]):
 
     def _drop(self, entry: Entry[T], path: _Path[T]) -> None:
         entry.is_waiting = False
-        self._count -= 1
+        self.count -= 1
         path[-1].entries.remove(entry)
         for node in path:
             node.backlog -= max(entry.cost, 1)
         for parent, node in itertools.pairwise(path):
             if not node.backlog:
                 parent.leave(node)
-        if not self._count:
+        if not self.count:
             # nobody waits, so nobody owes anybody anything
             self._root, self._quantum, self._most = _Node("", 1.0), 0.0, 0

@@ -79,10 +79,10 @@ class Meter(Struct):
 
     def delay(self, need: Need, now: float, factor: float) -> float:
         """Return the seconds until a call may start; one that exceeds the whole quota starts when no other runs."""
-        start = max(self.next_start - now, 0.0)
+        start = self.next_start - now if self.next_start > now else 0.0
         quota = self.per_minute * factor
-        used = max(self.refilled_at - now, 0.0) * quota / _MINUTE
-        excess = used + self.reserved + min(need.reserved, quota) - quota
+        used = (self.refilled_at - now) * quota / _MINUTE if self.refilled_at > now else 0.0
+        excess = used + self.reserved + (need.reserved if need.reserved < quota else quota) - quota
         return start if excess <= 0 else max(start, excess * _MINUTE / quota)
 
     def rate(self, factor: float) -> float:
@@ -91,14 +91,18 @@ class Meter(Struct):
 
     def take(self, need: Need, now: float, factor: float) -> None:
         """Start a call."""
-        self.next_start = max(self.next_start, now - self.burst_seconds) + need.cost / self.rate(factor)
+        saved = now - self.burst_seconds
+        seconds = need.cost * _MINUTE / (self.per_minute * self.target * factor)
+        self.next_start = (self.next_start if self.next_start > saved else saved) + seconds
         self.reserved += need.reserved
 
     def settle(self, need: Need, used: int, now: float, factor: float) -> None:
         """End a call."""
         self.reserved -= need.reserved
-        self.refilled_at = max(self.refilled_at, now) + used * _MINUTE / (self.per_minute * factor)
-        self.next_start = max(self.next_start, now - self.burst_seconds) + (used - need.cost) / self.rate(factor)
+        seconds, saved = _MINUTE / (self.per_minute * factor), now - self.burst_seconds
+        self.refilled_at = (self.refilled_at if self.refilled_at > now else now) + used * seconds
+        more = (used - need.cost) * seconds / self.target
+        self.next_start = (self.next_start if self.next_start > saved else saved) + more
 
 
 class LocalMeters:
@@ -115,6 +119,12 @@ class LocalMeters:
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """See `Meters`."""
         now = self._clock()
+        if len(needs) == 1:
+            meter, need = self.meters[0], needs[0]
+            if meter.delay(need, now, factor) > 0:
+                return None
+            meter.take(need, now, factor)
+            return Hold(needs)
         for meter, need in zip(self.meters, needs, strict=True):
             if meter.delay(need, now, factor) > 0:
                 return None

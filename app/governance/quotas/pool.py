@@ -95,12 +95,16 @@ class QuotaPool:
 
     def acquire_now(self, call: QuotaCall) -> Reservation | None:
         """Hold what a call needs; None if others wait, or if it does not fit now."""
-        if self._queue:
+        if self._queue.count:
             return None
-        needs, now = self._needs(call), self._clock()
-        if not self._may_start(needs, now) or (hold := self.meters.take(needs, self.learned.current(now))) is None:
-            return None
-        return self._begun(call, hold, 0.0)
+        needs, learned, factor = self._needs(call), self.learned, 1.0
+        if learned.throttles:
+            now = self._clock()
+            if not self._may_start(needs, now):
+                return None
+            factor = learned.current(now)
+        hold = self.meters.take(needs, factor)
+        return None if hold is None else self._begun(call, hold, 0.0)
 
     async def acquire(
         self,
@@ -157,7 +161,8 @@ class QuotaPool:
             used = [need.cost for need in needs]
         else:
             used = self.arithmetic.used(usage)
-            self.learned.note_success()
+            if self.learned.throttles:
+                self.learned.note_success()
             self.estimates.note(call.flow.key, call.size, usage)
         self.figures.note(call.flow.team, needs[0].reserved, used[0])
         if self.calibration is not None:
@@ -196,7 +201,7 @@ class QuotaPool:
         if hold.is_open:
             self.reserved_now -= hold.needs[0].reserved
             self.meters.settle(hold, used, self.learned.factor)
-            if self._queue:
+            if self._queue.count:
                 self._queue.charge(reservation.call.flow, used[0] - hold.needs[0].cost)
                 self._news.set()
 

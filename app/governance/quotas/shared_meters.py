@@ -72,11 +72,13 @@ class SharedMeters:
 
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """See `Meters`."""
-        if self._is_down:
+        if self._down_until and self._is_down:
             return self._alone.take(needs, factor)
-        amounts, starts = self._amounts(needs, factor)
-        book = self._client.take(amounts) if self._is_written else None
-        return None if book is None else self._held(book, needs, amounts, starts, factor)
+        if not self._is_written:
+            return None
+        amounts, taken = self._amounts(needs, factor)
+        book = self._client.take(amounts)
+        return None if book is None else self._held(book, needs, amounts, taken, factor)
 
     async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
         """See `Meters`."""
@@ -85,7 +87,7 @@ class SharedMeters:
         try:
             if not self._is_written:
                 await self._write()
-            amounts, starts = self._amounts(needs, factor)
+            amounts, taken = self._amounts(needs, factor)
             found = await self._client.acquire(amounts, self._refs)
         except (LeasesUnavailable, DatabaseDown):
             _log.warning("a quota cannot be shared now: the database is down", extra={"fields": {"quota": self._pool}})
@@ -96,7 +98,7 @@ class SharedMeters:
             seconds = min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
             self._next_at = self._clock() + seconds
             return seconds
-        return self._held(found, needs, amounts, starts, factor)
+        return self._held(found, needs, amounts, taken, factor)
 
     def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
         """See `Meters`."""
@@ -106,10 +108,12 @@ class SharedMeters:
             self._alone.settle(hold, used, factor)
             return
         hold.is_open = False
-        taken = {key: int(amount / factor) for key, amount in zip(self._minutes, used, strict=True)}
+        taken: dict[str, int] = {}
+        for index, minute in enumerate(self._minutes):
+            amount = used[index]
+            taken[minute] = int(amount / factor)
+            self._debts[index] += int((amount - hold.needs[index].cost) * _SCALE / factor)
         self._client.settle(hold.book, hold.minute, taken)
-        for index, (need, amount) in enumerate(zip(hold.needs, used, strict=True)):
-            self._debts[index] += int((amount - need.cost) * _SCALE / factor)
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
         """See `Meters`. Only the database knows it; the last answer counts."""
@@ -128,27 +132,31 @@ class SharedMeters:
     def _is_down(self) -> bool:
         return bool(self._down_until) and self._clock() < self._down_until
 
-    def _amounts(self, needs: Sequence[Need], factor: float) -> tuple[dict[str, int], list[int]]:
+    def _amounts(self, needs: Sequence[Need], factor: float) -> tuple[dict[str, int], dict[str, int]]:
         """Return what is held of each balance, and what the starts take, which may be more."""
         amounts: dict[str, int] = {}
-        starts: list[int] = []
-        for index, (meter, need) in enumerate(zip(self._meters, needs, strict=True)):
-            amounts[self._minutes[index]] = min(int(need.reserved / factor), meter.per_minute)
-            taken = max(int(need.cost * _SCALE / factor) + self._debts[index], 0)
-            amounts[self._starts[index]] = min(taken, self._capacities[index])
-            starts.append(taken)
-        return amounts, starts
+        taken: dict[str, int] = {}
+        for index, starts in enumerate(self._starts):
+            need, most, capacity = needs[index], self._meters[index].per_minute, self._capacities[index]
+            reserved, cost = int(need.reserved / factor), int(need.cost * _SCALE / factor) + self._debts[index]
+            amounts[self._minutes[index]] = reserved if reserved < most else most
+            cost = taken[starts] = max(cost, 0)
+            amounts[starts] = cost if cost < capacity else capacity
+        return amounts, taken
 
     def _held(
-        self, book: LeaseBook, needs: Sequence[Need], amounts: dict[str, int], starts: list[int], factor: float
+        self, book: LeaseBook, needs: Sequence[Need], amounts: dict[str, int], taken: dict[str, int], factor: float
     ) -> SharedHold:
         """Count the starts at once, and keep what the calls reserve."""
-        held = {key: amounts[key] for key in self._starts}
-        self._client.settle(book, held, dict(zip(self._starts, starts, strict=True)))
-        for index, (need, taken) in enumerate(zip(needs, starts, strict=True)):
-            self._debts[index] -= taken - int(need.cost * _SCALE / factor)
+        held: dict[str, int] = {}
+        kept: dict[str, int] = {}
+        for index, starts in enumerate(self._starts):
+            held[starts], minute = amounts[starts], self._minutes[index]
+            kept[minute] = amounts[minute]
+            self._debts[index] -= taken[starts] - int(needs[index].cost * _SCALE / factor)
+        self._client.settle(book, held, taken)
         self._next_at = 0.0
-        return SharedHold(needs, True, book, {key: amounts[key] for key in self._minutes})
+        return SharedHold(needs, True, book, kept)
 
     async def _write(self) -> None:
         """Write the capacities. Raises DatabaseDown."""
