@@ -294,8 +294,10 @@ def test_two_replicas_share_a_quota_between_a_flood_and_a_small_team(tmp_path: A
     assert small.median < 1.5
 
 
-def replica(bedrock: str, keys: dict[str, str], toml: str, folder: Any, number: int, port: int = 0) -> Any:
-    """Run a gateway with a database that all replicas share."""
+def replica(
+    bedrock: str, keys: dict[str, str], toml: str, folder: Any, number: int, port: int = 0, database_url: str = ""
+) -> Any:
+    """Run a gateway with a database that all replicas share: by default a file in the folder."""
     from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 
     port = port or free_port()
@@ -311,7 +313,7 @@ def replica(bedrock: str, keys: dict[str, str], toml: str, folder: Any, number: 
         "NATIVE_SURFACES": "none",
         "API_KEYS": ",".join(f"{name}={secret}" for name, secret in keys.items()),
         "CONFIG_TOML": toml,
-        "DATABASE_URL": f"sqlite:///{folder}/outcrop.db",
+        "DATABASE_URL": database_url or f"sqlite:///{folder}/outcrop.db",
         "DATA_DIR": str(data),
         "KEY_PEPPER": "p" * 40,
         "PORT": str(port),

@@ -194,8 +194,10 @@ def test_a_throttle_of_large_reservations_limits_them_and_not_the_rate() -> None
     assert learned.has_room(5000, 1000, 10.0)
     assert learned.has_room(0, 100_000, 10.0), "one call may always run"
     assert learned.has_room(6000, 1000, 60.0), "it is tried again later"
-    learned.note_throttle(70.0, None, reserved=2000, per_second=1000)
-    assert learned.current(70.0) == pytest.approx(0.7)
+    learned.note_throttle(70.0, None, reserved=50_000, per_second=1000)
+    assert learned.current(70.0) == 1.0, "one call that reserves more than there is"
+    learned.note_throttle(80.0, None, reserved=2000, per_second=1000)
+    assert learned.current(80.0) == pytest.approx(0.7)
 
 
 def test_throttles_in_a_row_make_longer_pauses_and_a_success_ends_them() -> None:

@@ -308,6 +308,32 @@ def test_nothing_collapses(name: str) -> None:
     assert result.teams["small"].median < 2.5
 
 
+@pytest.mark.parametrize("max_tokens", [5000, 28_000])
+def test_calls_that_reserve_most_of_the_burst_go_one_after_the_other(max_tokens: int) -> None:
+    """The emulator lets 30,000 tokens be reserved at once. What throttles teach counts calls that start together too."""
+    teams = Team("flood", 48, max_tokens=max_tokens), Team("small", 2, pause=0.5)
+    result = simulate(Scenario(teams, seconds=60, replicas=1))
+    assert result.throttled_share <= 0.04
+    assert result.served > 0.25, "a call of 0.6 s takes 400 of 3,000 tokens a second"
+    assert result.teams["small"].refused == 0
+    assert result.teams["small"].median < 2
+
+
+def test_calls_that_start_together_all_count_as_reserved() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        pool.learned.note_throttle(virtual_time.now(), 1.0, reserved=100_000, per_second=1)
+        pool.learned.room = 250.0
+        tasks = [asyncio.create_task(made(pool, call_of(), seconds=5.0)) for _ in range(4)]
+        await asyncio.sleep(4.0)
+        assert pool.reserved_now < 250, "each call reserves about 200"
+        await asyncio.gather(*tasks)
+        assert pool.reserved_now == 0
+        await pool.close()
+
+    run(main())
+
+
 def test_teams_get_their_parts_by_weight() -> None:
     teams = Team("one", 30), Team("three", 30, weight=3)
     result = simulate(Scenario(teams, seconds=120))

@@ -70,6 +70,25 @@ async def test_what_runs_is_reserved_for_all_replicas(database: Database) -> Non
         await client.close()
 
 
+async def test_replicas_share_the_room_that_throttles_have_taught(database: Database) -> None:
+    """One call reserves most of it, so the call of the other replica waits."""
+    first, second = await replica(database), await replica(database)
+    large = [Need(20_000, 1)]
+    for _, meters in (first, second):
+        meters.room = 30_000.0
+    hold = await first[1].wait(large, 1.0)
+    assert isinstance(hold, Hold)
+    assert isinstance(await second[1].wait(large, 1.0), float)
+    assert isinstance(await second[1].wait([Need(5000, 1)], 1.0), Hold)
+    first[1].settle(hold, [1], 1.0)
+    deadline = time.monotonic() + 5
+    while not isinstance(found := await second[1].wait(large, 1.0), Hold):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(found)
+    for client, _ in (first, second):
+        await client.close()
+
+
 async def test_a_capacity_follows_the_configuration(database: Database) -> None:
     client, meters = await replica(database, 600)
     assert isinstance(await meters.wait([Need(10, 10)], 1.0), Hold)

@@ -13,9 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.databases import postgres
 from tests.end_to_end.test_quotas import quota, replica
 from tests.quota_callers import Callers, Outcome
 from tests.servers import free_port, process
+
+__all__ = ["postgres"]
 
 pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(180)]
 
@@ -55,19 +58,24 @@ class Run:
 
 
 @contextlib.contextmanager
-def running(folder: Path, real: int = PER_MINUTE, toml: str = quota(PER_MINUTE)) -> Iterator[Run]:
+def running(
+    folder: Path, real: int = PER_MINUTE, toml: str = quota(PER_MINUTE), database_url: str = ""
+) -> Iterator[Run]:
     with contextlib.ExitStack() as stack:
         port = free_port()
         bedrock = stack.enter_context(process("tests.quota_bedrock", str(port), str(real), path="/", port=port))
         stops = [stack.enter_context(contextlib.ExitStack()) for _ in range(2)]
         gateways = [
-            each.enter_context(replica(bedrock, KEYS, toml, folder, number)) for number, each in enumerate(stops)
+            each.enter_context(replica(bedrock, KEYS, toml, folder, number, database_url=database_url))
+            for number, each in enumerate(stops)
         ]
         yield Run(bedrock, gateways, stops, real)
 
 
-def test_a_flood_beside_a_small_team(tmp_path: Path) -> None:
-    with running(tmp_path) as run:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_flood_beside_a_small_team(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    url = "" if kind == "sqlite" else asyncio.run(request.getfixturevalue("postgres").create())
+    with running(tmp_path, database_url=url) as run:
         asyncio.run(run.flood())
     small = run.outcomes["small"]
     assert run.served >= 0.88

@@ -77,9 +77,10 @@ class LearnedLimit(Struct):
         pause = min(_PAUSE_SECONDS * 2.0 ** min(self._in_a_row, 10), _LONGEST_PAUSE_SECONDS)
         self._in_a_row += 1
         self.resumes_at = max(self.resumes_at, now + (pause if retry_after is None else retry_after))
-        if _LARGE_SECONDS * per_second < reserved < self.room:
+        if reserved > _LARGE_SECONDS * per_second:
+            # one call alone may reserve more than there is room for: the pause is all that helps it
             self._lowered_at = self._room_at = now
-            self.room = reserved * _ROOM_DECREASE
+            self.room = min(self.room, reserved * _ROOM_DECREASE)
             return
         factor = self.current(now)
         self._lowered_at = self._updated = now

@@ -10,6 +10,7 @@ that, and spaces the starts of calls evenly, since bursts are throttled even whe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -35,7 +36,12 @@ class Hold(Struct):
 
 
 class Meters(Protocol):
-    """All meters of one pool. factor: the part of the quota that is there, as it was learned."""
+    """All meters of one pool. factor: the part of the quota that is there, as it was learned.
+
+    room: tokens that calls of all replicas may reserve at once, as it was learned; meters of one process need it not.
+    """
+
+    room: float
 
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """Hold what a call needs, if it fits now."""
@@ -114,6 +120,7 @@ class LocalMeters:
 
     def __init__(self, meters: Sequence[Meter], clock: Callable[[], float]) -> None:
         self.meters = meters
+        self.room = math.inf
         self._clock = clock
 
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:

@@ -104,7 +104,11 @@ class QuotaPool:
                 return None
             factor = learned.current(now)
         hold = self.meters.take(needs, factor)
-        return None if hold is None else self._begun(call, hold, 0.0)
+        if hold is None:
+            return None
+        self.reserved_now += needs[0].reserved
+        self.figures.calls += 1
+        return Reservation(self, call, hold)
 
     async def acquire(
         self,
@@ -194,7 +198,11 @@ class QuotaPool:
 
     def _may_start(self, needs: Sequence[Need], now: float) -> bool:
         """Return whether what throttles have taught allows a call."""
-        return now >= self.learned.resumes_at and self.learned.has_room(self.reserved_now, needs[0].reserved, now)
+        learned = self.learned
+        if now < learned.resumes_at or not learned.has_room(self.reserved_now, needs[0].reserved, now):
+            return False
+        self.meters.room = learned.room
+        return True
 
     def _end(self, reservation: Reservation, used: Sequence[int]) -> None:
         hold = reservation.hold
@@ -243,11 +251,7 @@ class QuotaPool:
             raise
         waited = self._clock() - since
         figures.waited += waited
-        return self._begun(call, hold, waited)
-
-    def _begun(self, call: QuotaCall, hold: Hold, waited: float) -> Reservation:
-        self.figures.calls += 1
-        self.reserved_now += hold.needs[0].reserved
+        figures.calls += 1
         return Reservation(self, call, hold, waited)
 
     def _leave(self, entry: Entry[_Waiter]) -> None:
@@ -257,7 +261,9 @@ class QuotaPool:
             self._queue.remove(entry)
             self._news.set()
         elif granted.done() and not granted.cancelled() and granted.exception() is None:
-            self.meters.settle(granted.result(), self.arithmetic.nothing(), self.learned.factor)
+            hold = granted.result()
+            self.reserved_now -= hold.needs[0].reserved
+            self.meters.settle(hold, self.arithmetic.nothing(), self.learned.factor)
             self._news.set()
         granted.cancel()
 
@@ -281,6 +287,8 @@ class QuotaPool:
                     continue
                 self._served.note(entry.cost, self._clock())
                 queue.pop(entry)
+                # now, since several calls may start before the first of them runs
+                self.reserved_now += needs[0].reserved
                 entry.item.granted.set_result(found)
                 continue
             self._refuse_late()

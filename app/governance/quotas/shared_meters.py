@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from app.governance.leases.balance import STARTS, STARTS_NS
@@ -66,6 +67,7 @@ class SharedMeters:
         self._capacities = [max(int(meter.rate(1.0) * STARTS_NS / 1e9 * _SCALE), 1) for meter in meters]
         # what calls took beyond what was expected of them; it is added to what the next ones take
         self._debts = [0] * len(meters)
+        self.room = math.inf
         self._is_written = False
         self._down_until = 0.0
         self._next_at = 0.0
@@ -138,7 +140,11 @@ class SharedMeters:
         taken: dict[str, int] = {}
         for index, starts in enumerate(self._starts):
             need, most, capacity = needs[index], self._meters[index].per_minute, self._capacities[index]
-            reserved, cost = int(need.reserved / factor), int(need.cost * _SCALE / factor) + self._debts[index]
+            cost = int(need.cost * _SCALE / factor) + self._debts[index]
+            reserved = int(need.reserved / factor)
+            if not index and self.room < most:
+                # where all replicas together have less room than a minute's quota, each call takes more of that
+                reserved = int(reserved * most / self.room)
             amounts[self._minutes[index]] = reserved if reserved < most else most
             cost = taken[starts] = max(cost, 0)
             amounts[starts] = cost if cost < capacity else capacity
