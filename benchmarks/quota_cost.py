@@ -1,42 +1,35 @@
 """`python -m benchmarks.quota_cost`: what a quota with room for all calls costs a chat request.
 
-Two gateways serve on the same core, in turns: one without a quota, and one that knows a quota of the model. Then the
-same with a database, from which the quota is leased. The cheapest rounds count, because disturbances only add cost.
+Two applications run in this process, and get a few requests in turns: one without a quota, and one that knows a quota of
+the model. Then the same with a database, from which the quota is leased. The CPU of the thread counts, and of the rounds
+the cheapest twentieth, because disturbances only add cost.
 """
 
 import asyncio
+import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 from app.storage.schema import prepare_schema
-from benchmarks import figures
-from benchmarks.figures import run_requests
-from benchmarks.processes import Process, cores, gateway, upstream
+from benchmarks.figures import chat
+from benchmarks.processes import KEY, MODEL, cores, upstream
+from benchmarks.request_path import request
 from tests.databases import opened, running_postgres
 from tests.governed import PEPPER
 
-ROUNDS, REQUESTS = 12, 500
-_QUOTA = '[quotas."bench.complete"]\ntokens_per_minute = 1_000_000_000_000\n'
+ROUNDS, REQUESTS, WARM_UP = 600, 4, 100
+_QUOTA = f'[quotas."{MODEL}"]\ntokens_per_minute = 1_000_000_000_000\n'
+_CHEAPEST = 20
 
 
 @contextmanager
-def _pair(port: int, core: int, with_database: bool) -> Iterator[dict[str, Process]]:
-    """Run a gateway without a quota, and one with it."""
-    with TemporaryDirectory() as folder, _database(folder, with_database) as settings:
-        more = [{**settings, "DATA_DIR": f"{folder}/{name}"} if settings else {} for name in ("without", "with")]
-        with gateway(port, core, **more[0]) as plain, gateway(port, core, CONFIG_TOML=_QUOTA, **more[1]) as limited:
-            yield {"without": plain, "with": limited}
-
-
-@contextmanager
-def _database(folder: str, is_used: bool) -> Iterator[Mapping[str, Any]]:
-    if not is_used:
-        yield {}
-        return
-
+def _database() -> Iterator[dict[str, str]]:
     async def prepare(url: str) -> None:
         async with opened(url) as database:
             await prepare_schema(database, migrate=False)
@@ -44,36 +37,83 @@ def _database(folder: str, is_used: bool) -> Iterator[Mapping[str, Any]]:
     with running_postgres() as server:
         url = asyncio.run(server.create())
         asyncio.run(prepare(url))
-        for name in ("without", "with"):
-            os.mkdir(f"{folder}/{name}")  # noqa: PTH102
-        yield {"DATABASE_URL": url, "KEY_PEPPER": PEPPER}
+        yield {"database_url": url, "key_pepper": PEPPER}
 
 
-def measured(with_database: bool) -> dict[str, float]:
-    """Return the microseconds of CPU of a chat request, without and with a quota."""
-    core, other = cores()
-    os.sched_setaffinity(0, {other})
-    with upstream(other) as port, _pair(port, core, with_database) as processes:
-        cheapest = dict.fromkeys(processes, float("inf"))
+@asynccontextmanager
+async def _application(port: int, settings: Mapping[str, str]) -> AsyncIterator[Any]:
+    from app.config.settings import Settings
+    from app.main import create_app
+
+    members: dict[str, Any] = {
+        "aws_region": "us-east-1",
+        "aws_endpoint_url": f"http://127.0.0.1:{port}",
+        "bedrock_model_id": MODEL,
+        "api_keys": f"bench={KEY}",
+        **settings,
+    }
+    application: Any = create_app(Settings(**members))
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+async def _compare(port: int, settings: Mapping[str, Mapping[str, str]]) -> dict[str, float]:
+    """Return the microseconds of CPU of a chat request, by the names of the settings."""
+    body = json.dumps({"model": MODEL, "messages": chat(), "max_tokens": 100}).encode()
+    async with AsyncExitStack() as stack:
+        applications = {
+            name: await stack.enter_async_context(_application(port, each)) for name, each in settings.items()
+        }
+        costs: dict[str, list[float]] = {name: [] for name in applications}
+        for application in applications.values():
+            for _ in range(WARM_UP):
+                if await request(application, body) != 200:
+                    raise RuntimeError("a request failed")
         for number in range(ROUNDS):
-            for name in sorted(processes, reverse=bool(number % 2)):
-                process = processes[name]
-                load = run_requests(process, figures.complete_call(process.port), total=REQUESTS)
-                if load.faults:
-                    raise RuntimeError(f"{load.faults} requests failed")
-                cheapest[name] = min(cheapest[name], load.cpu_us)
-    os.sched_setaffinity(0, {core, other})
-    return cheapest
+            for name in sorted(applications, reverse=bool(number % 2)):
+                began = time.thread_time()
+                for _ in range(REQUESTS):
+                    await request(applications[name], body)
+                costs[name].append((time.thread_time() - began) / REQUESTS * 1e6)
+    return {name: sorted(each)[ROUNDS // _CHEAPEST] for name, each in costs.items()}
+
+
+def measured(*, with_database: bool) -> dict[str, float]:
+    """Return the microseconds of CPU of a chat request, `without` and `with` a quota."""
+    with _prepared(with_database) as (port, settings):
+        return asyncio.run(_compare(port, settings))
+
+
+@contextmanager
+def _prepared(with_database: bool) -> Iterator[tuple[int, dict[str, dict[str, str]]]]:
+    """Run the upstream, and a database if it is wanted; yield the port and the settings of both applications."""
+    core, other = cores()
+    with (
+        TemporaryDirectory() as folder,
+        upstream(other) as port,
+        _database() if with_database else nullcontext({}) as database,
+    ):
+        os.sched_setaffinity(0, {core})
+        settings: dict[str, dict[str, str]] = {"without": {}, "with": {"config_toml": _QUOTA}}
+        for name, each in settings.items():
+            Path(folder, name).mkdir()
+            each.update({**database, "data_dir": f"{folder}/{name}"} if database else {})
+        yield port, settings
+        os.sched_setaffinity(0, {core, other})
 
 
 def main() -> None:
     """Print the CPU of a request with and without a quota."""
+    os.environ |= {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
     for title, with_database in (("in one process", False), ("leased from a database", True)):
-        cpu = measured(with_database)
+        cpu = measured(with_database=with_database)
         more = cpu["with"] - cpu["without"]
         print(
-            f"{title}: {cpu['without']:.1f} us without, {cpu['with']:.1f} us with a quota: {more:.1f} us more",
-            flush=True,
+            f"{title}: {cpu['without']:.1f} us without, {cpu['with']:.1f} us with a quota: {more:.1f} more", flush=True
         )
 
 

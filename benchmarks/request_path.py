@@ -65,7 +65,7 @@ class RequestPath:
             yield f"    {code.co_qualname}:{code.co_firstlineno}"
 
 
-async def _request(application: Any, body: bytes) -> int:
+async def request(application: Any, body: bytes) -> int:
     """Send one chat request to an ASGI application; return the status."""
     received, status = asyncio.Event(), 0
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
@@ -142,10 +142,10 @@ async def _measure(application: Any, *, streamed: bool) -> list[RequestPath]:
     paths = [RequestPath() for _ in range(_MEASURED_REQUESTS)]
     async with application.router.lifespan_context(application):
         for _ in range(_WARM_UP_REQUESTS):
-            await _request(application, body)
+            await request(application, body)
         for path in paths:
             with _profiled(path):
-                status = await _request(application, body)
+                status = await request(application, body)
             if status != 200:
                 raise RuntimeError(f"the chat request returned status {status}")
     return sorted(paths, key=lambda path: path.hops)

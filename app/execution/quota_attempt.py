@@ -74,11 +74,13 @@ class QuotaAttempt(Struct, frozen=True):
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
-        context, target, quotas = call.context, candidate.target, self.quotas
+        context, target, operation, quotas = call.context, candidate.target, candidate.operation, self.quotas
         spent = quotas.days.probe_at
         if spent and (refusal := quotas.days.refusal(target.location)) is not None:
             return AttemptResult(candidate, error=refusal)
-        pool = self._pool_of(target, candidate)
+        tier, surface = operation.tier or target.tier, operation.surface
+        key = candidate.model.raw, target.known.raw, target.location, surface, tier
+        pool = quotas.by_call[key] if key in quotas.by_call else self._pool_of(target, candidate)
         if pool is None:
             result = await self.attempt(call, candidate)
             if spent or isinstance(result.error, DayQuotaSpent):
@@ -86,21 +88,24 @@ class QuotaAttempt(Struct, frozen=True):
             return result
         request = candidate.request
         if request is None:
-            build = partial(candidate.operation.build, candidate.model)
-            size = context.size
+            build, size = partial(operation.build, candidate.model), context.size
             request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
             candidate = replace(candidate, request=request)
         if request.path.endswith(_FREE):
             return await self.attempt(call, candidate)
         try:
-            max_tokens = candidate.operation.max_tokens
+            max_tokens = operation.max_tokens
             if type(max_tokens) is not int:
                 max_tokens = await _longest_answer(context, candidate, request)
-            quota_call = QuotaCall(self._flow_of(context), len(request.body), max_tokens)
+            # policies are replaced as a whole
+            policy, flow = self.flows.get(context.caller.name, _NO_FLOW)
+            if flow is None or policy is not context.caller.policy or CLASS in context.head.headers:
+                flow = self._flow_of(context)
+            quota_call = QuotaCall(flow, len(request.body), max_tokens)
             reservation = pool.acquire_now(quota_call) or await self._wait(pool, call, candidate, quota_call)
         except GatewayError as error:
             return AttemptResult(candidate, error=error.replaced())
-        if candidate.operation.is_streamed:
+        if operation.is_streamed:
             return await self._stream(reservation, call, candidate)
         try:
             result = await self.attempt(call, candidate)
@@ -108,7 +113,8 @@ class QuotaAttempt(Struct, frozen=True):
             _settle(reservation, context.record, None)
             raise
         if result.error is None:
-            _settle(reservation, context.record, result.usage)
+            settled = pool.settle(reservation, result.usage)
+            fold_quota(context.record, QuotaUse(reservation.waited, reservation.hold.needs[0].reserved, settled))
             if spent:
                 quotas.days.note(target.location, None)
         else:
@@ -205,22 +211,19 @@ class QuotaAttempt(Struct, frozen=True):
             before(attempt)
 
     def _pool_of(self, target: Target, candidate: Candidate[T]) -> QuotaPool | None:
-        operation = candidate.operation
-        if _RESERVED in (operation.tier, target.tier):
-            return None
         called = candidate.model if target is candidate.target else target.model
-        is_mantle = operation.surface is Surface.MANTLE
-        return self.quotas.pool_of(called, target.known, target.location, is_mantle=is_mantle)
+        tier, surface = candidate.operation.tier or target.tier, candidate.operation.surface
+        pool = None
+        if tier != _RESERVED:
+            is_mantle = surface is Surface.MANTLE
+            pool = self.quotas.pool_of(called, target.known, target.location, is_mantle=is_mantle)
+        self.quotas.keep((called.raw, target.known.raw, target.location, surface, tier), pool)
+        return pool
 
     def _flow_of(self, context: RequestContext) -> Flow:
-        """Return whose turn a call takes. Raises InvalidRequest: the header names no class."""
-        caller = context.caller
-        if CLASS in context.head.headers:
-            return flow_of(context, self.settings.weights)
-        # policies are replaced as a whole
-        policy, flow = self.flows.get(caller.name, _NO_FLOW)
-        if flow is None or policy is not caller.policy:
-            flow = flow_of(context, self.settings.weights)
+        """Return whose turn a call takes, and keep it. Raises InvalidRequest: the header names no class."""
+        flow, caller = flow_of(context, self.settings.weights), context.caller
+        if CLASS not in context.head.headers:
             if len(self.flows) >= _MAX_FLOWS:
                 self.flows.clear()
             self.flows[caller.name] = caller.policy, flow

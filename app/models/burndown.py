@@ -16,8 +16,6 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from app.converse.usage import Usage
-
 _log = logging.getLogger(__name__)
 
 _MAX_REPORTED = 1000
@@ -85,8 +83,3 @@ class Burndown:
             extra={"fields": {"model": base, "rate": DEAREST_RATE}},
         )
         return DEAREST_RATE
-
-
-def settled_tokens(usage: Usage, rate: int) -> int:
-    """Return the tokens of a quota that a call takes in the end."""
-    return usage.input + usage.cache_write + usage.output * rate

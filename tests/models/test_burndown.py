@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from app.converse.usage import Usage
-from app.models.burndown import DEAREST_RATE, Burndown, settled_tokens
+from app.governance.quotas.arithmetic import Arithmetic
+from app.models.burndown import DEAREST_RATE, Burndown
 
 
 @pytest.mark.parametrize(
@@ -58,4 +59,4 @@ def test_the_rate_of_a_deployment_comes_first() -> None:
     ],
 )
 def test_a_call_takes_input_cache_writes_and_output_times_the_rate(usage: Usage, tokens: int) -> None:
-    assert settled_tokens(usage, 5) == tokens
+    assert Arithmetic(5).used(usage) == [tokens]

@@ -7,7 +7,6 @@ from msgspec import Struct
 from app.converse.usage import Usage
 from app.governance.quotas.estimates import Estimate
 from app.governance.quotas.meters import Need
-from app.models.burndown import settled_tokens
 
 
 class Arithmetic(Struct, frozen=True):
@@ -35,7 +34,8 @@ class Arithmetic(Struct, frozen=True):
 
     def used(self, usage: Usage) -> list[int]:
         """Return what a call took of each meter."""
-        used = [settled_tokens(usage, 0), usage.output] if self.is_mantle else [settled_tokens(usage, self.output_rate)]
+        billed = usage.input + usage.cache_write
+        used = [billed, usage.output] if self.is_mantle else [billed + usage.output * self.output_rate]
         if self.counts_requests:
             used.append(1)
         return used

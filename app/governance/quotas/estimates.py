@@ -102,7 +102,7 @@ class Estimates:
             if len(self._of_key) > _MAX_FLOWS:
                 self._of_key.popitem(last=False)
         outputs.note(usage.output)
-        # new keys need it only, so some of the answers suffice
+        # only new keys need it, so some of the answers suffice
         if outputs.count <= _MIN_SAMPLES or outputs.count % _OF_ALL == 0:
             self._of_all.note(usage.output)
         if read or outputs.cached:

@@ -128,7 +128,8 @@ class LocalMeters:
         now = self._clock()
         if len(needs) == 1:
             meter, need = self.meters[0], needs[0]
-            if meter.delay(need, now, factor) > 0:
+            is_free = meter.refilled_at <= now and meter.reserved + need.reserved <= meter.per_minute * factor
+            if meter.next_start > now or (not is_free and meter.delay(need, now, factor) > 0):
                 return None
             meter.take(need, now, factor)
             return Hold(needs)
@@ -148,6 +149,9 @@ class LocalMeters:
         if hold.is_open:
             hold.is_open = False
             now = self._clock()
+            if len(used) == 1:
+                self.meters[0].settle(hold.needs[0], used[0], now, factor)
+                return
             for meter, need, amount in zip(self.meters, hold.needs, used, strict=True):
                 meter.settle(need, amount, now, factor)
 

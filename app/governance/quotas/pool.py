@@ -26,6 +26,9 @@ _SHORTEST_SECONDS = 0.001
 # so many calls are looked at each time to find those that cannot start in time any more
 _MAX_LOOKED = 50
 
+# of the first calls each is learned from at once, of later ones so many together while none waits
+_ALL_OF, _LEARNED_AT_ONCE = 100, 16
+
 
 class QuotaCall(Struct, frozen=True):
     """A call before it is sent. size: bytes of its body. max_tokens: the most that it may answer."""
@@ -78,7 +81,9 @@ class QuotaPool:
         self.arithmetic = arithmetic
         self.estimates = Estimates()
         self.learned = LearnedLimit()
-        self.figures = PoolFigures()
+        self._figures = PoolFigures()
+        # calls that have ended, of which nothing is learned yet: several at once cost less
+        self._ended: list[tuple[QuotaCall, int, int, Usage | None]] = []
         self.calibration: Calibration | None = None
         self.reserved_now = 0
         self._queue: FairQueue[_Waiter] = FairQueue()
@@ -87,6 +92,13 @@ class QuotaPool:
         self._server: asyncio.Task[None] | None = None
         self._served = ServedRate()
         self._looked_at, self._look_from = 0.0, 0
+        self._learned_of = 0
+
+    @property
+    def figures(self) -> PoolFigures:
+        """What is counted of the calls so far."""
+        self._learn()
+        return self._figures
 
     @property
     def waiting(self) -> int:
@@ -97,7 +109,8 @@ class QuotaPool:
         """Hold what a call needs; None if others wait, or if it does not fit now."""
         if self._queue.count:
             return None
-        needs, learned, factor = self._needs(call), self.learned, 1.0
+        estimate = self.estimates.estimate(call.flow.key, call.size, call.max_tokens)
+        needs, learned, factor = self.arithmetic.needs(estimate, call.max_tokens), self.learned, 1.0
         if learned.throttles:
             now = self._clock()
             if not self._may_start(needs, now):
@@ -107,7 +120,7 @@ class QuotaPool:
         if hold is None:
             return None
         self.reserved_now += needs[0].reserved
-        self.figures.calls += 1
+        self._figures.calls += 1
         return Reservation(self, call, hold)
 
     async def acquire(
@@ -158,25 +171,25 @@ class QuotaPool:
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> int:
         """See `Reservation.settle`."""
-        if not reservation.hold.is_open:
+        call, hold = reservation.call, reservation.hold
+        if not hold.is_open:
             return 0
-        call, needs = reservation.call, reservation.hold.needs
+        needs = hold.needs
         if usage is None:
             used = [need.cost for need in needs]
         else:
             used = self.arithmetic.used(usage)
             if self.learned.throttles:
                 self.learned.note_success()
-            self.estimates.note(call.flow.key, call.size, usage)
-        self.figures.note(call.flow.team, needs[0].reserved, used[0])
-        if self.calibration is not None:
-            self.calibration.note(used[0])
+        self._ended.append((call, needs[0].reserved, used[0], usage))
+        if self._queue.count or self._learned_of < _ALL_OF or len(self._ended) >= _LEARNED_AT_ONCE:
+            self._learn()
         self._end(reservation, used)
         return used[0]
 
     def note_throttle(self, reservation: Reservation, retry_after: float | None) -> None:
         """See `Reservation.throttled`."""
-        self.figures.throttled += 1
+        self._figures.throttled += 1
         rate = self.meters.rate(1.0)
         self.learned.note_throttle(self._clock(), retry_after, self.reserved_now, rate)
         # its turn is not given to another: Bedrock has too little for the calls that follow, too
@@ -191,6 +204,17 @@ class QuotaPool:
         if self._server is not None:
             self._server.cancel()
             await asyncio.gather(self._server, return_exceptions=True)
+
+    def _learn(self) -> None:
+        """Count the calls that have ended, and learn from their answers."""
+        ended, self._ended = self._ended, []
+        self._learned_of += len(ended)
+        for call, reserved, used, usage in ended:
+            if usage is not None:
+                self.estimates.note(call.flow.key, call.size, usage)
+            self._figures.note(call.flow.team, reserved, used)
+            if self.calibration is not None:
+                self.calibration.note(used)
 
     def _needs(self, call: QuotaCall) -> list[Need]:
         estimate = self.estimates.estimate(call.flow.key, call.size, call.max_tokens)
@@ -222,7 +246,7 @@ class QuotaPool:
         on_wait: Callable[[], Awaitable[None]] | None,
         wait_step: float,
     ) -> Reservation:
-        figures, since = self.figures, self._clock()
+        figures, since = self._figures, self._clock()
         if self.shortest_wait(call.flow, needs) > max_wait or len(self._queue) >= _MAX_WAITING:
             figures.note_refusal(may_spill=may_spill)
             raise _too_late(self.expected_wait(call.flow, needs) - max_wait)

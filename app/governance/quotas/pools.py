@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -16,6 +17,7 @@ from app.models.burndown import Burndown
 from app.models.ids import ModelId
 
 _MAX_KNOWN = 4096
+CallKey: TypeAlias = tuple[str, str, UpstreamLocation, str, str]
 
 
 class QuotaLimits(Struct, frozen=True):
@@ -62,6 +64,8 @@ class PoolKey(Struct, frozen=True):
 class Quotas:
     """All pools; each is made when a call needs it. days: the quotas of tokens per day.
 
+    by_call: the pools of calls, by the models as they are called and as they are known, location, surface and tier.
+
     Args:
         limits: by the name of the model or inference profile and the region; an empty region is any.
         region: the gateway's own. share: makes the meters of a pool, by its key, of those for the whole quota.
@@ -86,7 +90,7 @@ class Quotas:
         self._is_calibrated = is_calibrated
         self._burndown = burndown or Burndown()
         self.days = DailyQuotas(clock)
-        self._by_call: dict[tuple[str, str, UpstreamLocation, bool], QuotaPool | None] = {}
+        self.by_call: dict[CallKey, QuotaPool | None] = {}
         self.pools: dict[PoolKey, QuotaPool] = {}
         self.limits: dict[PoolKey, QuotaLimits] = {}
 
@@ -98,15 +102,20 @@ class Quotas:
         Args:
             called: the model as it is called. behind: the model that an ARN hides, else the same.
         """
-        key = called.raw, behind.raw, location, is_mantle
-        try:
-            return self._by_call[key]
-        except KeyError:
-            pool = self._find(called, behind, location, is_mantle)
-            if len(self._by_call) >= _MAX_KNOWN:
-                self._by_call.clear()
-            self._by_call[key] = pool
-            return pool
+        for name in _names(called, behind, is_mantle=is_mantle):
+            key = PoolKey(name, location, is_mantle)
+            if key in self.pools:
+                return self.pools[key]
+            limits = self._limits_of(key, self._found)
+            if limits is not None and (meters := limits.meters(is_mantle=is_mantle)):
+                return self._make(key, limits, meters, _base(called, behind))
+        return None
+
+    def keep(self, key: CallKey, pool: QuotaPool | None) -> None:
+        """Keep the pool of a call in `by_call`, until limits change."""
+        if len(self.by_call) >= _MAX_KNOWN:
+            self.by_call.clear()
+        self.by_call[key] = pool
 
     def set_found(self, found: Mapping[tuple[str, str, str], QuotaLimits]) -> None:
         """Replace the limits that were read from AWS, by the name of the model, region and role.
@@ -118,28 +127,21 @@ class Quotas:
             if after is not None and after != before and not pool.waiting:
                 del self.pools[key], self.limits[key]
         self._found = dict(found)
-        self._by_call.clear()
+        self.by_call.clear()
 
     async def close(self) -> None:
         """Stop serving the queues."""
         for pool in self.pools.values():
             await pool.close()
 
-    def _find(self, called: ModelId, behind: ModelId, location: UpstreamLocation, is_mantle: bool) -> QuotaPool | None:
-        for name in _names(called, behind, is_mantle=is_mantle):
-            key = PoolKey(name, location, is_mantle)
-            if key in self.pools:
-                return self.pools[key]
-            limits = self._limits_of(key, self._found)
-            if limits is not None and (meters := limits.meters(is_mantle=is_mantle)):
-                rate = 1 if is_mantle else limits.output_rate or self._burndown.rate(_base(called, behind))
-                arithmetic = Arithmetic(rate, is_mantle, limits.requests_per_minute is not None and not is_mantle)
-                shown = " ".join([name, location.name, "mantle" if is_mantle else ""]).strip()
-                pool = QuotaPool(shown, self._share(key, meters), arithmetic, self._clock)
-                pool.calibration = Calibration() if self._is_calibrated and not is_mantle else None
-                self.pools[key], self.limits[key] = pool, limits
-                return pool
-        return None
+    def _make(self, key: PoolKey, limits: QuotaLimits, meters: Sequence[Meter], base: str) -> QuotaPool:
+        rate = 1 if key.is_mantle else limits.output_rate or self._burndown.rate(base)
+        arithmetic = Arithmetic(rate, key.is_mantle, limits.requests_per_minute is not None and not key.is_mantle)
+        shown = " ".join([key.name, key.location.name, "mantle" if key.is_mantle else ""]).strip()
+        pool = QuotaPool(shown, self._share(key, meters), arithmetic, self._clock)
+        pool.calibration = Calibration() if self._is_calibrated and not key.is_mantle else None
+        self.pools[key], self.limits[key] = pool, limits
+        return pool
 
     def _limits_of(self, key: PoolKey, found: Mapping[tuple[str, str, str], QuotaLimits]) -> QuotaLimits | None:
         region, role = key.location.region or self._region, key.location.role
