@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,7 +29,11 @@ _CHEAPEST = 20
 
 
 @contextmanager
-def _database() -> Iterator[dict[str, str]]:
+def _database(*, is_used: bool) -> Iterator[dict[str, str]]:
+    if not is_used:
+        yield {}
+        return
+
     async def prepare(url: str) -> None:
         async with opened(url) as database:
             await prepare_schema(database, migrate=False)
@@ -91,7 +95,7 @@ def _prepared(with_database: bool) -> Iterator[tuple[int, dict[str, dict[str, st
     with (
         TemporaryDirectory() as folder,
         upstream(other) as port,
-        _database() if with_database else nullcontext({}) as database,
+        _database(is_used=with_database) as database,
     ):
         os.sched_setaffinity(0, {core})
         settings: dict[str, dict[str, str]] = {"without": {}, "with": {"config_toml": _QUOTA}}

@@ -43,11 +43,9 @@ def test_without_a_quota_a_request_runs_nothing_of_quotas() -> None:
     other = functions_run('[quotas."us.amazon.nova-pro-v1:0"]\ntokens_per_minute = 1000\n')
     own = functions_run('[quotas."scripted.echo-v1:0"]\ntokens_per_minute = 1000000\n')
     assert not [each for each in plain if "quota" in "".join(each).lower()]
-    assert plain <= other <= own
-    assert {file for file, _ in other - plain} <= {
-        "execution/quota_attempt.py",
-        "governance/quotas/daily.py",
-        "governance/quotas/pools.py",
-        "models/ids.py",
-    }
+    # which reads of the transport wait depends on the time
+    added = {each for each in other - plain if not each[0].startswith("bedrock/http1/")}
+    guarded = "execution/guarded_attempt.py", "PolicyGuardedAttempt.__call__"
+    assert added - {guarded} == {("execution/quota_attempt.py", "QuotaAttempt.__call__")}
+    assert {each for each in plain - own if not each[0].startswith("bedrock/http1/")} == set()
     assert ("governance/quotas/pool.py", "QuotaPool.acquire_now") in own

@@ -309,7 +309,7 @@ def test_nothing_collapses(name: str) -> None:
 
 
 @pytest.mark.parametrize("max_tokens", [5000, 28_000])
-def test_calls_that_reserve_most_of_the_burst_go_one_after_the_other(max_tokens: int) -> None:
+def test_calls_that_reserve_nearly_the_whole_burst_go_one_after_the_other(max_tokens: int) -> None:
     """The emulator lets 30,000 tokens be reserved at once. What throttles teach counts calls that start together too."""
     teams = Team("flood", 48, max_tokens=max_tokens), Team("small", 2, pause=0.5)
     result = simulate(Scenario(teams, seconds=60, replicas=1))

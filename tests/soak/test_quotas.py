@@ -20,7 +20,7 @@ from tests.servers import free_port, process
 
 __all__ = ["postgres"]
 
-pytestmark = [pytest.mark.soak, pytest.mark.loopback, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.soak, pytest.mark.database, pytest.mark.loopback, pytest.mark.timeout(180)]
 
 PER_MINUTE = 180_000
 SECONDS = 40.0
