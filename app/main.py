@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse, Response
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import __version__
 from app.admin.browser_documents import browser_documents_router
@@ -87,7 +88,7 @@ def create_app(
     application.add_exception_handler(HTTPException, answer_unknown_route)
     origins = parse_origins(settings.cors_origins)
     application.middleware_stack = RequestMiddleware(
-        application.build_middleware_stack(),
+        _pages_of(application),
         observers=observers,
         load=gateway.load,
         prices=gateway.prices,
@@ -103,6 +104,22 @@ def create_app(
     # before FastAPI's own, which writes the document anew for each request
     application.router.routes.insert(0, openapi_route(application))
     return application
+
+
+def _pages_of(application: FastAPI) -> ASGIApp:
+    """Return what serves the paths that FastAPI knows, and the lifespan."""
+    pages = application.build_middleware_stack()
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = application
+        await pages(scope, receive, send)
+
+    return serve
+
+
+def without_fastapi(application: FastAPI) -> ASGIApp:
+    """Return what serves requests before FastAPI sees them: its own call costs as much as finding an endpoint."""
+    return application.middleware_stack or application
 
 
 def _include_routers(

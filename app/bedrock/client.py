@@ -79,14 +79,17 @@ class BedrockClient(Struct):
             GatewayError: with Bedrock's own response in `upstream` if there was one. Also whatever `parse` raises.
         """
         identity = self.credentials.identity or await self.credentials.get()
-        prepare = partial(self._prepare, request, identity, attempt.headers, timeouts)
-        size = len(request.body)
+        size, headers = len(request.body), attempt.headers
         try:
-            prepared = prepare() if size <= MAX_LOOP_BYTES else await off_loop(attempt.caller, size, prepare)
+            if size <= MAX_LOOP_BYTES:
+                prepared = self._prepare(request, identity, headers, timeouts)
+            else:
+                prepare = partial(self._prepare, request, identity, headers, timeouts)
+                prepared = await off_loop(attempt.caller, size, prepare)
             response = await self.transport.open(prepared)
-            headers = dict(response.headers)
-            attempt.upstream_request_id = headers.get("x-amzn-requestid", "")
-            attempt.length = int(headers.get("content-length", -1))
+            named = dict(response.headers)
+            attempt.upstream_request_id = named.get("x-amzn-requestid", "")
+            attempt.length = int(named.get("content-length", -1))
             try:
                 if response.status >= 300:
                     raise error_of_reply(response.status, response.headers, await _read_error_body(response))

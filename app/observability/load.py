@@ -27,11 +27,12 @@ class Load:
 
     def add(self, difference: int) -> None:
         """Count a request that begins (1) or ends (-1)."""
-        now = self._clock()
-        self._area += self.in_flight * (now - self._changed)
+        now, in_flight = self._clock(), self.in_flight
+        self._area += in_flight * (now - self._changed)
         self._changed = now
-        self.in_flight += difference
-        self._peak = max(self._peak, self.in_flight)
+        self.in_flight = in_flight = in_flight + difference
+        if in_flight > self._peak:  # noqa: PLR1730 -- `max` takes three times as long
+            self._peak = in_flight
 
     def take(self) -> tuple[float, int]:
         """Return the mean and the peak of requests in flight since the last call."""

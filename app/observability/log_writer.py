@@ -72,7 +72,8 @@ class NonBlockingLogWriter:
         data, lines = self._lines.popleft(), 1
         while self._lines and len(data) + len(self._lines[0]) <= _PIECE:
             data, lines = data + self._lines.popleft(), lines + 1
-        self._rest = _written(file, self._rest)
+        if self._rest:
+            self._rest = _written(file, self._rest)
         if self._rest:  # of a line that is written in part
             self._lost += lines
             return
@@ -92,7 +93,9 @@ def _written(file: int, data: bytes) -> bytes:
     """Write as much as is accepted without waiting; returns the rest."""
     ready = select.poll()
     ready.register(file, select.POLLOUT)
-    with contextlib.suppress(OSError):
+    try:
         while data and ready.poll(0):
             data = data[os.write(file, data[:_PIECE]) :]
+    except OSError:
+        pass
     return data

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_TARGET_BYTES = 16 * 1024
@@ -12,9 +13,18 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 
 def refusal_of_head(headers: Sequence[tuple[bytes, bytes]], version: str) -> int:
     """Return the status with which a head is refused; 0 if it is not."""
-    if sum([len(name) + len(value) for name, value in headers]) > MAX_HEAD_BYTES:
+    size, hosts = 0, []
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name == b"host":
+            hosts.append(value)
+    if size > MAX_HEAD_BYTES:
         return 431
-    hosts = [value for name, value in headers if name == b"host"]
     if not hosts and version == "1.0":
         return 0
-    return 0 if len(hosts) == 1 and _HOST.match(hosts[0]) else 400
+    return 0 if len(hosts) == 1 and _is_host(hosts[0]) else 400
+
+
+@lru_cache(64)
+def _is_host(value: bytes) -> bool:
+    return _HOST.match(value) is not None

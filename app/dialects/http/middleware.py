@@ -1,6 +1,5 @@
 """Surrounds every request: gives it an id and a record, finds its endpoint, and reports the record at the end."""
 
-import contextlib
 import logging
 import re
 from collections.abc import Iterable, Sequence
@@ -87,8 +86,10 @@ class RequestMiddleware:
 
     def _report(self, record: RequestRecord) -> None:
         if record.usage is not None:
-            with contextlib.suppress(TypeError, ArithmeticError):  # of counts that are no numbers, or too large
+            try:  # noqa: SIM105 -- `contextlib.suppress` takes ten times as long
                 record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
+            except (TypeError, ArithmeticError):
+                pass  # the counts are no numbers, or too large
         if record.trace is not NO_TRACE:
             record.trace.end(record)
         for observer in self._observers:
