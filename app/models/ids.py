@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from app.errors import InvalidRequest
 from app.process.bounded_cache import bounded_cache
+from app.wire.secret_text import has_secret
 
 # from the narrowest to the widest
 GEOGRAPHIES = ("jp", "au", "in", "ca", "us-gov", "us", "eu", "apac", "global")
@@ -50,7 +51,7 @@ class ModelId(Struct, frozen=True, cache_hash=True):
 
 def is_model_name(raw: str) -> bool:
     """Tell whether `raw` could name a model: it is safe to log, and safe as a segment of a path."""
-    return _NAME.match(raw) is not None and not _DOTS & set(raw.split("/"))
+    return _NAME.match(raw) is not None and not _DOTS & set(raw.split("/")) and not has_secret(raw)
 
 
 def without_prefix(name: str) -> str:

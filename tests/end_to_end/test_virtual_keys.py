@@ -468,10 +468,24 @@ def test_secrets_are_in_no_file_log_error_or_metric(
                     told += [answer.content, repr(answer.headers).encode()]
             with boto_client(url, name=key.id, secret=secret) as client, contextlib.suppress(ClientError):
                 client.converse(modelId=ECHO, messages=CONVERSE["messages"])
+        # a program that sends its key in wrong fields
+        chat = {"model": ECHO, "messages": [TURN], "user": text}
+        for path, body, headers in (
+            ("/v1/chat/completions", {**chat, "model": text}, {}),
+            ("/v1/chat/completions", {**chat, "model": f"us.{text}"}, {}),
+            (f"/model/{text}/converse", CONVERSE, {}),
+            ("/v1/chat/completions", chat, {}),
+            ("/v1/chat/completions", chat, {"x-outcrop-user": f"my {text}", "x-request-id": text}),
+        ):
+            answer = httpx.post(url + path, json=body, headers={"authorization": f"Bearer {text}", **headers})
+            assert (answer.status_code == 200) == (body is chat), answer.text
+            told.append(answer.headers["x-request-id"].encode())
         told.append(httpx.get(f"{url}/metrics").content)
-        told += [str({**vars(record), "message": record.getMessage()}).encode() for record in caplog.records]
+        logged = [record for record in caplog.records if not record.name.startswith("http")]  # without the client's
+        told += [str({**vars(record), "message": record.getMessage()}).encode() for record in logged]
         told += [path.read_bytes() for path in tmp_path.iterdir()]
     assert len([each for each in told if key.id.encode() in each]) > 2
+    assert [each for each in told if f"my oc_{key.id}".encode() in each], "the ledger has the user"
     for secret in (text, blocked, unknown):
         random = secret.rpartition("_")[2]
         stored = hash_of(secret, PEPPER.encode())

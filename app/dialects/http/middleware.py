@@ -16,6 +16,7 @@ from app.observability.trace import NO_TRACE, Tracer
 from app.process.random_digits import random_digits
 from app.server.asgi_extensions import UPGRADE
 from app.server.client_address import TrustedProxies
+from app.wire.secret_text import has_secret
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == REQUEST_ID:
             given: str = value.decode("latin-1")
-            if _SAFE_ID.match(given):
+            if _SAFE_ID.match(given) and not has_secret(given):
                 return given
     digits = random_digits()  # faster than the uuid module
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

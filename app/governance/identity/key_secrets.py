@@ -12,14 +12,15 @@ import re
 import secrets
 
 from app.storage.records import KeySecret
+from app.wire.secret_text import ID_PATTERN
 
 _RANDOM_BYTES = 32
 _CODE_BYTES = 8
 _NONCE_BYTES = 12
 # where a secret has the id of its key
 ID_OF_SECRET = slice(3, 29)
-_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}\Z")
-_SECRET = re.compile(r"oc_([0-9a-hjkmnp-tv-z]{26})_[a-z2-7]{64}\Z")
+_ID = re.compile(rf"{ID_PATTERN}\Z")
+_SECRET = re.compile(rf"oc_({ID_PATTERN})_[a-z2-7]{{64}}\Z")
 # what the keys that are derived from KEY_PEPPER are for
 _CODE = b"outcrop: code of a secret\n"
 _SIGNING = b"outcrop: secrets for SigV4"

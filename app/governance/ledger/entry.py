@@ -11,6 +11,7 @@ from msgspec import Struct, ValidationError, convert, field, structs
 from app.converse.usage import Usage
 from app.storage.records import now
 from app.wire.json import JsonObject
+from app.wire.secret_text import without_secrets
 
 Phase = Literal["hold", "settle", "adjust"]
 OK = "ok"
@@ -26,7 +27,11 @@ _MAX_NUMBER = 2**15 - 1
 
 
 def recorded(text: str) -> str:
-    """Return a text that a caller chose as the ledger stores it: without what a database refuses, and not too long."""
+    """Return a text that a caller chose as the ledger stores it.
+
+    It is without secrets of keys, without what a database refuses, and not too long.
+    """
+    text = without_secrets(text)
     if len(text) <= _MAX_TEXT and text.isprintable():
         return text
     return "".join(filter(str.isprintable, text))[:_MAX_TEXT]
