@@ -114,7 +114,9 @@ class GovernedAttempt(Struct, frozen=True):
             context.hold = RequestHold()
         if context.outlive is None:
             context.outlive = partial(self._outlive, context, context.hold)
-        called, record = candidate.model.raw, context.record
+        record = context.record
+        # a call without a model is named by its endpoint
+        called = candidate.model.raw or record.route
         if request.path.startswith(_CHECK):
             # a caller's own check has no tokens
             called = f"{GUARDRAIL}{unquote(request.path.split('/')[2])}"

@@ -222,3 +222,12 @@ def test_a_check_by_the_caller_itself_is_charged(ledger: Ledger) -> None:
     (entry,) = ledger.entries(key_id, 1)
     assert (entry["model_served"], entry["cost_nano"]) == (f"guardrail/{GUARDRAIL}", 3 * UNIT)
     assert entry["guardrail_units"] == {"content": 3, "word": 3}
+
+
+def test_a_call_whose_price_nobody_knows_is_refused_by_its_name(ledger: Ledger) -> None:
+    text, _ = ledger.key(10)
+    ledger.recorder.requests.clear()
+    refused = send(ledger.url, "/guardrail-checks/invoke", {"messages": [], "checks": []}, text)
+    assert refused.status_code == 400
+    assert "the price of /guardrail-checks/invoke is not known" in refused.json()["message"]
+    assert ledger.recorder.requests == []

@@ -230,7 +230,8 @@ def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
 
 def _unpriced(model: str) -> BudgetSpent:
     message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
-    return BudgetSpent(f"{message}the operator can set it in [prices]", is_final=True)
+    advice = "the operator can set prices of models in [prices]; other calls need a key without such a budget"
+    return BudgetSpent(message + advice, is_final=True)
 
 
 def _refusal(rules: AppliedRules, refused: Refused, moment: datetime, need: int) -> BudgetSpent | LimitReached:
