@@ -7,21 +7,17 @@ with the limits and the policy of its caller. .github/SECURITY.md says what this
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from app.console.entry import PREFIX
 from app.console.visit import TOKEN_HEADER, Refused, Visit, check_origin, check_token
+from app.dialects.http.endpoint import CALLER
 from app.errors import GatewayError
-from app.governance.identity.authenticator import Authenticator
-from app.governance.identity.caller import Caller
-from app.server.request_head import RequestHead
 from app.storage.database_down import DatabaseDown
 
 if TYPE_CHECKING:
@@ -42,22 +38,6 @@ _ROUTES = frozenset(
 _PASSED = frozenset(
     {b"accept", b"anthropic-version", b"content-length", b"content-type", b"host", b"transfer-encoding", b"user-agent"}
 )
-
-
-class _Known(Authenticator):
-    """Takes every request as one of a caller whose session was checked."""
-
-    def __init__(self, caller: Caller) -> None:
-        super().__init__({})
-        self._caller = caller
-
-    def authenticate(
-        self,
-        head: RequestHead,  # noqa: ARG002 -- nothing in the request decides
-        client: str = "",  # noqa: ARG002
-        scope: Mapping[str, Any] = {},  # noqa: ARG002
-    ) -> Caller:
-        return self._caller
 
 
 class GatewayCalls(Struct, frozen=True):
@@ -87,9 +67,9 @@ class GatewayCalls(Struct, frozen=True):
             "raw_path": raw.removeprefix(_CALL.encode()),
             "path_params": parameters,
             "headers": [(name, value) for name, value in scope["headers"] if name in _PASSED],
+            CALLER: visit.who.caller,
         }
-        limits = replace(endpoint.limits, authenticator=_Known(visit.who.caller))
-        await replace(endpoint, limits=limits).handle({**scope, **own}, receive, send)
+        await endpoint.handle({**scope, **own}, receive, send)
 
     async def _check(self, visit: Visit) -> None:
         """Check that a script of the console sent the request. Raises Refused."""

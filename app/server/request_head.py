@@ -8,11 +8,9 @@ class RequestHead(Struct):
 
     path, query: percent-encoded, as they were received.
     headers: values by name in lower case; the values of a repeated header are joined by commas (RFC 9110, 5.3).
-    peer: the address that the connection is from, which may be a proxy's; empty if the server has none.
     """
 
     method: str
     path: str
     query: str
     headers: dict[str, str]
-    peer: str = ""

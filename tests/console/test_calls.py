@@ -1,6 +1,7 @@
 """The calls of the playground: by the session, for the console's own scripts only."""
 
 import re
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -56,6 +57,18 @@ def test_an_administrator_calls_in_their_own_name(url: str, records: Records) ->
         answer = call(admin, **{"x-csrf-token": token_of(admin)})
     record = records.by_id(answer.headers["x-request-id"])
     assert record.caller == "admin:ops"
+
+
+def test_a_response_in_the_background_runs_as_the_session_s_caller(url: str, caller: Visitor) -> None:
+    body = {"model": CHAT["model"], "input": "hi", "background": True}
+    headers = {"x-csrf-token": token_of(caller)}
+    response = caller.client.post("/console/call/v1/responses", json=body, headers=headers).json()
+    deadline = time.monotonic() + 20
+    while response["status"] == "in_progress" and time.monotonic() < deadline:
+        time.sleep(0.05)
+        path = f"{url}/v1/responses/{response['id']}"
+        response = httpx.get(path, headers={"authorization": f"Bearer {KEY}"}, timeout=20).json()
+    assert (response["status"], response["error"]) == ("completed", None)
 
 
 def test_answers_are_streamed(caller: Visitor) -> None:

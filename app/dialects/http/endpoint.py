@@ -49,6 +49,8 @@ _log = logging.getLogger(__name__)
 RECORD = "outcrop.record"
 # the key of the endpoint, and the path's parameters, of a request that is not found by its path
 ENDPOINT = "outcrop.endpoint"
+# the key of the caller of a request that the gateway makes itself, for a caller that it has identified
+CALLER = "outcrop.caller"
 # in this header a caller shortens the gateway's timeout, in seconds
 TIMEOUT = "x-outcrop-timeout"
 _ERROR_SECONDS = 5.0
@@ -162,7 +164,7 @@ class Endpoint(Struct, frozen=True):
         self, scope: Scope, receive: Receive, sender: ResponseSender, head: RequestHead, deadline: Deadline
     ) -> None:
         limits, record = self.limits, sender.record
-        claim = limits.authenticator.authenticate(head, record.client, scope)
+        claim = scope.get(CALLER) or limits.authenticator.authenticate(head, record.client, scope)
         if isinstance(claim, PendingClaim):
             claim = await self._resolve(claim, record.client)
         if timeout := head.headers.get(TIMEOUT):
@@ -220,8 +222,7 @@ def head_of(scope: Scope) -> RequestHead:
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]},{value}" if name in headers else value
-    query, client = scope["query_string"].decode("latin-1"), scope.get("client")
-    return RequestHead(scope["method"], raw_path.decode("latin-1"), query, headers, client[0] if client else "")
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
 
 
 def _drop_tracebacks(error: BaseException) -> None:

@@ -14,6 +14,7 @@ from functools import partial
 
 from starlette.types import ASGIApp, Message, Scope
 
+from app.dialects.http.endpoint import CALLER
 from app.dialects.http.handler import DialectHandler
 from app.dialects.http.media_urls import fetch_media
 from app.dialects.http.request_body import read_object
@@ -221,6 +222,7 @@ def _scope(context: RequestContext) -> Scope:
         "raw_path": _PATH.encode(),
         "query_string": b"",
         "headers": headers,
-        "client": (context.head.peer, 0),
+        "client": (context.record.client, 0),
         "extensions": {},
+        CALLER: context.caller,
     }
