@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.converse.usage import Usage
+from app.dialects.anthropic.limit_headers import limit_headers
 from app.errors import BudgetSpent, LimitReached, Overloaded
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
 from app.governance.holds.call_limits import CallLimits, RequestHold
@@ -302,6 +303,23 @@ async def test_shadow_rules_refuse_nothing(call_limits: tuple[Database, CallLimi
     for _ in range(5):
         calls.settle(await calls.hold(subject(*rules), "m", BOUNDS, 1_000), 900, 10)
     assert client.transactions.book.of(f"budget/{rules[0].id}/2026-11").spent == 4_500
+
+
+async def test_a_budget_that_warns_is_shown_as_used_once_it_is_passed(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, _ = call_limits
+    rule = budget(amount_nano=10_000, action="warn")
+    await store(database, rule)
+    who, shown = subject(rule), []
+    for _ in range(12):
+        calls.settle(await calls.hold(who, "m", BOUNDS, 1_000), 1_000, 10)
+        who.standings = None
+        shown.append(calls.standings(who).by_kind["budget"])
+    assert [each.used for each in shown] == pytest.approx([min(0.1 * count, 1.0) for count in range(1, 13)])
+    headers = [dict(limit_headers({"budget": each})) for each in (shown[0], shown[-1])]
+    status, threshold = "anthropic-ratelimit-unified-status", "anthropic-ratelimit-unified-overage-surpassed-threshold"
+    assert [(each[status], each.get(threshold)) for each in headers] == [("allowed", None), ("allowed_warning", "0.95")]
 
 
 async def test_a_call_without_limits_needs_no_transaction(

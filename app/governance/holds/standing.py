@@ -21,7 +21,7 @@ class Standing(Struct, frozen=True):
     """What is left of one limit or budget.
 
     kind: of a limit, or `budget`. seconds: until all of a rate is there again, or until a budget begins anew; None for
-        never. period: of a budget.
+        never. period: of a budget. refuses: calls for which too little is left.
     """
 
     kind: Literal["requests_per_minute", "tokens_per_minute", "max_parallel_requests", "budget"]
@@ -29,6 +29,7 @@ class Standing(Struct, frozen=True):
     remaining: int
     seconds: float | None
     period: Period | None = None
+    refuses: bool = True
 
     @property
     def used(self) -> float:
@@ -69,7 +70,7 @@ def standings_of(
         if isinstance(rule, Budget):
             end = rules.resets[key]
             seconds = (end - now).total_seconds() if end is not None else None
-            standing = Standing("budget", capacity, free, seconds, rule.period)
+            standing = Standing("budget", capacity, free, seconds, rule.period, rule.action == "block")
         else:
             standing = Standing(rule.kind, capacity, free, (capacity - free) * _MINUTE_SECONDS / max(capacity, 1))
         tightest = found.get(standing.kind)

@@ -157,7 +157,8 @@ class Shortage(Struct, frozen=True):
 class LeaseReply(Struct, frozen=True):
     """What a transaction answers: for each ask None or why it was not granted, and the leases after it.
 
-    over: keys of balances that are not enforced, and have less left than was asked for. headroom: capacity and free.
+    over: keys of balances that are not enforced, and have less left than was asked for. headroom: capacity and free,
+        which is negative where more is leased than the capacity.
     exceeded: keys of balances with an excess. changes: nanoseconds until overrides end.
     """
 
@@ -206,7 +207,7 @@ def apply_request(
     for key in sorted(granted):
         _grant_surplus(balances[key], leases[key], request.surplus.get(key, 0) - idle.get(key, 0), now_ns, replicas)
     headroom = {
-        key: (balance.capacity, max(balance.free(now_ns) or 0, 0))
+        key: (balance.capacity, balance.free(now_ns) or 0)
         for key, balance in balances.items()
         if balance.capacity is not None
     }
