@@ -2,7 +2,7 @@
 
 Bedrock's id is the vendor's name between the provider and a version of Bedrock's own, so the lists of a region tell
 what a name stands for. Without lists, rules do: Claude is called by the inference profile of the region's geography,
-and OpenAI's models by base id.
+and OpenAI's models, and Claude that only mantle serves, by base id.
 
 Sources, all of 2026-11: Anthropic's model overview and Claude on Amazon Bedrock; AWS user guide, models by id; OpenAI's
 page of GPT-5.6.
@@ -11,7 +11,8 @@ page of GPT-5.6.
 import re
 from collections.abc import Iterable
 
-from app.models.ids import GEOGRAPHIES, ModelId, without_prefix
+from app.models.capabilities import capabilities_of
+from app.models.ids import GEOGRAPHIES, ModelId, parse_model_id, without_prefix
 
 LONG_CONTEXT = "[1m]"
 # by the beginning of a name
@@ -72,7 +73,10 @@ def id_by_rule(name: str, region: str) -> str:
     undated = _DATE.sub("", stem)
     if provider == "anthropic":
         found = _IDS.get(stem) or (f"{stem}-v1:0" if _DATED.match(stem) else undated)
-        return f"{geography_of(region)}.{provider}.{found}"
+        base = f"{provider}.{found}"
+        # mantle has no inference profiles
+        is_on_mantle = capabilities_of(parse_model_id(base)).native.translated_to != "converse"
+        return base if is_on_mantle else f"{geography_of(region)}.{base}"
     main = f"{undated}{_MAIN_TIER}" if _OF_OPENAI.match(undated) else undated
     return f"{provider}.{_IDS.get(undated, main)}"
 

@@ -50,7 +50,7 @@ def test_models_that_only_mantle_serves_are_listed() -> None:
     asked: list[str] = []
     with bedrock(http_reply(json.dumps(document)), asked) as address, gateway(address) as url:
         names = listed(url)
-        assert names[1:] == ["nvidia.nemotron-nano-9b-v2", "google.gemma-4-31b", "openai.gpt-5.5"]
+        assert names[1:] == ["gpt-5.5", "nvidia.nemotron-nano-9b-v2", "google.gemma-4-31b", "openai.gpt-5.5"]
         # Claude is called at the runtime, and the other is known to the control plane
         assert listed(url, **{"anthropic-version": "2023-06-01"}) == names
         gemma = httpx.get(f"{url}/v1/models/google.gemma-4-31b", headers=HEADERS).json()
@@ -87,8 +87,10 @@ def test_mantle_is_not_asked_where_it_is_not_used() -> None:
 
 def test_every_listed_model_of_the_embedded_bedrock_answers() -> None:
     with serving(emulator_app()) as address, gateway(address, retry_budget=10) as url:
-        names = [name for name in listed(url) if name.startswith(("google.", "zai.", "openai."))]
-        assert {"google.gemma-4-31b", "zai.glm-4.6", "openai.gpt-5.5", "openai.gpt-5.6-sol"} <= set(names)
+        names = [
+            name for name in listed(url) if name.startswith(("google.", "zai.", "openai.", "gpt-", "claude-mythos"))
+        ]
+        assert {"google.gemma-4-31b", "zai.glm-4.6", "openai.gpt-5.5", "claude-mythos-5"} <= set(names)
         for name in names:
             body: Any = {"model": name, "messages": [{"role": "user", "content": "hi"}]}
             answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS)

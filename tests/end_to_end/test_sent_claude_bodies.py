@@ -195,6 +195,7 @@ def test_the_ending_for_a_long_context_becomes_its_beta(bedrock: AcceptingBedroc
     [
         ("anthropic.claude-mythos-5", "/anthropic/v1/messages"),
         ("anthropic.claude-mythos-preview", "/anthropic/v1/messages"),
+        ("claude-mythos-5", "/anthropic/v1/messages"),
         ("anthropic.claude-haiku-4-5", "/anthropic/v1/messages"),
         ("us.anthropic.claude-mythos-5-1", "/model/us.anthropic.claude-mythos-5-1/invoke"),
     ],
@@ -203,7 +204,10 @@ def test_messages_reach_the_surface_that_serves_the_model(bedrock: AcceptingBedr
     """AWS user guide, models by endpoint. On 965aba3 all were called by InvokeModel, which answers 404."""
     sent = bedrock.message(model)
     (request,) = bedrock.requests
-    assert (request.path.replace("%3A", ":"), sent.get("model", model)) == (start, model)
+    assert (request.path, sent.get("model", model).removeprefix("anthropic.")) == (
+        start,
+        model.removeprefix("anthropic."),
+    )
     if not model.startswith("us."):
         bedrock.chat(model)
         assert bedrock.requests[0].path == start

@@ -69,6 +69,8 @@ def test_lists_of_a_region_resolve_names_dated_and_undated(name: str, model: str
         ("gpt-6.1-2026-09-29", "us-east-1", "openai.gpt-6.1-sol"),
         ("gpt-5.6-luna", "us-east-1", "openai.gpt-5.6-luna"),
         ("gpt-5.5", "us-east-1", "openai.gpt-5.5"),
+        ("claude-mythos-5", "eu-west-1", "anthropic.claude-mythos-5"),
+        ("claude-mythos-5-1", "eu-west-1", "eu.anthropic.claude-mythos-5-1"),
     ],
 )
 def test_rules_resolve_names_where_no_list_is_known(name: str, region: str, model: str) -> None:

@@ -21,6 +21,7 @@ from app.execution.policy_targets import allows_model
 from app.execution.request_context import RequestContext
 from app.models.catalog import CatalogEntry, short_entries
 from app.models.ids import parse_model_id
+from app.models.short_names import short_names_of
 from app.routing.planner import DEFAULT_ALIAS, Planner, Target
 from app.server.request_head import RequestHead
 from app.wire import json
@@ -103,8 +104,10 @@ async def listed_models(
         models = await directory.entries()
         known = {entry.id for entry in models}
         others = await mantle.entries() if mantle is not None else []
-        models = [*models, *[each for each in others if each.id not in known and _only_on_mantle(planner, each.id)]]
-        listed = [*short_entries(planner.short_names, models), *models]
+        others = [each for each in others if each.id not in known and _only_on_mantle(planner, each.id)]
+        names = {**short_names_of(parse_model_id(each.id) for each in others), **planner.short_names}
+        models = [*models, *others]
+        listed = [*short_entries(names, models), *models]
         listed = [entry for entry in listed if entry.id not in named]
     except GatewayError as error:
         _log.warning("only the default model is listed: %s", error.message)
