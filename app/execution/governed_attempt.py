@@ -124,7 +124,9 @@ class GovernedAttempt(Struct, frozen=True):
         else:
             quick = quick_bounds_of(operation, request.body, target, reads=reads)
             bounds = quick or await bounds_of(operation, request.body, target, context.caller.name)
-            examined = _examined(request, bounds) if reads else 0
+            # what adaptation makes names no guardrail: one is only in a request that was changed after that
+            may_have_one = candidate.request is not None or operation.contents is None
+            examined = _examined(request, bounds) if reads and may_have_one else 0
         served = target.known.base if called.startswith("arn:") else called
         model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
         charge = await self.charges.begin(subject, context.hold, model, bounds, record.request_id, examined)
