@@ -30,6 +30,7 @@ _USERS_OF_TEAM = 50
 _PROJECTS = 20
 _SECONDS = 3600.0
 _LARGE = ("ledger", "usage", "usage_totals")
+_STORED = ("ledger", "usage", "usage_totals_hour", "usage_totals_day")
 _SUMS = (
     "requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens", "cost_nano", "estimated_nano", "unpriced_requests",
@@ -64,8 +65,9 @@ async def fill(url: str, keys: int, rows: int, *, days: int = 30, teams: int = l
 async def _without_indexes(connection: Any) -> AsyncIterator[None]:
     """Drop the indexes of the large tables, and create them again in the end: filling is then several times as fast."""
     created = []
-    for table in _LARGE:
+    for table in _STORED:
         await connection.execute(f"alter table {table} set unlogged")
+    for table in _LARGE:
         primary = await connection.fetchval(
             "select pg_get_constraintdef(oid) from pg_constraint where conrelid = $1::text::regclass and contype = 'p'",
             table,
@@ -73,7 +75,7 @@ async def _without_indexes(connection: Any) -> AsyncIterator[None]:
         created.append(f"alter table {table} add constraint pk_{table} {primary}")
         await connection.execute(f"alter table {table} drop constraint pk_{table}")
         for index in await connection.fetch("select indexname, indexdef from pg_indexes where tablename = $1", table):
-            created.append(index["indexdef"])
+            created.append(index["indexdef"].replace(" ON ONLY ", " ON "))
             await connection.execute(f"drop index {index['indexname']}")
     yield
     for statement in created:
@@ -140,7 +142,8 @@ def _attempts(until: datetime, keys: int, rows: int, days: int, teams: int) -> I
         from usage where interval = 'hour' group by 2, 3, 4, 5, 6, 7"""
     for dimension, column in (("model", "model"), ("key", "key_id"), ("user", '"user"'), ("label", "labels")):
         yield f"""insert into usage_totals (interval, dimension, start, team_id, value, {sums})
-            select interval, '{dimension}', start, team_id, {column}, {added} from usage group by 1, 3, 4, 5"""
+            select interval, '{dimension}', start, team_id, {column}, {added} from usage group by 1, 3, 4, 5
+            order by start"""
 
 
 def _moment(until: datetime) -> str:

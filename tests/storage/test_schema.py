@@ -25,7 +25,9 @@ async def test_an_empty_database_is_set_up_as_the_tables_say(empty_database: Dat
     assert await prepare_schema(empty_database, migrate=False) == ""
 
     def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), tables.metadata))
+        # a partition belongs to its table
+        options = {"include_name": lambda name, *_: name not in ("usage_totals_hour", "usage_totals_day")}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata))
 
     async with empty_database.begin() as connection:
         assert await connection.run_sync(differences) == []

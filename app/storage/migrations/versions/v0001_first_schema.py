@@ -246,8 +246,16 @@ def _create_usage_totals() -> None:
         sa.Column("value", sa.Text, nullable=False),
         *_sum_columns(),
         sa.PrimaryKeyConstraint("interval", "dimension", "start", "team_id", "value", name=op.f("pk_usage_totals")),
+        postgresql_partition_by="LIST (interval)",
     )
-    op.create_index("ix_usage_totals_value_interval_start", "usage_totals", ["value", "interval", "start"])
+    if op.get_bind().dialect.name == "postgresql":
+        for interval in ("hour", "day"):
+            op.execute(f"create table usage_totals_{interval} partition of usage_totals for values in ('{interval}')")
+    op.create_index(
+        "ix_usage_totals_dimension_value_interval_start",
+        "usage_totals",
+        ["dimension", "value", "interval", "start"],
+    )
 
 
 def _sum_columns() -> list[sa.Column[int]]:
