@@ -123,7 +123,7 @@ async def test_without_the_database_known_calls_go_on_and_none_waits(upstream: s
             await eventually(closed, secret, 200)
             await asyncio.to_thread(server.stop)
             refused = await eventually(closed, secret, 503)
-            assert b"spend limit unavailable" in refused.body
+            assert (b"spend limit unavailable" in refused.body, refused.headers["retry-after"]) == (True, "1")
             # what has no limits needs no database, and neither do keys of the environment
             for each in (without_limits, OF_ENVIRONMENT):
                 assert (await ask(closed.url, each)).status == 200
