@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from dotenv import load_dotenv
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from app.config.entries import parse_api_keys
 from app.config.settings import Settings, SettingsError
@@ -18,18 +18,11 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _USERINFO = re.compile(r"//[^/@]*@")
+# their values are shown nowhere
 _SECRET_FIELDS = frozenset(
-    {
-        "api_keys",
-        "smoke_api_key",
-        "seal_secret",
-        "metrics_key",
-        "aws_bearer_token_bedrock",
-        "database_url",
-        "key_pepper",
-        "webhook_secret",
-        "webhook_url",
-    }
+    name
+    for name, field in Settings.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
 )
 # names of bedrock-access-gateway
 PREDECESSORS = {

@@ -407,6 +407,18 @@ def test_an_invalid_database_url_is_named_without_its_password(
     assert re.match(rf"DATABASE_URL \(value not shown\): .*({reason})", fault)
 
 
+@pytest.mark.parametrize("setting", ["ADMIN_KEYS", "CONSOLE_CLIENT_SECRETS"])
+@pytest.mark.parametrize("text", ["ops=a-good-secret-of-sixteen,second=short", "ops=a good one"])
+def test_an_invalid_list_of_secrets_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, text: str
+) -> None:
+    url = f"sqlite:///{tmp_path}/o.db"
+    found = database_faults(monkeypatch, tmp_path, DATABASE_URL=url, KEY_PEPPER="x" * 32, **{setting: text})
+    (fault,) = [each for each in found if setting in each]
+    assert fault.startswith(f"{setting} (value not shown): ")
+    assert "good" not in "".join(found)
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
