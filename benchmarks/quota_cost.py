@@ -1,8 +1,9 @@
 """`python -m benchmarks.quota_cost`: what a quota with room for all calls costs a chat request.
 
-Two applications run in this process, and get a few requests in turns: one without a quota, and one that knows a quota of
-the model. Then the same with a database, from which the quota is leased. The CPU of the thread counts, and of the rounds
-the cheapest twentieth, because disturbances only add cost.
+First the attempt that waits for quotas is called in a loop, with an attempt that answers at once and without it. Then two
+applications run in this process, and get a few requests in turns: one without a quota, and one that knows a quota of the
+model; and the same with a database, from which the quota is leased. The CPU of the thread counts, and of the rounds the
+cheapest twentieth, because disturbances only add cost.
 """
 
 import asyncio
@@ -13,9 +14,25 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
+from app.adaptation.response_mapping import NO_MAPPING
+from app.converse.usage import Usage
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
+from app.execution.attempt import Attempt, Call, Candidate, Result
+from app.execution.operations.converse import ConverseOperation
+from app.execution.quota_attempt import QueueSettings, QuotaAttempt
+from app.execution.request_context import RequestContext
+from app.governance.identity.caller import Caller
+from app.governance.quotas.meters import LocalMeters
+from app.governance.quotas.pools import QuotaLimits, Quotas
+from app.models.capabilities import Capabilities
+from app.models.ids import parse_model_id
+from app.observability.observer import RequestRecord
+from app.process.deadline import Deadline
+from app.routing.failover import AttemptResult
+from app.routing.planner import Target
+from app.server.request_head import RequestHead
 from app.storage.schema import prepare_schema
 from benchmarks.figures import chat
 from benchmarks.processes import KEY, MODEL, cores, upstream
@@ -23,9 +40,10 @@ from benchmarks.request_path import request
 from tests.databases import opened, running_postgres
 from tests.governed import PEPPER
 
-ROUNDS, REQUESTS, WARM_UP = 600, 4, 100
+ROUNDS, REQUESTS, WARM_UP, LOOPED = 600, 4, 100, 500
 _QUOTA = f'[quotas."{MODEL}"]\ntokens_per_minute = 1_000_000_000_000\n'
 _CHEAPEST = 20
+T = TypeVar("T")
 
 
 @contextmanager
@@ -106,6 +124,40 @@ def _prepared(with_database: bool) -> Iterator[tuple[int, dict[str, dict[str, st
         os.sched_setaffinity(0, {core, other})
 
 
+async def _answer(call: Call[T], candidate: Candidate[T]) -> Result[T]:
+    """Build the request, as an attempt does, and answer at once."""
+    del call
+    if candidate.request is None:
+        candidate.operation.build(candidate.model)
+    return AttemptResult(candidate, usage=Usage(input=200, output=40))
+
+
+async def _alone() -> float:
+    """Return the microseconds that waiting for a quota adds to an attempt."""
+    model = parse_model_id(MODEL)
+    target = Target(model, model, Capabilities())
+    quotas = Quotas(
+        {(MODEL, ""): QuotaLimits(10**12)}, "", lambda _, meters: LocalMeters(meters, time.monotonic), time.monotonic
+    )
+    operation: ConverseOperation[None] = ConverseOperation(
+        body=b" " * 1600, mapping=NO_MAPPING, make=lambda _: None, max_tokens=300
+    )
+    head, record = RequestHead("POST", "/", "", {}), RequestRecord("", "POST")
+    context = RequestContext(head, {}, b"", Caller("bench"), Deadline.after(60), record)
+    call: Call[None] = Call(context, [target], lambda _: operation)
+    candidate = Candidate(key="", target=target, operation=operation, model=model)
+    attempts: tuple[Attempt, ...] = (_answer, QuotaAttempt(_answer, quotas, QueueSettings()))
+    costs: tuple[list[float], ...] = ([], [])
+    for _ in range(100):
+        for attempt, times in zip(attempts, costs, strict=True):
+            began = time.thread_time()
+            for _ in range(LOOPED):
+                await attempt(call, candidate)
+            times.append((time.thread_time() - began) / LOOPED * 1e6)
+    without, with_quota = (sorted(times)[len(times) // _CHEAPEST] for times in costs)
+    return with_quota - without
+
+
 def main() -> None:
     """Print the CPU of a request with and without a quota."""
     os.environ |= {
@@ -113,6 +165,7 @@ def main() -> None:
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+    print(f"alone, in a loop: {asyncio.run(_alone()):.1f} us", flush=True)
     for title, with_database in (("in one process", False), ("leased from a database", True)):
         cpu = measured(with_database=with_database)
         more = cpu["with"] - cpu["without"]

@@ -82,6 +82,7 @@ NAVIGATION = {
         "docs/operate/metrics",
         "docs/operate/administration",
         "docs/operate/quotas",
+        "docs/operate/quota-planning",
         "docs/operate/ledger",
         "docs/operate/webhooks",
         "docs/operate/sizing",

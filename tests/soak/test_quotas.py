@@ -95,7 +95,8 @@ def test_outputs_become_five_times_as_long(tmp_path: Path) -> None:
         asyncio.run(run.flood(surprise()))
     assert run.served >= 0.8
     assert run.throttled <= 0.01
-    assert (run.outcomes["small"].statuses, run.outcomes["small"].cut_off) == ({}, 0)
+    # its calls take as much as its part of the quota then, so they wait too
+    assert run.outcomes["small"].statuses == {}
     assert run.outcomes["small"].median < 2.5
 
 
