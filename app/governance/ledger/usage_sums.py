@@ -21,6 +21,8 @@ GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
 TOTAL = ("interval", "dimension", "start", "team_id", "value")
 SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
 _HOUR = timedelta(hours=1)
+# bytes. PostgreSQL indexes 2,700 of a row, and the other texts of a group take up to 1,500
+_MAX_LABELS = 1_200
 _TOKENS = attrgetter(*COUNTS)
 # the values of GROUP
 Group = tuple[Any, ...]
@@ -39,7 +41,7 @@ def sums_of(entries: Iterable[Entry]) -> dict[Group, dict[str, int]]:
     hours: dict[Group, list[int]] = {}
     for start, members in _by_hour_and_kind(entries):
         first = members[0]
-        labels = json.dumps_sorted(first.labels).decode()
+        labels = _written(first.labels)
         group = ("hour", start, first.team_id, first.key_id, first.user, first.model_served, labels)
         counts = _counts_of(members)
         hours[group] = [*map(add, hours[group], counts)] if group in hours else counts
@@ -48,6 +50,19 @@ def sums_of(entries: Iterable[Entry]) -> dict[Group, dict[str, int]]:
         day = ("day", group[1].replace(hour=0), *group[2:])
         days[day] = [*map(add, days[day], sums)] if day in days else sums
     return {group: dict(zip(SUMS, sums, strict=True)) for group, sums in {**hours, **days}.items()}
+
+
+def _written(labels: Mapping[str, str]) -> str:
+    """Return labels as the group has them: the first by name, if all together are too long for an index."""
+    text = json.dumps_sorted(labels)
+    if len(text) <= _MAX_LABELS:
+        return text.decode()
+    kept: dict[str, str] = {}
+    for name in sorted(labels):
+        if len(json.dumps_sorted({**kept, name: labels[name]})) > _MAX_LABELS:
+            break
+        kept[name] = labels[name]
+    return json.dumps_sorted(kept).decode()
 
 
 def _by_hour_and_kind(entries: Iterable[Entry]) -> Iterator[tuple[datetime, list[Entry]]]:

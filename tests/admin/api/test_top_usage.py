@@ -102,6 +102,22 @@ async def test_labels_and_pages(database: Database) -> None:
     assert nothing == []
 
 
+async def test_labels_too_long_for_an_index_are_summed_by_the_first_of_them(database: Database) -> None:
+    """Otherwise no entry of the replica could be posted any more."""
+    drawn = random.Random(3)
+    labels = {f"name{number:02}": "".join(chr(drawn.randrange(48, 123)) for _ in range(250)) for number in range(64)}
+    long = [
+        Entry(attempt_id=user, phase="settle", replica_id="r", at=START, user=user, labels=labels, cost_nano=1)
+        for user in ("", "\U0001f600" * 256)
+    ]
+    async with database.begin() as connection:
+        await add_to_usage(connection, sums_of(long))
+    async with database.begin(reads=True) as connection:
+        (row,) = await top_usage(connection, TopUsage(START, "day", "label"))
+    assert row.requests == 2
+    assert row.labels == {name: labels[name] for name in ("name00", "name01", "name02", "name03")}
+
+
 async def test_names_budgets_and_replicas(database: Database) -> None:
     team = Team(name="a team")
     key = Key(name="a key", team_id=team.id)
