@@ -93,8 +93,10 @@ def _import(client: AdminClient, plan: Plan, path: str | None, *, is_dry: bool) 
         raise click.UsageError("name a new file for the secrets with --secrets, or add --dry-run")
     counts = {"team": 0, "key": 0}
     with new_secret_file(path) as write:
-        for kind, created in carry_out(client, plan):
+        for kind, planned, created in carry_out(client, plan):
             counts[kind] += 1
+            if created["name"] != planned.name:
+                click.echo(f"{kind} {planned.name}: the name is taken, so it is called {created['name']}", err=True)
             if kind == "key":
                 write(json.dumps({name: created[name] for name in ("name", "id", "team_id", "secret")}).decode())
     click.echo(f"{counts['team']} teams and {counts['key']} keys were created. Their secrets are in {path}.")

@@ -113,7 +113,7 @@ def test_what_is_not_carried_over_is_said() -> None:
     assert losses == [
         "team research: metadata.tags is not carried over",
         "team research: members_with_roles is not carried over",
-        "team gone: LiteLLM's team gone is not in the files",
+        "team gone: it is not in the files, so its limits are not known, and it is created blocked",
     ]
 
 
@@ -168,6 +168,32 @@ def test_an_import_creates_each_team_and_key_once(tmp_path: Path) -> None:
     assert {each["name"]: each["status"] for each in listed} == {"laptop": "active", "sk-...ef01": "blocked"}
     again = invoke(tmp_path, "import", "litellm", *files, "--secrets", f"{target}.2")
     assert again.stdout.startswith("0 teams and 0 keys were created.")
+
+
+@database
+def test_a_team_whose_name_is_taken_gets_another_name(tmp_path: Path) -> None:
+    invoke(tmp_path, "teams", "create", "research")
+    teams = [
+        {"team_id": "t-1", "team_alias": "research", "rpm_limit": 5},
+        {"team_id": "t-2", "team_alias": "research", "blocked": True},
+    ]
+    keys = [{"token": f"k{number}", "key_alias": f"k{number}", "team_id": f"t-{number}"} for number in (1, 2, 3)]
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps({"teams": teams, "keys": keys}))
+    ended = invoke(tmp_path, "import", "litellm", str(file), "--secrets", str(tmp_path / "secrets"))
+    assert "team research: the name is taken, so it is called research 3" in ended.stderr, ended.output
+    names = {each["id"]: each for each in json.loads(invoke(tmp_path, "teams", "list").stdout)["data"]}
+    found = json.loads(invoke(tmp_path, "keys", "list").stdout)["data"]
+    of_keys = {each["name"]: names[each["team_id"]] for each in found}
+    assert {name: (team["name"], team["status"]) for name, team in of_keys.items()} == {
+        "k1": ("research 2", "active"),
+        "k2": ("research 3", "blocked"),
+        "k3": ("t-3", "blocked"),
+    }
+    keys.append({"token": "k4", "key_alias": "k4", "team_id": "t-2"})
+    file.write_text(json.dumps({"teams": teams, "keys": keys}))
+    again = invoke(tmp_path, "import", "litellm", str(file), "--secrets", str(tmp_path / "more"))
+    assert again.stdout.startswith("0 teams and 1 keys were created.")
 
 
 @database

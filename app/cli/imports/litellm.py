@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from app.admin.api.documents.teams_and_keys import KeyCreate, TeamCreate
 from app.cli.administration.client import Document
-from app.cli.imports.plan import Plan, Planned
+from app.cli.imports.plan import MAX_NAME, Plan, Planned
 from app.wire import json
 
 _PERIODS = {
@@ -42,7 +42,6 @@ _OTHERS = (
 )  # fmt: skip
 _LABEL = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _MAX_LABEL = 256
-_MAX_NAME = 128
 _MAX_ORIGIN = 64
 # the largest that the admin API takes, which nobody reaches
 _MAX_LIMIT = Decimal(10**12)
@@ -80,9 +79,12 @@ def plan_of(documents: Iterable[object], team: str) -> Plan:
                 raise NotLiteLlm("an entry has neither `token` nor `team_id`")
     for row in keys:
         source = str(row.get("team_id") or "")
-        if source not in plan.teams:
-            losses = (f"LiteLLM's team {source} is not in the files",) if source else ()
-            plan.teams.setdefault(source, Planned({"name": source or team}, losses))
+        if not source:
+            plan.teams.setdefault(source, Planned({"name": team}))
+        elif source not in plan.teams:
+            blocked = {"name": _printable(source, MAX_NAME), "status": "blocked"}
+            losses = ["it is not in the files, so its limits are not known, and it is created blocked"]
+            plan.teams[source] = Planned(blocked, losses).marked(_origin(source))
         plan.keys.append((source, _key(row)))
     return plan
 
@@ -135,7 +137,11 @@ def _planned(
     if missing:
         body["status"] = "blocked"
     losses = [*losses, *(f"{each} has no counterpart, so it is created blocked" for each in missing)]
-    return Planned(body, losses).marked(f"litellm:{_printable(origin, _MAX_ORIGIN)}")
+    return Planned(body, losses).marked(_origin(origin))
+
+
+def _origin(of: str) -> str:
+    return f"litellm:{_printable(of, _MAX_ORIGIN)}"
 
 
 def _read(row: Document, name: str) -> tuple[Document, list[str], list[str]]:
@@ -147,7 +153,7 @@ def _read(row: Document, name: str) -> tuple[Document, list[str], list[str]]:
         row = {**row, **{key: value for key, value in shared.items() if value is not None and not row.get(key)}}
     elif row.get("budget_id"):
         missing.append(f"budget_id of {row['budget_id']}")
-    body: Document = {"name": _printable(name, _MAX_NAME) or "unnamed"}
+    body: Document = {"name": _printable(name, MAX_NAME) or "unnamed"}
     body["limits"], lost = _limits(row)
     missing += lost
     budgets, lost = _budgets(row)
