@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct, structs
-from sqlalchemy import ColumnElement, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,10 +31,10 @@ class Repository(Generic[Record]):
         self.table = table
         self._record = record
 
-    async def add(self, connection: AsyncConnection, record: Record) -> None:
-        """Insert a row. Raises Conflict; the transaction can then only be rolled back."""
+    async def add(self, connection: AsyncConnection, *records: Record) -> None:
+        """Insert rows, at least one. Raises Conflict; the transaction can then only be rolled back."""
         try:
-            await connection.execute(insert(self.table).values(structs.asdict(record)))
+            await connection.execute(insert(self.table), [structs.asdict(each) for each in records])
         except IntegrityError:
             raise Conflict from None
 
@@ -128,16 +128,17 @@ async def _replace(
     gone = [each.id for key, each in kept.items() if key not in wanted]
     if gone:
         await repository.remove(connection, *gone)
-    stored = []
+    stored, changed = [], []
     for key, each in wanted.items():
-        if key not in kept:
-            await repository.add(connection, each)
+        if (before := kept.get(key)) is None:
             stored.append(each)
             continue
-        same = {"id": kept[key].id}
-        if hasattr(each, "created_at"):
-            same["created_at"] = kept[key].created_at
-        record = structs.replace(each, **same)
-        await connection.execute(update(table).where(table.c.id == record.id).values(structs.asdict(record)))
-        stored.append(record)
+        same = {name: getattr(before, name) for name in ("id", "created_at") if hasattr(each, name)}
+        stored.append(structs.replace(each, **same))
+        changed.append({**structs.asdict(stored[-1]), "_id": before.id})
+    # a statement for all of them: each alone would take a round trip
+    if added := [each for key, each in wanted.items() if key not in kept]:
+        await repository.add(connection, *added)
+    if changed:
+        await connection.execute(update(table).where(table.c.id == bindparam("_id")), changed)
     return stored

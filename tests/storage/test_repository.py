@@ -1,9 +1,13 @@
 """Teams, keys, limits and budgets in the database, of both kinds."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.storage import tables
 from app.storage.database import Database
@@ -96,6 +100,43 @@ async def test_a_limit_keeps_its_row_when_its_capacity_changes(database: Databas
         assert await limits.find(connection) == [stored]
         with pytest.raises(Conflict):
             await replace_limits(connection, team, [first, more])
+
+
+@contextlib.contextmanager
+def statements_of(connection: AsyncConnection) -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        found.append(statement.split(maxsplit=1)[0])
+
+    event.listen(connection.sync_connection, "before_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(connection.sync_connection, "before_cursor_execute", note)
+
+
+async def test_the_statements_for_many_budgets_are_few(database: Database) -> None:
+    team = Team(name="one")
+
+    def of_users(first: int, amount: int) -> list[Budget]:
+        users = [f"u{number}" for number in range(first, first + 400)]
+        return [
+            Budget(scope="team", scope_id=team.id, per="user", per_value=each, period="day", amount_nano=amount)
+            for each in users
+        ]
+
+    async with database.begin() as connection:
+        await teams.add(connection, team)
+        with statements_of(connection) as made:
+            await replace_budgets(connection, team, of_users(0, 1))
+        assert made == ["SELECT", "INSERT"]
+        with statements_of(connection) as made:
+            stored = await replace_budgets(connection, team, of_users(200, 2))
+        assert made == ["SELECT", "DELETE", "INSERT", "UPDATE"]
+        found = await budgets.find(connection)
+        assert {each.id: each for each in found} == {each.id: each for each in stored}
+        assert {each.amount_nano for each in found} == {2}
 
 
 async def test_a_budget_keeps_its_row_when_its_amount_changes(database: Database) -> None:
