@@ -16,7 +16,8 @@ _PICO_PER_NANO = 1000
 GUARDRAIL = "guardrail/"
 _NANO, _UNITS = 1_000_000_000, 1000
 # each part of a call takes a unit more than its characters fill
-_MAX_PARTS = 50
+_MAX_PARTS = 10
+_IMAGE = "content_image"
 
 
 class ExactPrice(Struct, frozen=True):
@@ -74,6 +75,7 @@ class ExactPrices:
         self._prices = prices
         # nano-dollars of one unit
         self._guardrails = {name: round(usd * _NANO / _UNITS) for name, usd in prices.guardrails.items()}
+        self._all_policies = sum(nano for name, nano in self._guardrails.items() if name != _IMAGE)
         # called for each attempt, and a price takes some divisions of decimals
         self.of = lru_cache(1024)(self._find)
 
@@ -91,9 +93,9 @@ class ExactPrices:
     def worst_guardrail_nano(self, characters: int) -> int:
         """Return the most that a guardrail costs which examines so many characters, in several parts, by all policies.
 
-        An image takes more than two units of characters, and costs less.
+        An image is held as thousands of characters, which cost more.
         """
-        return (characters // _UNITS + _MAX_PARTS) * sum(self._guardrails.values()) if characters else 0
+        return (characters // _UNITS + _MAX_PARTS) * self._all_policies if characters else 0
 
     def guardrail_nano(self, units: Iterable[tuple[str, int]]) -> int:
         """Return what Bedrock bills for the units that a guardrail has examined, in nano-dollars."""

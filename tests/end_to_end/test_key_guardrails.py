@@ -188,6 +188,13 @@ def test_what_a_guardrail_examined_is_charged(ledger: Ledger, path: str, body: A
     assert list(entry["charged_to"].values()) == [entry["cost_nano"]]
 
 
+def test_a_small_budget_pays_for_a_small_call_with_a_guardrail(ledger: Ledger) -> None:
+    text, key_id = ledger.key(0.05)
+    body = {"model": ECHO, "messages": [TURN], "max_tokens": 3}
+    assert send(ledger.url, "/v1/chat/completions", body, text).status_code == 200
+    assert [each["guardrail_units"]["content"] for each in ledger.entries(key_id, 1)] == [4]
+
+
 def test_a_check_beside_the_call_is_an_entry_of_its_own(ledger: Ledger) -> None:
     text, key_id = ledger.key(10)
     result = {"role": "tool", "tool_call_id": "c", "content": "y" * 1_500}
