@@ -120,6 +120,17 @@ def test_estimates_follow_what_answers_say() -> None:
     assert estimates.estimate("k", 2000, 50).output == 50, "no answer is longer than max_tokens"
 
 
+def test_images_do_not_make_texts_seem_short() -> None:
+    estimates = Estimates()
+    for _ in range(20):
+        estimates.note("k", 2000, Usage(input=500, output=10))
+        estimates.note("k", 2_000_000, Usage(input=1600, output=10))
+    assert estimates.estimate("k", 3000, 100).input == pytest.approx(750, rel=0.01)
+    assert estimates.estimate("k", 2_500_000, 100).input == pytest.approx(2000, rel=0.01)
+    assert estimates.estimate("k", 40_000, 100).input == pytest.approx(10_000, rel=0.01)
+    assert estimates.estimate("k", 40_000_000, 100).input == pytest.approx(20_000, rel=0.02)
+
+
 def test_a_key_has_its_own_lengths_and_a_new_one_those_of_all() -> None:
     estimates = Estimates()
     for number in range(20):

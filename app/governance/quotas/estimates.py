@@ -12,9 +12,11 @@ _MAX_FLOWS = 10_000
 _SAMPLES, _MIN_SAMPLES = 64, 3
 _SHARE = 0.9
 _EVERY, _OF_ALL = 16, 4
-# of text; media have fewer
-_FIRST_TOKENS_PER_BYTE = 0.3
+# bytes, and tokens of text
+_FIRST_RATIOS = [1.0, 0.3, 0.3]
 _FIRST_OUTPUT = 150
+# smaller bodies have one ratio, and larger ones of up to 16 times the size; the largest usually have media
+_SIZES, _LARGEST_TEXT = 4, 65_536
 # what a sample weighs against all before it
 _NEWEST, _NEWEST_SHARE = 0.1, 0.3
 _KEPT = 0.98
@@ -59,12 +61,13 @@ class _Outputs:
 class Estimates:
     """What is known of the calls of one pool's model, and of each key.
 
-    The ratios are of tokens to bytes of the model's calls, the older ones counting less.
+    The ratios are of tokens to bytes of the model's calls, the older ones counting less. Bodies of different sizes have
+    their own, since media have fewer tokens for their bytes than text.
     """
 
     def __init__(self) -> None:
-        self._size = 1.0
-        self._prompt = self._billed = _FIRST_TOKENS_PER_BYTE
+        # bytes, and tokens of the prompts and of what was billed of them
+        self._ratios: dict[int, list[float]] = {}
         self._of_all = _Outputs()
         self._of_key: OrderedDict[str, _Outputs] = OrderedDict()
 
@@ -77,10 +80,12 @@ class Estimates:
         if outputs.count < _MIN_SAMPLES:
             mean = long = _FIRST_OUTPUT
         long = max(long, mean)
-        size_share = size / self._size
+        ratios = self._ratios.get(0 if size < _LARGEST_TEXT else size.bit_length() // _SIZES)
+        if ratios is None:
+            size, ratios = min(size, _LARGEST_TEXT), _FIRST_RATIOS
         return Estimate(
-            int(size_share * self._prompt) + 1,
-            int(size_share * self._billed) + 1,
+            int(size / ratios[0] * ratios[1]) + 1,
+            int(size / ratios[0] * ratios[2]) + 1,
             mean if mean < max_tokens else max_tokens,
             long if long < max_tokens else max_tokens,
         )
@@ -93,9 +98,13 @@ class Estimates:
     def note(self, key: str, size: int, usage: Usage) -> None:
         """Learn from the answer to a call."""
         billed, read = usage.input + usage.cache_write, usage.cache_read
-        self._size = self._size * _KEPT + size
-        self._prompt = self._prompt * _KEPT + billed + read
-        self._billed = self._billed * _KEPT + billed
+        of_size = 0 if size < _LARGEST_TEXT else size.bit_length() // _SIZES
+        ratios = self._ratios.get(of_size)
+        if ratios is None:
+            ratios = self._ratios[of_size] = [0.0, 0.0, 0.0]
+        ratios[0] = ratios[0] * _KEPT + max(size, 1)
+        ratios[1] = ratios[1] * _KEPT + billed + read
+        ratios[2] = ratios[2] * _KEPT + billed
         outputs = self._of_key.get(key)
         if outputs is None:
             outputs = self._of_key[key] = _Outputs()
