@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import partial
 from typing import ClassVar, Self
 
@@ -23,7 +24,6 @@ from app.errors import GatewayError, InvalidRequest
 from app.execution.executor import Executor
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
-from app.process.random_digits import random_digits
 from app.routing.planner import BodyFormat, Target
 from app.wire.json import JsonObject
 from app.wire.sse import named_frame
@@ -58,7 +58,7 @@ class MessagesAdapter(Struct):
             has_schema(document),
             context.head.headers.get("anthropic-version", ""),
             [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in executor.planner.betas)],
-            MessageResponseContext("msg_" + random_digits()[:24], executor.planner.known_as(model), request_id),
+            MessageResponseContext("msg_" + secrets.token_hex(12), executor.planner.known_as(model), request_id),
         )
 
     def to_call(self, _target: Target) -> TranslatedRequest:

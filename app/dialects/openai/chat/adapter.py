@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from functools import partial
 from typing import ClassVar
@@ -24,7 +25,6 @@ from app.dialects.openai.common.errors import error_body
 from app.errors import GatewayError
 from app.execution.operations.openai import OpenAIFormat
 from app.execution.request_context import RequestContext
-from app.process.random_digits import random_digits
 from app.routing.planner import BodyFormat, Planner, Target
 from app.wire import sse
 from app.wire.json import JsonObject
@@ -65,7 +65,7 @@ class ChatAdapter(Struct):
                 include_usage = bool(request.stream_options and request.stream_options.include_usage)
                 custom_tools = custom_names(request) if request.tools else custom_tools
             response_context = ChatResponseContext(
-                "chatcmpl-" + random_digits()[:24], int(time.time()), self.known_as, custom_tools, include_usage
+                "chatcmpl-" + secrets.token_hex(12), int(time.time()), self.known_as, custom_tools, include_usage
             )
             self._translated = TranslatedRequest(
                 call,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -51,7 +52,6 @@ from app.execution.operations.openai import OpenAIFormat
 from app.execution.operations.operation import MALFORMED, malformed
 from app.execution.request_context import RequestContext
 from app.models.openai_surfaces import responses_surface
-from app.process.random_digits import random_digits
 from app.routing.planner import BodyFormat, Planner, Target
 from app.storage.responses import ResponseStore
 from app.wire import json, sse
@@ -93,7 +93,7 @@ class ResponsesAdapter:
         self._is_kept = head.store is not False
         # a stored response must hold its reasoning, so that the conversation can continue from it
         self._is_signed = self._is_kept or kept.connection is not None or SIGNED in (head.include or ())
-        self._response_head = "resp_" + random_digits()[:24], int(time.time()), known_as
+        self._response_head = "resp_" + secrets.token_hex(12), int(time.time()), known_as
         self._validated: tuple[ResponseRequest, list[Item], list[Item]] | None = None
 
     @classmethod
