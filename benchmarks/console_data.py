@@ -144,6 +144,12 @@ def _attempts(until: datetime, keys: int, rows: int, days: int, teams: int) -> I
         yield f"""insert into usage_totals (interval, dimension, start, team_id, value, {sums})
             select interval, '{dimension}', start, team_id, {column}, {added} from usage group by 1, 3, 4, 5
             order by start"""
+    yield """insert into request_counts (interval, start, requests, errors, throttles)
+        select interval, start, sum(requests), (sum(requests) * 0.02 * random())::int, (sum(requests) * 0.05 * random())::int
+        from usage_totals where dimension = 'model' group by 1, 2"""
+    yield f"""insert into request_counts (interval, start, requests, errors, throttles)
+        select 'minute', date_trunc('minute', {moment}) - i * interval '1 minute', 9 + i * 7 % 5, (i % 17 = 0)::int,
+            (i % 11 = 3)::int + (i % 5 = 3)::int from generate_series(0, 59) i"""
 
 
 def _moment(until: datetime) -> str:

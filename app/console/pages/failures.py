@@ -34,7 +34,8 @@ def failures(starts: Sequence[datetime], counted: Mapping[datetime, Counted], *,
     throttles = {start: float(each.throttles) for start, each in counted.items()}
     calls = {start: float(each.requests) for start, each in counted.items()}
     series = [Series("Calls", filled(starts, calls))] if with_calls else []
-    series += [Series("Errors", filled(starts, errors), tone="bad"), Series("Throttles", filled(starts, throttles))]
+    series.append(Series("Errors", filled(starts, errors), tone="bad"))
+    series.append(Series("Throttles", filled(starts, throttles), tone="second"))
     return {
         "requests": sum(each.requests for each in counted.values()),
         "errors": sum(each.errors for each in counted.values()),
