@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from app.admin.api.documents.fields import AMOUNT_OF_CENTS, GROUP_BY, GUARDRAIL_ID, GUARDRAIL_VERSION, LABEL_NAME, PER
+from app.admin.api.documents.fields import (
+    AMOUNT_OF_CENTS,
+    CURSOR,
+    GROUP_BY,
+    GUARDRAIL_ID,
+    GUARDRAIL_VERSION,
+    LABEL_NAME,
+    PER,
+)
 
 _TIME = "must be a time such as 2027-01-01T00:00:00Z, or a date"
 _BY_TYPE = {
@@ -18,6 +26,7 @@ _BY_TYPE = {
 }
 _BY_PATTERN = {
     AMOUNT_OF_CENTS: "must be a string of digits, in cents",
+    CURSOR: "must be `next_cursor` of the page before",
     GROUP_BY: "must be names of team, key, model, user, label and label:NAME, separated by commas",
     GUARDRAIL_ID: "must be the id of a guardrail, of small letters and digits, or its ARN",
     GUARDRAIL_VERSION: "must be a number, or DRAFT",
