@@ -12,8 +12,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from app.admin.api.documents.reports import UsageRow
-from app.admin.api.operations.names import names_of_keys, names_of_teams
-from app.admin.api.operations.teams import list_teams
+from app.admin.api.operations.names import first_teams, names_of_keys, names_of_teams
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
 from app.admin.api.operations.usage_source import COLUMNS
 from app.console.charts import Series, chart_data, filled
@@ -79,7 +78,7 @@ async def show_usage(visit: Visit) -> Response:
             "rows": rows[:_PER_PAGE],
             "has_more": len(rows) > _PER_PAGE,
             "names": names,
-            "teams": [] if own_filters(visit) else await _teams(connection),
+            "teams": [] if own_filters(visit) else await first_teams(connection, _MAX_TEAMS),
             "chart": await _chart(connection, wanted, rows, names),
         }
 
@@ -103,12 +102,6 @@ async def show_usage(visit: Visit) -> Response:
         per_page=_PER_PAGE,
         **found,
     )
-
-
-async def _teams(connection: AsyncConnection) -> list[tuple[str, str]]:
-    """Return the teams to choose from, by name. Of more than can be shown, the first ones."""
-    listed = await list_teams(connection, limit=_MAX_TEAMS)
-    return sorted([(team.id, team.name) for team in listed.data], key=lambda each: each[1].lower())
 
 
 async def _chart(connection: AsyncConnection, wanted: _Wanted, rows: list[UsageRow], names: Mapping[str, str]) -> str:

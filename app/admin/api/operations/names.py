@@ -18,6 +18,13 @@ async def names_of_keys(connection: AsyncConnection, ids: Collection[str]) -> Ma
     return await _names(connection, tables.keys, ids)
 
 
+async def first_teams(connection: AsyncConnection, limit: int) -> list[tuple[str, str]]:
+    """Return the ids and names of the first teams, by name."""
+    query = select(tables.teams.c.id, tables.teams.c.name).order_by(tables.teams.c.id).limit(limit)
+    found = [(row.id, row.name) for row in await connection.execute(query)]
+    return sorted(found, key=lambda each: each[1].lower())
+
+
 async def _names(connection: AsyncConnection, table: Table, ids: Collection[str]) -> Mapping[str, str]:
     if not ids:
         return {}
