@@ -27,6 +27,8 @@ SCRIPTED = "scripted.echo-v1:0"
 TOOLS = "scripted.tools-v1:0"
 SHORT_NAMES = "claude-sonnet-5-5, gpt-5.6"
 EMBEDDINGS = "amazon.titan-embed-text-v2:0"
+# made up, so that budgets can pay for calls, and calls show a cost. USD per million tokens
+_PRICES = "".join(f'[prices."{name}"]\ninput = 1.0\noutput = 5.0\n' for name in (LLM, SCRIPTED, TOOLS))
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _LOOPBACK = "127.0.0.1"
@@ -253,6 +255,7 @@ def _environment(bedrock_port: int, port: int, model: str) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "BEDROCK_MODEL_ID": model,
+        "CONFIG_TOML": _PRICES,
         "EMBEDDING_MODEL_ID": EMBEDDINGS,
         "HOST": _LOOPBACK,
         "LOG_FORMAT": "text",

@@ -254,7 +254,7 @@ def test_a_key_that_is_created_in_the_console_calls_and_shows_in_its_usage(tmp_p
             token, team = (
                 re.findall(pattern, form)[0] for pattern in (r'data-token="([^"]+)"', r'<option value="(\w+)"')
             )
-            created = visitor.post("/keys/new", token=token, name="a-new-user", team_id=team)
+            created = visitor.post("/keys/new", token=token, name="a-new-user", team_id=team, amount_usd="5")
             (secret, *_) = re.findall(r"oc_[0-9a-z]{26}_[0-9a-z]+", created.text)
             assert chat(base, secret) == 200
             deadline = time.monotonic() + 60
