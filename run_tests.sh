@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs linters, type checker and tests. Needs Python 3.11 to 3.14 and a package index; installs everything else.
 #
-#   ./run_tests.sh          lint, coverage, database, console and slow: all that a change must pass
+#   ./run_tests.sh          lint, coverage, database, console, timed and slow: all that a change must pass
 #   ./run_tests.sh lint     linters of every language, type checker, import contracts, documents
 #   ./run_tests.sh coverage quick tests with branch coverage, but those of the next group
 #   ./run_tests.sh database quick tests of keys, limits, budgets and the console, on SQLite and a real PostgreSQL
 #   ./run_tests.sh console  the web console in Chromium, which it installs where there is none
-#   ./run_tests.sh slow     tests of server processes, of durations and of the language model, and CPU per request
+#   ./run_tests.sh timed    tests of durations, and CPU per request
+#   ./run_tests.sh slow     tests of server processes and of the language model
 #   ./run_tests.sh fast     linters and quick tests: about a minute, without server processes and the language model
 #   ./run_tests.sh tests    the quick tests that can differ between Pythons (OUTCROP_PYTHON=python3.12 chooses one)
 #   ./run_tests.sh soak     random faults for minutes, a thousand streams, generated requests, known vulnerabilities
@@ -19,9 +20,9 @@ source scripts/lint.sh
 
 mode=${1:-all}
 case $mode in
-all | lint | coverage | database | console | slow | fast | tests | soak | clients | deploy) ;;
--h | --help) sed -n '2,14s/^# \{0,1\}//p' run_tests.sh && exit ;;
-*) stop "unknown argument $mode: use one of lint, coverage, database, console, slow, fast, tests, soak, clients, deploy, or none" ;;
+all | lint | coverage | database | console | timed | slow | fast | tests | soak | clients | deploy) ;;
+-h | --help) sed -n '2,15s/^# \{0,1\}//p' run_tests.sh && exit ;;
+*) stop "unknown argument $mode: use one of lint, coverage, database, console, timed, slow, fast, tests, soak, clients, deploy, or none" ;;
 esac
 
 # step NAME COMMAND...: prints the seconds since the start and the name, then runs the command.
@@ -112,10 +113,9 @@ test_database_coverage() {
 # test_console: the console in a browser. Without one the tests fail and say what to do.
 test_console() { step "console in a browser" pytest -q -n 2 -m browser tests/console; }
 
-# test_processes: the tests that are not quick, but those of soak, clients and deploy.
-test_processes() {
+# test_durations: the tests that measure time, and the CPU of a request beside that of the merge base.
+test_durations() {
   step "timed tests" test_timed
-  step "slow tests" test_slow
   if command -v taskset >/dev/null && [ "$(nproc)" -gt 1 ]; then
     step "CPU per request" python -m benchmarks.gate
   else
@@ -151,10 +151,14 @@ console)
   prepare_browser
   test_console
   ;;
+timed)
+  prepare_llm || true
+  test_durations
+  ;;
 slow)
   prepare_llm || true
   prepare_programs
-  test_processes
+  step "slow tests" test_slow
   ;;
 all)
   prepare_llm || true
@@ -165,7 +169,8 @@ all)
   console=$!
   test_database_coverage
   wait "$console"
-  test_processes
+  test_durations
+  step "slow tests" test_slow
   ;;
 soak)
   prepare_apart schemathesis
