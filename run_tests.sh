@@ -63,6 +63,9 @@ mapfile -t database_tests < <(printf '%s\n' "${database_folders[@]}" && marked d
 governed="app/storage/*,app/admin/api/*,app/console/*"
 for name in holds identity leases ledger maintenance quotas webhooks; do governed+=",app/governance/$name/*"; done
 governed+=",app/observability/team_metrics.py,app/composition/upkeep.py,app/cli/administration/*,app/cli/imports/*,app/cli/checks/database.py"
+governed+=",app/governance/charges.py,app/models/exact_prices.py,app/dialects/shared_paths/own_account.py,app/dialects/*/limit_headers.py"
+for name in governed_attempt governed_check abandoned_calls policy_targets; do governed+=",app/execution/$name.py"; done
+for name in governance database database_passwords identity; do governed+=",app/composition/$name.py"; done
 for name in audit database export_file import_ keys ledger moments spend teams usage; do governed+=",app/cli/$name.py"; done
 
 # test_quick [OPTION...]: runs two groups at the same time, each in processes of its own: the tests that compute, two at
