@@ -144,3 +144,10 @@ def test_a_budget_that_a_wrong_price_has_spent_is_raised_over_http(running: str,
         changed = admin.patch(f"/keys/{key['id']}", json={"budgets": [{"amount_usd": "5.00", "period": "month"}]})
         assert changed.status_code == 200, changed.text
         eventually(lambda: caller.post("/chat/completions", json=CALL).status_code == 200, seconds=2.0)
+
+
+def test_a_page_of_spend_limits_that_is_none_is_refused(running: str) -> None:
+    path = f"{running}/v1/organizations/spend_limits/effective"
+    refused = httpx.get(path, params={"page": "E¾"}, headers={"x-api-key": ADMIN_KEY}, timeout=20)
+    assert refused.status_code in (400, 422)
+    assert "page" in refused.text

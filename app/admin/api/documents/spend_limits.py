@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from app.admin.api.documents.fields import AMOUNT_OF_CENTS, Document, Text
+from app.admin.api.documents.pages import Cursor
 
 SpendPeriod = Literal["daily", "weekly", "monthly"]
 DEFAULT_LIMIT = 20
@@ -46,7 +47,7 @@ class EffectiveQuery(Document):
     user_ids: Annotated[list[Text], Field(alias="user_ids[]", max_length=20)] = []
     period: Annotated[list[SpendPeriod], Field(alias="period[]", max_length=3)] = []
     limit: PageLimit = DEFAULT_LIMIT
-    page: Text = ""
+    page: Cursor = ""
 
 
 class ChangesQuery(Document):
