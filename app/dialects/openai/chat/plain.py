@@ -60,22 +60,26 @@ class PlainRequest(Struct, forbid_unknown_fields=True):
         body: ConverseRequest = {"messages": messages}
         if system:
             body["system"] = system
-        if inference := self._inference():
+        length = self.max_completion_tokens or self.max_tokens
+        if inference := inference_of(length, self.temperature, self.top_p, self.stop):
             body["inferenceConfig"] = inference
         return ModelCall(self.model or "", body)
 
-    def _inference(self) -> InferenceConfiguration:
-        config: InferenceConfiguration = {}
-        length = self.max_completion_tokens or self.max_tokens
-        if length is not None:
-            config["maxTokens"] = length
-        if self.temperature is not None:
-            config["temperature"] = self.temperature
-        if self.top_p is not None:
-            config["topP"] = self.top_p
-        if self.stop:
-            config["stopSequences"] = [self.stop] if isinstance(self.stop, str) else self.stop
-        return config
+
+def inference_of(
+    length: int | None, temperature: float | None, top_p: float | None, stop: str | list[str] | None
+) -> InferenceConfiguration:
+    """Return what Converse calls the configuration of inference."""
+    config: InferenceConfiguration = {}
+    if length is not None:
+        config["maxTokens"] = length
+    if temperature is not None:
+        config["temperature"] = temperature
+    if top_p is not None:
+        config["topP"] = top_p
+    if stop:
+        config["stopSequences"] = [stop] if isinstance(stop, str) else stop
+    return config
 
 
 def read_plain(document: JsonObject) -> PlainRequest | None:

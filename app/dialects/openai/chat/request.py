@@ -9,10 +9,11 @@ from typing import Any
 
 from app.converse.call import Intent, ModelCall
 from app.converse.content import ContentBlock
-from app.converse.request import ConverseRequest, InferenceConfiguration, Message, SystemContentBlock
+from app.converse.request import ConverseRequest, Message, SystemContentBlock
 from app.converse.request_metadata import request_metadata
 from app.dialects.http.documents import unknown_fields
 from app.dialects.openai.chat import media, tools
+from app.dialects.openai.chat.plain import inference_of
 from app.dialects.openai.chat.schema_in import (
     AssistantMessage,
     AudioPart,
@@ -60,7 +61,8 @@ def to_call(request: ChatRequest) -> ModelCall:
         # a schema is always enforced
         ignored.append("response_format.json_schema.strict")
     _add_messages(request, body, ignored, names)
-    if inference := _inference(request):
+    length = request.max_completion_tokens or request.max_tokens
+    if inference := inference_of(length, request.temperature, request.top_p, request.stop):
         body["inferenceConfig"] = inference
     if (request.tools or request.tool_choice) and (config := tools.tool_config(request)):
         body["toolConfig"] = config
@@ -100,20 +102,6 @@ def _refuse(request: ChatRequest) -> None:
     for name in ("functions", "function_call"):
         if request.__dict__[name] is not None:
             raise InvalidRequest(f"{name} is no longer supported: use tools and tool_choice", param=name)
-
-
-def _inference(request: ChatRequest) -> InferenceConfiguration:
-    config: InferenceConfiguration = {}
-    max_tokens = request.max_completion_tokens or request.max_tokens
-    if max_tokens is not None:
-        config["maxTokens"] = max_tokens
-    if request.temperature is not None:
-        config["temperature"] = request.temperature
-    if request.top_p is not None:
-        config["topP"] = request.top_p
-    if request.stop:
-        config["stopSequences"] = [request.stop] if isinstance(request.stop, str) else request.stop
-    return config
 
 
 def _json_schema(schema: JsonSchema) -> Any:
