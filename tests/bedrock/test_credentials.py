@@ -149,9 +149,9 @@ async def test_hanging_chain_delays_requests_by_the_timeout_only(monkeypatch: py
 
 async def test_credentials_are_renewed_before_they_expire(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
+    started = time.time()
     short = known("short", ends_in=0.4)
     resolver, given = resolver_of(short, short, ChainFailed("ConnectTimeoutError"), known("long", ends_in=3600))
-    started = time.time()
     async with running(resolver) as provider:
         assert await provider.get() == Credentials("short", "s")
         await until(lambda: len(given) == 2)
