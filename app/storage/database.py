@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext, SSLError
@@ -169,6 +170,13 @@ class Database:
         return f"{self.url.shown} cannot be used: {reason or message or type(error).__name__}"
 
 
+class _SqliteConnection(sqlite3.Connection):
+    """Closes itself if nobody got it: who asked for it was cancelled while it was opened."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def is_unreachable(error: DBAPIError) -> bool:
     """Return whether an error means that the connection is lost, or that the database cannot serve now."""
     if error.connection_invalidated:
@@ -200,7 +208,13 @@ def _postgresql_engine(connect: Callable[[], Awaitable[asyncpg.Connection]], con
 def _sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
     if url.path is not None:
         url.path.touch(mode=0o600)
-    engine = create_async_engine(f"sqlite+aiosqlite:///{url.path}", hide_parameters=True, pool_size=2, max_overflow=0)
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{url.path}",
+        connect_args={"factory": _SqliteConnection},
+        hide_parameters=True,
+        pool_size=2,
+        max_overflow=0,
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def set_up(connection: Any, _: object) -> None:

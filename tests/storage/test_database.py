@@ -1,7 +1,9 @@
 """Transactions and failures of the database, of both kinds."""
 
 import asyncio
+import gc
 import os
+import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -129,6 +131,27 @@ async def test_notifications_arrive(postgres: PostgresServer) -> None:
             async with database.begin() as connection:
                 await connection.execute(text("select pg_notify('recall', 'budget/1')"))
             assert await asyncio.wait_for(heard.get(), 2) == "budget/1"
+
+
+async def test_whoever_stops_waiting_for_sqlite_leaves_no_connection_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: noted.append(unraisable.exc_value))
+
+    async def use(database: Database) -> None:
+        async with database.begin():
+            await asyncio.Event().wait()
+
+    for number in range(40):
+        async with opened(f"sqlite:///{tmp_path}/outcrop.db") as database:
+            user = asyncio.create_task(use(database))
+            # in some of the rounds this is while the connection is opened
+            await asyncio.sleep(number * 50e-6)
+            user.cancel()
+            await asyncio.wait([user])
+    gc.collect()
+    assert not noted
 
 
 async def test_documents_are_stored_as_json(empty_database: Database) -> None:
