@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from app.bedrock.credentials import (
 from app.bedrock.endpoints import UpstreamLocation
 from app.config.settings import Settings
 from tests.servers import http_reply, read_request, upstream
+from tests.waiting import until
 
 pytestmark = pytest.mark.waits
 
@@ -70,12 +71,6 @@ async def running(resolver: Resolver) -> AsyncIterator[CredentialsProvider]:
         yield provider
     finally:
         await provider.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_request_waits_for_the_first_resolution() -> None:
@@ -141,7 +136,7 @@ async def test_hanging_chain_delays_requests_by_the_timeout_only(monkeypatch: py
 
     async with running(resolver) as provider:
         first = await provider.get()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await asyncio.gather(*(provider.renew(first) for _ in range(20)))
         assert asked == 2
         assert await provider.get() == first
@@ -255,7 +250,6 @@ async def test_chain_reads_container_credentials_and_their_expiry(monkeypatch: p
 
 
 async def test_hanging_chain_is_killed_with_its_children(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "_CHAIN_SECONDS", 4)
     pids, hanging = tmp_path / "pids", tmp_path / "hanging.py"
     hanging.write_text(
         f"import os, time\nopen({str(pids)!r}, 'w').write(f'{{os.getppid()}} {{os.getpid()}}')\ntime.sleep(60)"
@@ -263,8 +257,12 @@ async def test_hanging_chain_is_killed_with_its_children(monkeypatch: pytest.Mon
     file = tmp_path / "config"
     file.write_text(f"[default]\ncredential_process = {sys.executable} {hanging}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
-    with pytest.raises(ChainFailed, match="more than 4 s"):
-        await make_resolver(settings())()
+    for seconds in (3, 30):  # of which a busy machine may need the second to start both processes
+        monkeypatch.setattr(module, "_CHAIN_SECONDS", seconds)
+        with pytest.raises(ChainFailed, match=f"more than {seconds} s"):
+            await make_resolver(settings())()
+        if pids.exists() and pids.read_text():
+            break
     started = [int(pid) for pid in pids.read_text().split()]
     assert len(started) == 2
     await until(lambda: not any(map(runs, started)))
@@ -288,6 +286,7 @@ import asyncio, ctypes, os, sys
 from app.bedrock import credentials
 ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: adopt orphans, as the first process of a container does
 credentials._CHAIN_SECONDS = 1
+credentials._REAP_TRIES = 3000
 for _ in range(2):
     try:
         asyncio.run(credentials._output_of(["sh", "-c", "sleep 60 & sleep 60 & wait"]))
@@ -343,7 +342,7 @@ async def test_slow_roles_do_not_delay_the_gateways_own_credentials(
     for provider in providers.values():
         provider.start()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await providers[UpstreamLocation()].get() == Credentials("AKIA", "s")
     finally:
         for provider in providers.values():

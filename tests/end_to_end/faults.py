@@ -142,7 +142,7 @@ class UpstreamCall:
     async def begin(self) -> None:
         """Send the head and the first piece, and wait so that the gateway reads them separately."""
         await self.send(self.response.head + self.response.framed(self.response.pieces[0]))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.25)
 
     def reset(self) -> None:
         """Reset the connection."""

@@ -16,6 +16,7 @@ from app.server.protocol import guarded
 from app.wire import json
 from tests.bedrock.http1.certificates import Authority
 from tests.servers import serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.waits
 
@@ -42,7 +43,14 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    with serving(application, http=guarded(SECONDS), timeout_keep_alive=2) as url:
+    with serving(application, http=guarded(60), timeout_keep_alive=2) as url:
+        yield int(url.rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def hasty_port() -> Iterator[int]:
+    """A server that waits for a head as long as `SECONDS`."""
+    with serving(application, http=guarded(SECONDS), timeout_keep_alive=60) as url:
         yield int(url.rpartition(":")[2])
 
 
@@ -50,8 +58,8 @@ class Caller:
     """A connection on which any bytes may be sent."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
         self.started = time.monotonic()
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
 
     def sends(self, *pieces: bytes) -> "Caller":
         with contextlib.suppress(ConnectionError):
@@ -121,42 +129,39 @@ def test_an_endless_head_is_not_buffered(port: int, begin: bytes) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"G", b"GET / HTTP/1.1\r\nhost: x\r\n"])
-def test_a_head_that_does_not_arrive_is_refused_after_the_timeout(port: int, said: bytes) -> None:
-    caller = Caller(port).sends(said)
+def test_a_head_that_does_not_arrive_is_refused_after_the_timeout(hasty_port: int, said: bytes) -> None:
+    caller = Caller(hasty_port).sends(said)
     received = caller.receives()
-    assert SECONDS * 0.8 < caller.took < SECONDS * 4
+    assert SECONDS * 0.8 < caller.took < 20
     assert refusal(received)[0] == 408 if said else received == b""
 
 
-def test_a_head_that_arrives_byte_by_byte_is_refused_after_the_timeout(port: int) -> None:
-    caller = Caller(port).sends(GET)
+def test_a_head_that_arrives_byte_by_byte_is_refused_after_the_timeout(hasty_port: int) -> None:
+    caller = Caller(hasty_port).sends(GET)
     caller.socket.settimeout(0.05)
     received = b""
-    while not received and time.monotonic() - caller.started < 5:
+    while not received and time.monotonic() - caller.started < 20:
         caller.sends(b"a: b\r\n")
         with contextlib.suppress(TimeoutError):
             received = caller.socket.recv(65536)
     caller.socket.close()
     assert refusal(received)[0] == 408
-    assert time.monotonic() - caller.started < SECONDS * 4
 
 
-def test_the_timeout_applies_to_the_second_head_of_a_connection(port: int) -> None:
-    caller = Caller(port).sends(GET + b"\r\n")
+def test_the_timeout_applies_to_the_second_head_of_a_connection(hasty_port: int) -> None:
+    caller = Caller(hasty_port).sends(GET + b"\r\n")
     assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
     time.sleep(SECONDS * 1.5)  # between requests a connection may idle for longer
     caller.sends(GET + b"\r\n")
     assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
-    started = time.monotonic()
     assert refusal(caller.sends(b"GET / HT").receives())[0] == 408
-    assert time.monotonic() - started < SECONDS * 4
 
 
-def test_an_unread_body_does_not_keep_a_connection_open(port: int) -> None:
-    caller = Caller(port).sends(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
+def test_an_unread_body_does_not_keep_a_connection_open(hasty_port: int) -> None:
+    caller = Caller(hasty_port).sends(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
     caller.socket.settimeout(0.05)
     received, is_over = b"", False
-    while not is_over and time.monotonic() - caller.started < 5:
+    while not is_over and time.monotonic() - caller.started < 20:
         try:
             caller.socket.sendall(b"x")
             data = caller.socket.recv(65536)
@@ -168,18 +173,23 @@ def test_an_unread_body_does_not_keep_a_connection_open(port: int) -> None:
     caller.socket.close()
     assert received.startswith(b"HTTP/1.1 200")
     assert is_over
-    assert time.monotonic() - caller.started < SECONDS * 4
 
 
-def test_valid_requests_may_take_longer_than_the_timeout(port: int) -> None:
-    caller = Caller(port)
+@pytest.fixture
+def patient_port() -> Iterator[int]:
+    with serving(application, http=guarded(3 * SECONDS), timeout_keep_alive=20) as url:
+        yield int(url.rpartition(":")[2])
+
+
+def test_valid_requests_may_take_longer_than_the_timeout(patient_port: int) -> None:
+    caller = Caller(patient_port)
     many = b"".join(b"a%d: %s\r\n" % (number, b"b" * 300) for number in range(100))
     for _ in range(3):
         caller.sends(GET + many + b"\r\n")
         assert caller.socket.recv(65536).endswith(b"\r\n\r\n101")
     caller.sends(b"POST /read HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
     for _ in range(4):
-        time.sleep(SECONDS / 3)
+        time.sleep(SECONDS)
         caller.sends(b"1\r\nx\r\n")
     caller.sends(b"0\r\nlate: 1\r\n\r\n")
     assert caller.socket.recv(65536).endswith(b"\r\n\r\n2")
@@ -230,26 +240,28 @@ GET_LARGE = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"
 
 def test_an_unread_response_is_aborted(short_timeout_port: int) -> None:
     caller = Caller(short_timeout_port).sends(GET_LARGE)
-    time.sleep(4 * SECONDS)
+    time.sleep(6 * SECONDS)
     assert 0 < len(caller.receives()) < LARGE
 
 
 def test_an_unread_stream_is_aborted(short_timeout_port: int) -> None:
     caller = Caller(short_timeout_port).sends(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")
-    time.sleep(4 * SECONDS)
+    time.sleep(6 * SECONDS)
     assert 0 < len(caller.receives()) < 5 * LARGE
 
 
-def test_responses_that_are_read_slowly_are_complete(short_timeout_port: int) -> None:
+def test_responses_that_are_read_slowly_are_complete() -> None:
     """Two on one connection: progress is counted for each."""
-    caller = Caller(short_timeout_port).sends(GET_LARGE, GET_LARGE)
-    received = 0
-    while received < 2 * LARGE and (data := caller.socket.recv(1_000_000)):
-        received += len(data)
-        time.sleep(0.05)
-    caller.socket.close()
+    timeout = 3 * SECONDS
+    with serving(application, http=guarded(60, timeout), timeout_keep_alive=20) as url:
+        caller = Caller(int(url.rpartition(":")[2])).sends(GET_LARGE, GET_LARGE)
+        received = 0
+        while received < 2 * LARGE and (data := caller.socket.recv(1_000_000)):
+            received += len(data)
+            time.sleep(0.1)
+        caller.socket.close()
     assert received > 2 * LARGE
-    assert time.monotonic() - caller.started > 2 * SECONDS
+    assert time.monotonic() - caller.started > 2 * timeout
 
 
 @pytest.mark.parametrize("rest", [b"0\r\nx: ", b"1;", b"0\r\n"])
@@ -268,20 +280,20 @@ def test_the_framing_of_a_body_is_limited(port: int, rest: bytes) -> None:
 
 
 @pytest.mark.parametrize("byte", [b"\r\n", b"\n"])
-def test_a_stray_byte_does_not_keep_a_connection_open(port: int, byte: bytes) -> None:
-    caller = Caller(port).sends(GET + b"\r\n")
+def test_a_stray_byte_does_not_keep_a_connection_open(hasty_port: int, byte: bytes) -> None:
+    caller = Caller(hasty_port).sends(GET + b"\r\n")
     caller.socket.recv(65536)
     started = time.monotonic()
     caller.sends(byte).receives()
-    assert time.monotonic() - started < SECONDS * 4
+    assert time.monotonic() - started < 20
 
 
-def test_the_late_rest_of_a_body_does_not_keep_a_connection_open(port: int) -> None:
-    caller = Caller(port).sends(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nab")
+def test_the_late_rest_of_a_body_does_not_keep_a_connection_open(hasty_port: int) -> None:
+    caller = Caller(hasty_port).sends(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nab")
     assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
     started = time.monotonic()
     caller.sends(b"cd").receives()
-    assert time.monotonic() - started < SECONDS * 4
+    assert time.monotonic() - started < 20
 
 
 def test_the_late_rest_of_a_body_does_not_close_a_connection(port: int) -> None:
@@ -293,12 +305,12 @@ def test_the_late_rest_of_a_body_does_not_close_a_connection(port: int) -> None:
 
 
 async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
-    """Send an event each tenth of a second for a second, and note a disconnect."""
+    """Send an event each tenth of a second for a second, at /first for a minute, and note a disconnect."""
     if scope["type"] != "http":
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     gone = asyncio.create_task(wait_for_disconnect(receive))
-    for _ in range(10):
+    for _ in range(600 if scope["path"] == "/first" else 10):
         await send({"type": "http.response.body", "body": b"event", "more_body": True})
         await asyncio.wait([gone], timeout=0.1)
         if gone.done():
@@ -319,7 +331,7 @@ disconnects: list[str] = []
 @pytest.fixture
 def streaming_port() -> Iterator[int]:
     disconnects.clear()
-    with serving(streaming, http=guarded(SECONDS)) as url:
+    with serving(streaming, http=guarded(60), timeout_keep_alive=60) as url:
         yield int(url.rpartition(":")[2])
 
 
@@ -349,7 +361,7 @@ def test_invalid_data_during_a_response_aborts_the_connection(streaming_port: in
     caller.socket.recv(65536)
     received = caller.sends(b"\x00garbage\r\n\r\n").receives()
     assert b"400" not in received
-    assert caller.took < 2
+    assert caller.took < 20
 
 
 @pytest.mark.parametrize("size", [0, 300_000, 700_000, 3_000_000])
@@ -361,9 +373,7 @@ def test_a_disconnect_is_noticed_behind_pipelined_data(streaming_port: int, earl
     caller.sends(early)
     time.sleep(0.05)
     caller.socket.close()
-    deadline = time.monotonic() + 1
-    while not disconnects and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: disconnects)
     assert disconnects[0] == "/first"
 
 
@@ -401,7 +411,7 @@ def test_an_unread_response_over_tls_is_aborted(tmp_path: Path) -> None:
 
 def test_pipelined_requests_are_not_read_without_limit(streaming_port: int) -> None:
     """Pipelined requests are buffered before their caller is authenticated."""
-    caller = Caller(streaming_port).sends(GET + b"\r\n")
+    caller = Caller(streaming_port).sends(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\n")
     assert caller.socket.recv(65536).startswith(b"HTTP/1.1 200")
     ahead = b"POST /read HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n" + b"x" * 200_000
     caller.socket.settimeout(0.3)

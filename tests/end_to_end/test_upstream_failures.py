@@ -26,6 +26,7 @@ from tests.servers import (
     read_request,
     upstream,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.waits
 
@@ -51,7 +52,7 @@ REPLY = (
 START = encode_frame({":event-type": "messageStart", ":message-type": "event"}, b'{"role":"assistant"}')
 
 
-def post(base: str, path: str, body: Any, timeout: float = 20) -> httpx.Response:
+def post(base: str, path: str, body: Any, timeout: float | httpx.Timeout = 20) -> httpx.Response:
     return httpx.post(base + path, json=body, headers=HEADERS, timeout=timeout)
 
 
@@ -75,7 +76,7 @@ def test_missing_response_returns_a_timeout_after_the_read_timeout(path: str, bo
         started = time.monotonic()
         answer = post(base, path, body)
         assert answer.status_code == (408 if path.startswith("/model/") else 504)
-        assert 0.4 <= time.monotonic() - started < 2
+        assert 0.4 <= time.monotonic() - started < 15
         assert message_of(answer) == "Bedrock sent nothing for too long"
 
 
@@ -87,7 +88,7 @@ def test_slow_first_byte_within_the_read_timeout_succeeds(path: str, body: Any) 
         writer.write(http_reply(REPLY))
         await writer.drain()
 
-    with upstream(handle) as url, gateway(url, bedrock_read_timeout=1.2) as base:
+    with upstream(handle) as url, gateway(url, bedrock_read_timeout=10) as base:
         answer = post(base, path, body)
         assert (answer.status_code, "late" in answer.text) == (200, True)
 
@@ -99,7 +100,7 @@ def test_refused_connections_return_502_after_the_maximum_of_attempts(path: str,
         started = time.monotonic()
         answer = post(base, path, body)
         assert answer.status_code == 502
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15
         assert message_of(answer) == "Bedrock could not be reached"
         record = records.by_id(answer.headers["x-request-id"])
         assert (record.attempts, record.error, record.status) == (4, "upstream_unreachable", 502)
@@ -168,6 +169,7 @@ BAD_EVENTS = [b"null", b"[]", b"{", b'{"start":{},"contentBlockIndex":"x"}', b'{
 @pytest.mark.parametrize("is_first", [True, False])
 def test_malformed_event_ends_the_stream_with_an_error(payload: bytes, is_first: bool) -> None:
     bad = encode_frame({":event-type": "contentBlockStart", ":message-type": "event"}, payload)
+    has_begun = threading.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -175,12 +177,15 @@ def test_malformed_event_ends_the_stream_with_an_error(payload: bytes, is_first:
         if not is_first:
             writer.write(chunk(START))
             await writer.drain()
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(has_begun.wait, 20)
         writer.write(chunk(bad))
         await writer.drain()
 
+    path, body = REQUESTS[1]
     with upstream(handle) as url, gateway(url) as base:
-        answer = post(base, *REQUESTS[1])
+        with httpx.stream("POST", base + path, json=body, headers=HEADERS, timeout=30) as answer:
+            has_begun.set()
+            answer.read()
         assert answer.status_code == (502 if is_first else 200)
         assert "Bedrock's stream is malformed" in answer.text
         assert "[DONE]" not in answer.text
@@ -190,7 +195,7 @@ def test_malformed_event_ends_the_stream_with_an_error(payload: bytes, is_first:
     ("path", "ending"),
     [("/v1/chat/completions", b'"code":"timeout"'), ("/model/a.b/converse-stream", b"modelStreamErrorException")],
 )
-@pytest.mark.parametrize("limit", [{"bedrock_read_timeout": 0.4}, {"bedrock_total_timeout": 0.4}])
+@pytest.mark.parametrize("limit", [{"bedrock_read_timeout": 2.0}, {"bedrock_total_timeout": 2.0}])
 def test_stalled_stream_ends_with_a_timeout_error(path: str, ending: bytes, limit: Any) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -211,7 +216,7 @@ def test_total_timeout_applies_while_the_body_is_read() -> None:
             + f"authorization: Bearer {KEY}\r\n\r\n".encode()
             + b"{"
         )
-        client.settimeout(5)
+        client.settimeout(20)
         assert client.recv(1000).startswith(b"HTTP/1.1 504")
 
 
@@ -296,10 +301,8 @@ def test_disconnects_are_logged_and_leave_no_upstream_connection() -> None:
     with upstream(handle) as url, gateway(url, records) as base:
         for _ in range(20):
             with contextlib.suppress(httpx.ReadTimeout):
-                post(base, *REQUESTS[1], timeout=0.05)
-        deadline = time.monotonic() + 3
-        while (opened or len(records.all) < 21) and time.monotonic() < deadline:
-            time.sleep(0.01)
+                post(base, *REQUESTS[1], timeout=httpx.Timeout(20, read=0.05))
+        wait_until(lambda: not opened and len(records.all) >= 21)
         gone = [record for record in records.all if record.error == "caller_gone"]
         assert len(gone) == 20
         assert {record.status for record in gone} == {499}
@@ -324,10 +327,11 @@ def test_slow_reader_applies_backpressure_to_the_upstream() -> None:
             f"POST /model/a.b/converse-stream HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nauthorization: Bearer {KEY}\r\n\r\n{{}}".encode()
         )
         client.recv(1000)
-        time.sleep(1)
-        first = sent
-        time.sleep(0.5)
-        assert first == sent < 60_000_000
+        first = -1
+        while first < sent:  # until all buffers are full
+            first = sent
+            time.sleep(0.5)
+        assert sent < 60_000_000
 
 
 def test_readiness_follows_the_last_upstream_result() -> None:
@@ -337,14 +341,13 @@ def test_readiness_follows_the_last_upstream_result() -> None:
         await writer.drain()
 
     with gateway(NOWHERE) as base:
-        deadline = time.monotonic() + 5
-        while "not contacted yet" in (down := httpx.get(f"{base}/health/ready")).text and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: "not contacted yet" not in httpx.get(f"{base}/health/ready").text)
+        down = httpx.get(f"{base}/health/ready")
         assert down.status_code == 503
         # findings, Low: reasons named the addresses of private endpoints and proxies
         assert down.json()["reasons"] == ["bedrock: cannot connect (ConnectionRefusedError)"]
         assert httpx.get(f"{base}/health").json()["status"] == "ok"
-    with upstream(handle) as url, gateway(url, bedrock_read_timeout=0.3) as base:
+    with upstream(handle) as url, gateway(url, bedrock_read_timeout=20) as base:
         wait_until_ready(base)
         assert post(base, *REQUESTS[0]).status_code == 200
         assert httpx.get(f"{base}/health/ready").json() == {"status": "ready", "reasons": [], "breakers": {}}
@@ -369,10 +372,7 @@ def test_readiness_does_not_depend_on_the_control_plane() -> None:
 
 
 def wait_until_ready(base: str) -> None:
-    deadline = time.monotonic() + 5
-    while httpx.get(f"{base}/health/ready").status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: httpx.get(f"{base}/health/ready").status_code == 200)
 
 
 def test_missing_credentials_return_503_and_are_reported_by_readiness(monkeypatch: pytest.MonkeyPatch) -> None:

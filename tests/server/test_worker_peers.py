@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.observability.metrics import Metrics
 from app.observability.observer import RequestRecord
+from app.server import worker_peers
 from app.server.worker_peers import Channel, WorkerPeers, merge_metrics
 
 pytestmark = [pytest.mark.loopback, pytest.mark.waits]
@@ -53,7 +54,8 @@ def channels() -> Iterator[list[Channel]]:
         channel.close()
 
 
-async def test_a_worker_renders_the_metrics_of_all(channels: list[Channel]) -> None:
+async def test_a_worker_renders_the_metrics_of_all(channels: list[Channel], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_peers, "_TIMEOUT_SECONDS", 30.0)
     stops = [
         WorkerPeers(channels, index).answer(lambda index=index: f"# HELP a b\na {index}\n".encode())  # type: ignore[misc]
         for index in (1, 2)
@@ -65,7 +67,10 @@ async def test_a_worker_renders_the_metrics_of_all(channels: list[Channel]) -> N
         stop()
 
 
-async def test_a_worker_that_does_not_answer_is_left_out(channels: list[Channel]) -> None:
+async def test_a_worker_that_does_not_answer_is_left_out(
+    channels: list[Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_peers, "_TIMEOUT_SECONDS", 30.0)
     stop = WorkerPeers(channels, 1).answer(lambda: b"a 1\n")
     channels[2].receiver.close()  # it has exited, and was not replaced
     rendered = await asyncio.to_thread(WorkerPeers(channels, 0).render, lambda: b"# HELP a b\na 0\n")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import wait_until
+
 pytestmark = pytest.mark.waits
 
 _PROGRAM = """
@@ -66,13 +68,6 @@ def _is_alive(pid: int) -> bool:
     return False
 
 
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def supervised(tmp_path: Path) -> Iterator[Callable[[int], Supervised]]:
     made: list[Supervised] = []
@@ -89,16 +84,17 @@ def supervised(tmp_path: Path) -> Iterator[Callable[[int], Supervised]]:
         each.supervisor.communicate()
 
 
+@pytest.mark.timed
 def test_workers_that_die_are_replaced_at_once(supervised: Callable[[int], Supervised]) -> None:
     several = supervised(4)
-    until(lambda: len(several.begun()) == 4)
+    wait_until(lambda: len(several.begun()) == 4)
     started = time.monotonic()
     for pid in several.begun():
         os.kill(pid, signal.SIGKILL)
-    until(lambda: len(several.begun()) == 8)
+    wait_until(lambda: len(several.begun()) == 8)
     assert time.monotonic() - started < 1.5
     several.supervisor.send_signal(signal.SIGTERM)
-    assert several.supervisor.wait(5) == 0
+    assert several.supervisor.wait(30) == 0
     assert not several.alive()
 
 
@@ -106,7 +102,7 @@ def test_a_replacement_that_cannot_start_does_not_stop_the_other_workers(
     supervised: Callable[[int], Supervised], tmp_path: Path
 ) -> None:
     several = supervised(2)
-    until(lambda: len(several.begun()) == 2)
+    wait_until(lambda: len(several.begun()) == 2)
     time.sleep(0.5)
     (tmp_path / "fail").touch()
     victim, healthy = several.begun()
@@ -115,41 +111,41 @@ def test_a_replacement_that_cannot_start_does_not_stop_the_other_workers(
     assert several.alive() == {healthy}
     assert several.supervisor.poll() is None
     (tmp_path / "fail").unlink()
-    until(lambda: len(several.alive()) == 2)
+    wait_until(lambda: len(several.alive()) == 2)
 
 
 def test_a_worker_that_cannot_start_at_first_ends_the_supervisor(
     supervised: Callable[[int], Supervised], tmp_path: Path
 ) -> None:
     (tmp_path / "fail").touch()
-    assert supervised(3).supervisor.wait(5) == 3
+    assert supervised(3).supervisor.wait(30) == 3
 
 
 def test_a_failed_fork_is_tried_again(supervised: Callable[[int], Supervised], tmp_path: Path) -> None:
     (tmp_path / "no fork").touch()
     several = supervised(2)
-    until(lambda: len(several.alive()) == 2)
+    wait_until(lambda: len(several.alive()) == 2)
     several.supervisor.send_signal(signal.SIGINT)
-    _, said = several.supervisor.communicate(timeout=5)
+    _, said = several.supervisor.communicate(timeout=30)
     assert said.count("cannot start a worker process") == 2
 
 
 def test_a_worker_that_does_not_stop_is_killed(supervised: Callable[[int], Supervised], tmp_path: Path) -> None:
     (tmp_path / "stubborn").touch()
     several = supervised(2)
-    until(lambda: len(several.begun()) == 2)
+    wait_until(lambda: len(several.begun()) == 2)
     started = time.monotonic()
     several.supervisor.send_signal(signal.SIGTERM)
-    assert several.supervisor.wait(5) == 0
-    assert 0.4 < time.monotonic() - started < 3
+    assert several.supervisor.wait(30) == 0
+    assert time.monotonic() - started > 0.4
     assert not several.alive()
 
 
 @pytest.mark.parametrize("index", range(6))
 def test_the_supervisor_stops_at_any_moment_of_its_start(supervised: Callable[[int], Supervised], index: int) -> None:
     several = supervised(3)
-    until(lambda: bool(several.begun()))
+    wait_until(lambda: bool(several.begun()))
     time.sleep(index * 0.002)
     several.supervisor.send_signal(signal.SIGTERM)
-    assert several.supervisor.wait(5) == 0
+    assert several.supervisor.wait(30) == 0
     assert not several.alive()

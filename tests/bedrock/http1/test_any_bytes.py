@@ -177,7 +177,7 @@ def test_mutated_responses_are_accepted_only_where_aiohttp_agrees(batch: list[by
 
 
 async def outcomes(kind: Callable[[float, float], Transport], batch: list[bytes]) -> list[Outcome]:
-    transport, found = kind(1.0, 1.0), []
+    transport, found = kind(30, 30), []
     for said in batch:
         async with serve(saying(said, then_close=True)) as port:
             found.append(await outcome(transport, get(port)))

@@ -29,7 +29,23 @@ MB = 1024 * 1024
 
 @pytest.fixture(params=KINDS)
 async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
-    made = request.param(1.0, 0.5)
+    made = request.param(30, 30)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=KINDS)
+async def impatient(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    """A transport that waits for half a second."""
+    made = request.param(30, 0.5)
+    yield made
+    await made.close()
+
+
+@pytest.fixture(params=KINDS)
+async def patient(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    """A transport that waits for longer than a busy machine takes for a step, and less long than its tests."""
+    made = request.param(30, 2.0)
     yield made
     await made.close()
 
@@ -218,7 +234,7 @@ async def test_connection_of_an_endless_response_is_closed(transport: Transport)
         response = await transport.open(get(port))
         with pytest.raises(UpstreamFailed, match="too large"):
             await response.read(MB)
-        await asyncio.wait_for(gone.wait(), 1)
+        await asyncio.wait_for(gone.wait(), 20)
 
 
 async def test_connection_is_reused(transport: Transport) -> None:
@@ -304,41 +320,41 @@ async def test_line_breaks_in_headers_are_refused(transport: Transport, header: 
             await transport.open(HttpRequest("GET", f"http://127.0.0.1:{port}/", [header], b""))
 
 
-async def test_no_byte_before_the_head_is_a_timeout(transport: Transport) -> None:
+async def test_no_byte_before_the_head_is_a_timeout(impatient: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
     async with serve(handle) as port:
         with pytest.raises(UpstreamTimeout):
-            await transport.open(get(port))
+            await impatient.open(get(port))
 
 
-async def test_no_byte_within_the_body_is_a_timeout(transport: Transport) -> None:
+async def test_no_byte_within_the_body_is_a_timeout(impatient: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok")
         await reader.read()
 
     async with serve(handle) as port:
-        found = await outcome(transport, get(port), in_chunks=True)
+        found = await outcome(impatient, get(port), in_chunks=True)
         assert (found.body, found.error) == (b"ok", "upstream_timeout")
 
 
-async def test_slow_response_that_goes_on_is_no_timeout(transport: Transport) -> None:
+async def test_slow_response_that_goes_on_is_no_timeout(patient: Transport) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n")
         for byte in b"a slow one":
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
             writer.write(bytes([byte]))
 
     async with serve(handle) as port:
-        assert (await outcome(transport, get(port))).body == b"a slow one"
+        assert (await outcome(patient, get(port))).body == b"a slow one"
 
 
-async def test_slow_reader_is_no_timeout(transport: Transport) -> None:
+async def test_slow_reader_is_no_timeout(impatient: Transport) -> None:
     async with serve(saying(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % MB + bytes(MB))) as port:
-        response = await transport.open(get(port))
+        response = await impatient.open(get(port))
         total = 0
         async for data in pieces_of(response):
             total += len(data)
@@ -390,7 +406,7 @@ async def test_closed_response_is_not_read_further(transport: Transport) -> None
         response = await transport.open(get(port))
         response.close()
         response.close()
-        await asyncio.wait_for(gone.wait(), 0.1)
+        await asyncio.wait_for(gone.wait(), 20)
 
 
 @pytest.mark.parametrize("index", ["head", "body", "whole body"])
@@ -411,7 +427,7 @@ async def test_cancelled_request_closes_its_connection(transport: Transport, ind
         await received.wait()
         await asyncio.sleep(0.05)
         task.cancel()
-        await asyncio.wait_for(gone.wait(), 0.1)
+        await asyncio.wait_for(gone.wait(), 20)
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -453,7 +469,7 @@ async def test_probe_returns_why_connecting_failed(transport: Transport) -> None
 
 @pytest.fixture(params=KINDS)
 async def trusting(request: pytest.FixtureRequest, authority: Authority) -> AsyncIterator[Transport]:
-    made = request.param(1.0, 0.5, authority.bundle)
+    made = request.param(30, 30, authority.bundle)
     yield made
     await made.close()
 
@@ -496,7 +512,7 @@ async def test_unknown_certificates_are_refused(
 
 async def test_authority_is_refused_without_the_bundle(authority: Authority) -> None:
     for kind in KINDS:
-        transport = kind(1.0, 0.5)
+        transport = kind(30, 30)
         async with serve(saying(OK), ssl=authority.context("localhost")) as port:
             with pytest.raises(UpstreamUnreachable):
                 await transport.open(secure(port))
@@ -527,7 +543,7 @@ async def test_proxy_forwards_plain_http(
     async with serve(saying(OK)) as port, serve(proxy.handle, **options) as proxy_port:
         scheme = "https" if is_secure else "http"
         monkeypatch.setenv("http_proxy", f"{scheme}://u%20ser:p%40ss@localhost:{proxy_port}")
-        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        transport = kind(30, 30, authority.bundle)  # type: ignore[call-arg]
         for _ in range(2):
             assert (await outcome(transport, post(port))).body == b"ok"
         await transport.close()
@@ -548,7 +564,7 @@ async def test_https_goes_through_a_tunnel(
     ):
         scheme = "https" if is_secure else "http"
         monkeypatch.setenv("https_proxy", f"{scheme}://user:pass@localhost:{proxy_port}")
-        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        transport = kind(30, 30, authority.bundle)  # type: ignore[call-arg]
         for _ in range(2):
             assert (await outcome(transport, secure(port))).body == b"ok"
         await transport.close()
@@ -566,7 +582,7 @@ async def test_tunnel_to_an_ip_address(
         serve(proxy.handle) as proxy_port,
     ):
         monkeypatch.setenv("https_proxy", f"http://localhost:{proxy_port}")
-        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        transport = kind(30, 30, authority.bundle)  # type: ignore[call-arg]
         assert (await outcome(transport, secure(port, "[::1]"))).body == b"ok"
         await transport.close()
     assert proxy.targets == [f"[::1]:{port}"]
@@ -579,7 +595,7 @@ async def test_refused_tunnel_is_unreachable(
 ) -> None:
     async with serve(Proxy(answer).handle) as proxy_port:
         monkeypatch.setenv("https_proxy", f"http://localhost:{proxy_port}")
-        transport = kind(1.0, 0.5, authority.bundle)  # type: ignore[call-arg]
+        transport = kind(30, 30, authority.bundle)  # type: ignore[call-arg]
         found = await outcome(transport, secure(CLOSED_PORT))
         await transport.close()
     assert found.error in ("upstream_unreachable", "connection_lost")
@@ -591,7 +607,7 @@ async def test_no_proxy_is_respected(kind: type[Transport], monkeypatch: pytest.
     async with serve(saying(OK)) as port, serve(proxy.handle) as proxy_port:
         monkeypatch.setenv("http_proxy", f"http://localhost:{proxy_port}")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        transport = kind(1.0, 0.5)  # type: ignore[call-arg]
+        transport = kind(30, 30)  # type: ignore[call-arg]
         assert (await outcome(transport, post(port))).body == b"ok"
         await transport.close()
     assert proxy.targets == []
