@@ -73,6 +73,15 @@ class Issuers(Struct, frozen=True):
         seconds = issuer.client.recheck_seconds
         return self.signer.sign(new_session("oidc", name, self._proof(issuer), seconds, identity)), wanted
 
+    async def end(self, name: str, redirect_uri: str) -> str:
+        """Return where a browser ends its session at an issuer, and comes back from; empty if there is no such page.
+
+        Raises:
+            Overloaded: the issuer cannot be asked now.
+        """
+        issuer = self.by_name.get(name)
+        return "" if issuer is None else await issuer.end(redirect_uri)
+
     def identity_of(self, session: Session) -> Identity | None:
         """Return who a session belongs to; None once the configuration says something else about the issuer."""
         issuer = self.by_name.get(session.name)

@@ -21,7 +21,8 @@ class IdentityProvider(Issuer):
     """Signs in one person, whose claims tests change.
 
     claims: of the person, in the ID tokens. altered: of the next token, instead of the usual ones.
-    redirect_uris: those that are registered. codes: those that were given out, with their requests.
+    redirect_uris: those that are registered, for people who come back from signing in and from signing out.
+    codes: those that were given out, with their requests.
     """
 
     def __init__(self) -> None:
@@ -33,21 +34,26 @@ class IdentityProvider(Issuer):
         self.discovery_paths = {"authorization_endpoint": "authorize", "token_endpoint": "token"}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"] not in ("/authorize", "/token"):
-            self.discovery = {name: f"{self.url}/{path}" for name, path in self.discovery_paths.items()}
+        if scope["type"] != "http" or scope["path"] not in ("/authorize", "/token", "/logout"):
+            self.discovery = {name: self.url_of(path) for name, path in self.discovery_paths.items()}
             await super().__call__(scope, receive, send)
             return
         self.requests.append(scope["path"])
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        asked = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
         if scope["path"] == "/authorize":
-            asked = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
             status, sent, body = self._authorize(asked, headers)
+        elif scope["path"] == "/logout":
+            status, sent, body = self._end(asked)
         else:
             form = parse_qs((await receive())["body"].decode())
             status, sent, body = self._redeem({name: values[0] for name, values in form.items()}, headers)
         raw = [(name.encode(), value.encode()) for name, value in sent.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body})
+
+    def url_of(self, path: str) -> str:
+        return f"{self.url}/{path}"
 
     def _authorize(self, asked: dict[str, str], headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """Send whoever is signed in back with a code, and show others a page on which they sign in."""
@@ -63,6 +69,13 @@ class IdentityProvider(Issuer):
         answer = urlencode({"code": code, "state": asked["state"], "iss": self.url})
         location = f"{asked['redirect_uri']}?{answer}"
         return 303, {"location": location, "set-cookie": f"{_COOKIE}; Path=/; HttpOnly; SameSite=Lax"}, b""
+
+    def _end(self, asked: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Forget the browser, and send it back."""
+        location = asked.get("post_logout_redirect_uri", "")
+        if asked.get("client_id") != CLIENT or location not in self.redirect_uris:
+            return 400, {"content-type": "text/plain"}, b"the client or its request is not known"
+        return 303, {"location": location, "set-cookie": f"{_COOKIE}; Path=/; Max-Age=0"}, b""
 
     def _redeem(self, form: dict[str, str], headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         asked = self.codes.pop(form.get("code", ""), None)

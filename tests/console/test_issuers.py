@@ -1,5 +1,6 @@
 """Signing in to the console at an identity provider: who becomes what, what is refused, and when a session ends."""
 
+import html
 import re
 import time
 from collections.abc import Iterator
@@ -74,6 +75,18 @@ def later(seconds: float) -> Iterator[None]:
     """Have sessions of the console see a later time."""
     with mock.patch("app.console.sessions.time", SimpleNamespace(time=lambda: time.time() + seconds)):
         yield
+
+
+@contextmanager
+def ending_sessions(provider: IdentityProvider, page: str = "logout") -> Iterator[None]:
+    """Have the provider name a page that ends its sessions, or none, and gateways read what it names each time."""
+    usual = provider.discovery_paths
+    provider.discovery_paths = {**usual, "end_session_endpoint": page} if page else usual
+    try:
+        with mock.patch("app.governance.identity.oidc_sign_in._FRESH_SECONDS", 0.0):
+            yield
+    finally:
+        provider.discovery_paths = usual
 
 
 def to_provider(visitor: Visitor, path: str = "/sign-in/corp") -> dict[str, str]:
@@ -275,6 +288,88 @@ def test_signing_out_ends_the_session_everywhere(visitor: Visitor, provider: Ide
     with Visitor(visitor.url) as thief:
         thief.client.cookies.set("outcrop_console", copied)
         assert "<title>Sign in</title>" in thief.get("/teams").text
+
+
+def signed_out(visitor: Visitor) -> httpx.Response:
+    token = visitor.get().text.partition('data-token="')[2].partition('"')[0]
+    assert token
+    return visitor.client.post("/console/sign-out", data={"csrf_token": token}, follow_redirects=False)
+
+
+def test_signing_out_leads_to_the_page_of_the_provider_that_ends_its_session(
+    visitor: Visitor, provider: IdentityProvider, url: str
+) -> None:
+    signed_in(visitor, provider)
+    with ending_sessions(provider, "logout?tenant=1&lang=en"):
+        answer = signed_out(visitor)
+    (target,) = re.findall(r'http-equiv="refresh" content="0; url=([^"]+)"', answer.text)
+    parts = urlsplit(html.unescape(target))
+    assert target.startswith(f"{provider.url}/logout?")
+    assert parse_qs(parts.query) == {
+        "tenant": ["1"],
+        "lang": ["en"],
+        "client_id": [CLIENT],
+        "post_logout_redirect_uri": [f"{url}/console/sign-in"],
+    }
+    assert visitor.session() == ""
+    assert "<title>Sign in</title>" in visitor.get().text
+
+
+def test_signing_out_of_an_issuer_without_such_a_page_leads_to_the_form(
+    visitor: Visitor, provider: IdentityProvider
+) -> None:
+    signed_in(visitor, provider)
+    with ending_sessions(provider, ""):
+        answer = signed_out(visitor)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in")
+
+
+def test_signing_out_while_the_issuer_is_down_ends_the_session_here_and_says_so(
+    visitor: Visitor, provider: IdentityProvider
+) -> None:
+    signed_in(visitor, provider)
+    copied = visitor.session()
+    with ending_sessions(provider):
+        provider.answer = 500, {}, b""
+        try:
+            answer = signed_out(visitor)
+        finally:
+            provider.answer = None
+    assert answer.status_code == 503
+    assert "You are signed out here, and may still be signed in at corp" in answer.text
+    assert visitor.session() == ""
+    with Visitor(visitor.url) as thief:
+        thief.client.cookies.set("outcrop_console", copied)
+        assert "<title>Sign in</title>" in thief.get("/teams").text
+
+
+def test_a_page_that_ends_sessions_must_have_tls_as_the_issuer_has(
+    visitor: Visitor, provider: IdentityProvider
+) -> None:
+    def url_of(path: str) -> str:
+        return "javascript:alert(1)" if path == "logout" else f"{provider.url}/{path}"
+
+    signed_in(visitor, provider)
+    with ending_sessions(provider), mock.patch.object(provider, "url_of", url_of):
+        answer = signed_out(visitor)
+    assert answer.status_code == 503
+    assert "javascript" not in answer.text
+
+
+def test_signing_out_with_a_session_that_has_expired_signs_nobody_in_again(
+    visitor: Visitor, provider: IdentityProvider
+) -> None:
+    signed_in(visitor, provider)
+    token = visitor.get().text.partition('data-token="')[2].partition('"')[0]
+    with later(901), ending_sessions(provider):
+        forged = visitor.client.post("/console/sign-out", data={"csrf_token": "x"}, follow_redirects=False)
+        assert forged.status_code == 403
+        sent = {"csrf_token": token}
+        answer = visitor.client.post(
+            "/console/sign-out", data=sent, headers={"referer": f"{visitor.url}/console"}, follow_redirects=False
+        )
+    assert f"{provider.url}/logout?" in answer.text
+    assert visitor.session() == ""
 
 
 def test_a_key_works_beside_it(visitor: Visitor) -> None:

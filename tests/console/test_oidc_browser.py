@@ -9,7 +9,7 @@ from tests.console.browser import running_browser
 from tests.console.conftest import governed
 from tests.console.identity_provider import IdentityProvider, running_provider
 from tests.console.test_isolation import api
-from tests.console.test_issuers import ADMIN, MEMBER, later, settings
+from tests.console.test_issuers import ADMIN, MEMBER, ending_sessions, later, settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.npm, pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -23,7 +23,7 @@ def provider() -> Iterator[IdentityProvider]:
 @pytest.fixture(scope="module")
 def url(upstream_url: str, provider: IdentityProvider) -> Iterator[str]:
     with governed(upstream_url, **settings(provider)) as made:
-        provider.redirect_uris.append(f"{made}/console/sign-in/corp/done")
+        provider.redirect_uris += [f"{made}/console/sign-in/corp/done", f"{made}/console/sign-in"]
         api(made, "POST", "/teams", json={"name": "research"})
         yield made
 
@@ -66,6 +66,19 @@ def test_people_sign_in_at_the_provider_and_out_here(page: Page, url: str) -> No
     page.get_by_role("link", name="Sign in with corp").click()
     expect(page).to_have_title("Overview")
     assert wrong == []
+
+
+def test_signing_out_ends_the_session_at_a_provider_that_has_a_page_for_it(
+    page: Page, url: str, provider: IdentityProvider
+) -> None:
+    with ending_sessions(provider):
+        sign_in(page, url)
+        page.get_by_role("button", name="Sign out").click()
+        expect(page).to_have_title("Sign in")
+        assert page.url == f"{url}/console/sign-in"
+        # the provider does not know this browser any more
+        page.get_by_role("link", name="Sign in with corp").click()
+        expect(page).to_have_title("Provider")
 
 
 def test_the_browser_passes_the_provider_again_unnoticed_until_the_role_is_gone(

@@ -38,12 +38,31 @@ async def sign_in(visit: Visit) -> Response:
 
 
 async def sign_out(visit: Visit) -> Response:
-    """End the session, wherever its cookie was copied to."""
+    """End the session, wherever its cookie was copied to, and that of the browser at the issuer.
+
+    A session that has expired is ended too: the browser would else pass its issuer, and be signed in again.
+    """
+    console = visit.console
+    session = console.signer.read_any(visit.request.cookies.get(SESSION_COOKIE, ""))
+    if session is None:
+        return visit.redirect("/sign-in")
+    visit.token = console.signer.form_token(session.id)
     await visit.form()
-    await visit.console.ended.end(visit.who.session)
-    response = visit.redirect("/sign-in")
+    await console.ended.end(session)
+    response = await _leave_issuer(visit, session.name) if session.kind == "oidc" else visit.redirect("/sign-in")
     set_cookie(visit.request, response, SESSION_COOKIE, "")
     return response
+
+
+async def _leave_issuer(visit: Visit, name: str) -> Response:
+    try:
+        url = await visit.console.people.issuers.end(name, f"{visit.base}{_PENDING_PATH}")
+    except GatewayError as error:
+        visit.person, visit.token = None, ""
+        text = f"You are signed out here, and may still be signed in at {name}: {error.message}."
+        return visit.message("Sign out", error.status, text)
+    # the policy of the page lets its forms lead to this site only
+    return refresh_to(url) if url else visit.redirect("/sign-in")
 
 
 async def go_to_issuer(visit: Visit) -> Response:
@@ -113,5 +132,5 @@ PAGES = (
     PageSpec("POST", "/sign-in", sign_in, TITLE, "anyone"),
     PageSpec("GET", "/sign-in/{issuer}", go_to_issuer, TITLE, "anyone"),
     PageSpec("GET", "/sign-in/{issuer}/done", come_back, TITLE, "anyone"),
-    PageSpec("POST", "/sign-out", sign_out, "Sign out", "signed_in"),
+    PageSpec("POST", "/sign-out", sign_out, "Sign out", "anyone"),
 )

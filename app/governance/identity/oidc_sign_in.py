@@ -61,20 +61,17 @@ class OidcSignIn:
         """
         pending = PendingSignIn(*(secrets.token_urlsafe(32) for _ in range(3)))
         challenge = hashlib.sha256(pending.verifier.encode()).digest()
-        query = urlencode(
-            {
-                "response_type": "code",
-                "client_id": self.client.client_id,
-                "redirect_uri": redirect_uri,
-                "scope": " ".join(self.client.scopes),
-                "state": pending.state,
-                "nonce": pending.nonce,
-                "code_challenge": base64.urlsafe_b64encode(challenge).rstrip(b"=").decode(),
-                "code_challenge_method": "S256",
-            }
-        )
-        endpoint = await self._endpoint("authorization_endpoint")
-        return f"{endpoint}{'&' if urlsplit(endpoint).query else '?'}{query}", pending
+        fields = {
+            "response_type": "code",
+            "client_id": self.client.client_id,
+            "redirect_uri": redirect_uri,
+            "scope": " ".join(self.client.scopes),
+            "state": pending.state,
+            "nonce": pending.nonce,
+            "code_challenge": base64.urlsafe_b64encode(challenge).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+        }
+        return _with_query(await self._endpoint("authorization_endpoint"), fields), pending
 
     async def finish(self, pending: PendingSignIn, code: str, redirect_uri: str) -> Verified:
         """Redeem the code that the browser brought.
@@ -106,11 +103,25 @@ class OidcSignIn:
             raise AuthenticationFailed("the issuer does not accept the sign-in: try again", detail=f"status {status}")
         return await self._verifier.verify_sign_in(token, self.client.client_id, pending.nonce)
 
-    async def _endpoint(self, name: str) -> str:
+    async def end(self, redirect_uri: str) -> str:
+        """Return where a browser ends its session at the issuer (OpenID Connect RP-Initiated Logout 1.0).
+
+        Empty if the issuer has no such page.
+
+        Raises:
+            Overloaded: the issuer cannot be asked now.
+        """
+        endpoint = await self._endpoint("end_session_endpoint", is_optional=True)
+        fields = {"client_id": self.client.client_id, "post_logout_redirect_uri": redirect_uri}
+        return _with_query(endpoint, fields) if endpoint else ""
+
+    async def _endpoint(self, name: str, *, is_optional: bool = False) -> str:
         try:
             if time.monotonic() - self._read_at >= _FRESH_SECONDS:
                 self._document = await discover(self._transport, self.row.issuer, _SECONDS)
                 self._read_at = time.monotonic()
+            if is_optional and name not in self._document:
+                return ""
             return url_in(self._document, name, self.row.issuer)
         except NotFetched as error:
             raise self._unavailable(str(error)) from None
@@ -119,6 +130,10 @@ class OidcSignIn:
         return Overloaded(
             f"the issuer {self.row.name} cannot be asked now: try again", detail=f"{self.row.name}: {reason}"
         )
+
+
+def _with_query(url: str, fields: Mapping[str, str]) -> str:
+    return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(fields)}"
 
 
 def _credentials(client_id: str, secret: str) -> str:
