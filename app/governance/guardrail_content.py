@@ -2,7 +2,7 @@
 
 AWS documents that the guardrails of Converse do not check tool results, tool arguments, tool definitions (user guide,
 guardrails with Converse, 2026-11) and reasoning (the same, guardrails). Of other content that is not the text of a
-message, AWS does not document that they do. Tool definitions are checked by nothing (DEPLOYMENT.md).
+message, AWS does not document that they do. Tool definitions are checked by nothing (docs/guardrails.md).
 """
 
 import contextlib
