@@ -1,1 +1,1 @@
-"""Endpoints for the operators of a gateway: health, readiness, metrics and the pages that show the OpenAPI document."""
+"""Endpoints for operators and administrators: health, metrics, the pages `/docs` and `/redoc`, and the admin API."""

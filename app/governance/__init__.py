@@ -1,1 +1,1 @@
-"""Authenticates callers, limits requests and their bodies, and applies the guardrail."""
+"""Decides who may call, and how much: identity, admission, limits, budgets, quotas, guardrails. Charges the calls."""

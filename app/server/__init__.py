@@ -1,4 +1,4 @@
-"""Serves HTTP: uvicorn's protocol with limits, worker processes, and a shutdown that drains connections.
+"""Serves HTTP: an HTTP/1.1 protocol with limits under uvicorn's server, worker processes, and a shutdown that drains.
 
 Only this package touches uvicorn's internals.
 """

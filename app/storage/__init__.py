@@ -1,1 +1,1 @@
-"""Stores responses for `previous_response_id`, in memory or in SQLite."""
+"""The database of teams, keys, budgets and the ledger; and the store of responses for `previous_response_id`."""

@@ -1,1 +1,1 @@
-"""Paths that several dialects answer: the list of models, and paths that do not exist."""
+"""Paths that belong to no single dialect: the list of models, callers' own usage and limits, and unknown paths."""

@@ -1,1 +1,1 @@
-"""Identifies callers by API key or by AWS Signature Version 4."""
+"""Identifies callers by key, SigV4 signature, token or client certificate, and says what their policy allows."""

@@ -1,1 +1,1 @@
-"""What runs beside the requests: deletes rows that nothing needs any more, and verifies the sums of the ledger."""
+"""The tasks that run beside the requests: they delete old rows, write counts of requests, and send webhooks."""
