@@ -55,6 +55,13 @@ class PostgresServer:
             await connection.close()
         return self.url(name)
 
+    async def create_with_schema(self) -> str:
+        """Create a database with the schema; return its URL."""
+        url = await self.create()
+        async with opened(url) as database:
+            await prepare_schema(database, migrate=False)
+        return url
+
     def ask_for_passwords(self) -> None:
         """Accept users other than `postgres` only with their password."""
         (self._folder / "data" / "pg_hba.conf").write_text("local all postgres trust\nlocal all all password\n")

@@ -32,6 +32,8 @@ from tests.servers import free_port
 PEPPER = "a pepper of the tests with 32 characters"
 MODEL = "scripted.echo-v1:0"
 NANO = 10**9
+# nano-dollars of a call: two tokens of its answer at the price below
+COST = 2 * 1_000_000
 # USD per million tokens. An answer is cut at the length that is requested, so a call costs what was held for it
 SLOW, SLOWER = f"{MODEL}.slow-30", f"{MODEL}.slow-600"
 PRICES = "".join(f'[prices."{name}"]\ninput = 0.0\noutput = 1000.0\n' for name in (MODEL, SLOW, SLOWER))
@@ -76,6 +78,14 @@ async def balance_of(database: Database, key: Key) -> tuple[int, int]:
         query = select(tables.balances).where(tables.balances.c.source_id.in_(owned))
         row = (await connection.execute(query)).one()
         return row.settled, row.leased
+
+
+async def until_posted(database: Database, key: Key, count: int, seconds: float = 15) -> None:
+    """Wait until the ledger has as many settlements of a key, and nothing is leased any more."""
+    deadline = time.monotonic() + seconds
+    while len(await ledger_of(database, key)) < count or (await balance_of(database, key))[1]:
+        assert time.monotonic() < deadline, "settlements are missing, or capacity stays leased"
+        await asyncio.sleep(0.05)
 
 
 def wait_for_start(url: str, process: subprocess.Popen[bytes]) -> None:

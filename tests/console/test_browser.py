@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from app.storage.schema import prepare_schema
 from benchmarks.console_data import fill
 from tests.console.browser import Watched, running_browser
 from tests.console.conftest import ADMIN_KEY, KEYS
 from tests.console.test_isolation import call
-from tests.databases import PostgresServer, opened, postgres
+from tests.databases import PostgresServer, postgres
 from tests.servers import KEY, gateway
 
 __all__ = ["postgres"]
@@ -38,9 +37,7 @@ PIXEL = base64.b64decode(
 @pytest.fixture(scope="module")
 def url(upstream_url: str, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     async def prepare() -> str:
-        made = await postgres.create()
-        async with opened(made) as database:
-            await prepare_schema(database, migrate=False)
+        made = await postgres.create_with_schema()
         await fill(made, 120, 20_000)
         return made
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from app.storage.database import Database
-from app.storage.schema import prepare_schema
 from tests.databases import PostgresServer, opened, running_postgres
 from tests.governed import (
+    COST,
     MODEL,
     NANO,
     SLOW,
@@ -26,12 +26,10 @@ from tests.governed import (
     limit,
     money,
     replicas,
+    until_posted,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.timeout(120)]
-
-# of two tokens of an answer
-COST = 2 * 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +46,7 @@ def upstream() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def database_url(server: PostgresServer) -> str:
-    async def create() -> str:
-        url = await server.create()
-        async with opened(url) as database:
-            await prepare_schema(database, migrate=False)
-        return url
-
-    return asyncio.run(create())
+    return asyncio.run(server.create_with_schema())
 
 
 @pytest.fixture
@@ -71,15 +63,6 @@ def two(upstream: str, database_url: str) -> Iterator[list[Replica]]:
 
 def statuses(found: list[Reply]) -> dict[int, int]:
     return {status: [each.status for each in found].count(status) for status in {each.status for each in found}}
-
-
-async def until_posted(database: Database, key: object, count: int, seconds: float = 10) -> None:
-    """Wait until the ledger has as many settlements, and nothing is leased any more."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if len(await ledger_of(database, key)) >= count and (await balance_of(database, key))[1] == 0:  # type: ignore[arg-type]
-            return
-        await asyncio.sleep(0.05)
 
 
 async def test_a_budget_for_16_of_300_calls_at_once_lets_exactly_16_through(
@@ -216,9 +199,8 @@ async def test_a_database_that_stops_under_load_loses_nothing(upstream: str) -> 
     # reached soon after the database is back, or before
     count = 350
     with running_postgres() as server:
-        url = await server.create()
+        url = await server.create_with_schema()
         async with opened(url) as database:
-            await prepare_schema(database, migrate=False)
             key, secret = await add_key(database, money(count * COST / NANO))
         with replicas(2, upstream, url) as found:
             replies: list[Reply] = []

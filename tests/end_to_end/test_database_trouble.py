@@ -17,9 +17,9 @@ from sqlalchemy import select, text
 
 from app.storage import tables
 from app.storage.database import Database
-from app.storage.schema import prepare_schema
 from tests.databases import PostgresServer, opened, running_postgres
 from tests.governed import (
+    COST,
     MODEL,
     NANO,
     PEPPER,
@@ -33,13 +33,12 @@ from tests.governed import (
     ledger_of,
     money,
     replicas,
+    until_posted,
 )
 from tests.programs import ROOT, aws, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.timeout(120)]
 
-# of two tokens of an answer
-COST = 2 * 1_000_000
 UNPRICED = f"{MODEL}.slow-1"
 OF_ENVIRONMENT = "secret-of-a-developer"
 # the gateway's own bound is two seconds, and the machine of the tests is busy
@@ -58,16 +57,9 @@ def upstream() -> Iterator[str]:
         yield url
 
 
-async def new_database(server: PostgresServer) -> str:
-    url = await server.create()
-    async with opened(url) as database:
-        await prepare_schema(database, migrate=False)
-    return url
-
-
 @pytest.fixture
 async def url(server: PostgresServer) -> str:
-    return await new_database(server)
+    return await server.create_with_schema()
 
 
 @pytest.fixture
@@ -90,19 +82,9 @@ async def got(url: str, headers: Mapping[str, str] = {}) -> httpx.Response:
         return await client.get(url)
 
 
-async def until_in_ledger(database: Database, key: object, count: int) -> None:
-    """Wait until the ledger has as many settlements, and nothing is leased any more."""
-    deadline = time.monotonic() + 15
-    while time.monotonic() < deadline:
-        if len(await ledger_of(database, key)) >= count and (await balance_of(database, key))[1] == 0:  # type: ignore[arg-type]
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("settlements are missing, or capacity stays leased")
-
-
 async def test_without_the_database_known_calls_go_on_and_none_waits(upstream: str) -> None:
     with running_postgres() as server:
-        url = await new_database(server)
+        url = await server.create_with_schema()
         async with opened(url) as database:
             key, secret = await add_key(database, money(30 * COST / NANO))
             other, of_other = await add_key(database, money(4 * COST / NANO))
@@ -140,7 +122,7 @@ async def test_without_the_database_known_calls_go_on_and_none_waits(upstream: s
             # what was let through is charged, and exceeds the budget
             await eventually(fails_open, of_other, 429)
             async with opened(url) as database:
-                await until_in_ledger(database, other, 11)
+                await until_posted(database, other, 11)
                 rows = await ledger_of(database, other)
                 assert {row.request_id for row in rows} == {each.request_id for each in [answered[2], *passed]}
                 assert await balance_of(database, other) == (11 * COST, 0)
@@ -233,7 +215,7 @@ async def test_a_full_disk_refuses_calls_and_loses_none(
             answered.append(await running)
         answered.append(await ask(replica.url, secret))
         assert [each.status for each in answered] == [200, 200, 200]
-        await until_in_ledger(database, key, 3)
+        await until_posted(database, key, 3)
         replica.kill()
         replica.start()
         await asyncio.to_thread(replica.wait)
@@ -294,7 +276,7 @@ async def test_windows_follow_the_clock_of_the_database(upstream: str, url: str,
         assert [(await ask(each.url, secret)).status for each in found] == [200, 200]
         expired = await ask(found[0].url, of_expired)
         assert (expired.status, b"this API key has expired" in expired.body) == (401, True)
-        await until_in_ledger(database, key, 2)
+        await until_posted(database, key, 2)
         spend = (await got(f"{found[0].url}/admin/v1/spend?key_id={key.id}", admin)).json()["data"][0]
         day = (await got(f"{found[1].url}/admin/v1/usage?key_id={key.id}&interval=day", admin)).json()["data"][0]
     async with database.begin(reads=True) as connection:
