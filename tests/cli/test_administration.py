@@ -2,9 +2,7 @@
 
 import json
 import stat
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from click.testing import Result
 
 from tests.admin.api.conftest import ADMIN_KEY, settings_of
 from tests.cli.outcrop_process import invoke
-from tests.servers import NOWHERE, gateway
+from tests.servers import NOWHERE, gateway, recording_server
 
 pytestmark = [pytest.mark.database, pytest.mark.loopback]
 
@@ -190,29 +188,10 @@ def test_a_gateway_without_an_admin_api_or_at_no_address_is_named(tmp_path: Path
 
 
 def test_no_redirect_gets_the_key(tmp_path: Path) -> None:
-    received: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            received.append(self.path)
-            self.send_response(302)
-            self.send_header("location", "/elsewhere")
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Be silent."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}"
+    with recording_server(302, location="/elsewhere") as (url, received):
         ended = invoke(tmp_path, "teams", "list", "--url", url, OUTCROP_ADMIN_KEY=ADMIN_KEY)
-    finally:
-        server.shutdown()
-        server.server_close()
     assert (ended.exit_code, "status 302" in ended.stderr) == (1, True)
-    assert received == ["/admin/v1/teams?limit=500"]
+    assert [path for path, _, _ in received] == ["/admin/v1/teams?limit=500"]
 
 
 def test_an_identifier_with_a_path_names_nothing(outcrop: Outcrop) -> None:

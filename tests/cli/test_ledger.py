@@ -1,16 +1,12 @@
 """`outcrop ledger`."""
 
 import asyncio
-import contextlib
 import gzip
 import json
 import sqlite3
 import stat
-import threading
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +17,7 @@ from app.governance.ledger.posting import post
 from app.storage.schema import prepare_schema
 from tests.cli.outcrop_process import invoke
 from tests.databases import opened
+from tests.servers import recording_server
 
 pytestmark = [pytest.mark.database, pytest.mark.loopback]
 NOW = datetime.now(UTC)
@@ -84,40 +81,15 @@ def test_what_cannot_be_written_ends_with_1(folder: Path) -> None:
     assert (ended.exit_code, "--to: must be after --from" in ended.stderr) == (2, True)
 
 
-@contextlib.contextmanager
-def object_store(status: int) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """A server that takes objects as S3 does; yields its URL, and what was put."""
-    objects: list[tuple[str, bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            objects.append((self.path, body))
-            self.send_response(status)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Be silent."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", objects
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.parametrize("status", [200, 403])
 def test_entries_are_exported_to_s3(folder: Path, status: int) -> None:
-    with object_store(status) as (url, objects):
+    with recording_server(status) as (url, objects):
         ended = invoke(
             folder, "ledger", "export", "--from", "today", "--format", "jsonl", "--output", "s3://bucket/costs/",
             AWS_ENDPOINT_URL_S3=url, AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b",
         )  # fmt: skip
     assert ended.exit_code == (0 if status == 200 else 1), ended.stderr
-    (path, body) = objects[0]
+    path, _, body = objects[0]
     assert path == f"/bucket/costs/ledger-from-{NOW:%Y-%m-%d}.jsonl"
     assert b'"attempt_id":"today"' in body
     if status == 403:

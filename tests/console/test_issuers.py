@@ -16,30 +16,16 @@ from tests.console.conftest import ADMIN_KEY, governed
 from tests.console.identity_provider import CLIENT, SECRET, IdentityProvider, running_provider
 from tests.console.test_isolation import api
 from tests.console.visitor import Visitor
+from tests.governance.oidc_issuer import issuer_tables
 
 pytestmark = [pytest.mark.database, pytest.mark.loopback]
 
 ADMIN = {"sub": "alice", "email": "alice@example.com", "groups": ["platform-admins"]}
 MEMBER = {"sub": "bob", "email": "bob@example.com", "groups": ["ml-vision"]}
-RULES = """
-[[identity.oidc]]
-name = "corp"
-issuer = "{issuer}"
-audiences = ["outcrop"]
-algorithms = ["ES256"]
-user_claim = "email"
-
+CONSOLE = """
 [identity.oidc.console]
 client_id = "{client}"
 recheck_seconds = {seconds}
-
-[[identity.oidc.rules]]
-match = {{ groups = "ml-*" }}
-team = "research"
-
-[[identity.oidc.rules]]
-match = {{ groups = "platform-admins" }}
-roles = ["admin"]
 """
 
 
@@ -50,7 +36,7 @@ def provider() -> Iterator[IdentityProvider]:
 
 
 def settings(provider: IdentityProvider, seconds: int = 900) -> dict[str, object]:
-    config = RULES.format(issuer=provider.url, client=CLIENT, seconds=seconds)
+    config = issuer_tables(provider.url, CONSOLE.format(client=CLIENT, seconds=seconds))
     return {"config_toml": config, "console_client_secrets": f"corp={SECRET}", "forwarded_allow_ips": "127.0.0.1"}
 
 

@@ -7,50 +7,22 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.cli.outcrop_process import invoke, settings_of
 from tests.programs import ROOT, aws, environment, wait_for
-from tests.servers import free_port
+from tests.servers import free_port, recording_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.database]
 KEY = os.urandom(32)
 
 
-@contextmanager
-def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
-    """A server that accepts webhooks; yields its URL, and what it got."""
-    received: list[tuple[dict[str, str], bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            received.append((dict(self.headers), body))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Be silent."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", received
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
 def test_a_revoked_key_is_reported_once_by_all_processes(tmp_path: Path) -> None:
     port = free_port()
-    with receiver() as (url, received):
+    with recording_server(204) as (url, received):
         secret = f"whsec_{base64.b64encode(KEY).decode()}"
         settings = {"WEBHOOK_URL": url, "WEBHOOK_SECRET": secret, "WEB_CONCURRENCY": "2", "PORT": str(port)}
         variables = environment(**{**aws("http://127.0.0.1:9"), **settings_of(tmp_path), **settings})
@@ -71,7 +43,7 @@ def test_a_revoked_key_is_reported_once_by_all_processes(tmp_path: Path) -> None
             log.seek(0)
             written = log.read()
             log.close()
-    ((headers, body),) = received
+    ((_, headers, body),) = received
     event = json.loads(body)
     assert (event["type"], event["data"]["key_id"]) == ("key.revoked", made["id"])
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body

@@ -16,6 +16,30 @@ AUDIENCE = "outcrop"
 _RSA = [rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2)]
 
 
+def issuer_tables(url: str, further: str = "") -> str:
+    """Return the configuration of an issuer: groups `ml-*` are of the team `research`, `platform-admins` administer.
+
+    Args:
+        further: tables of the same issuer.
+    """
+    return f"""
+[[identity.oidc]]
+name = "corp"
+issuer = "{url}"
+audiences = ["{AUDIENCE}"]
+algorithms = ["ES256"]
+user_claim = "email"
+
+[[identity.oidc.rules]]
+match = {{ groups = "ml-*" }}
+team = "research"
+
+[[identity.oidc.rules]]
+match = {{ groups = "platform-admins" }}
+roles = ["admin"]
+{further}"""
+
+
 def new_key(algorithm: str, number: int = 0) -> Any:
     """Make a private key. RSA keys take a tenth of a second to make, so there are two."""
     if algorithm.startswith(("RS", "PS")):

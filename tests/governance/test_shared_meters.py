@@ -37,6 +37,14 @@ async def calls(meters: SharedMeters, until: float, needs: list[Need], used: int
     return count
 
 
+async def hold_soon(meters: SharedMeters, needs: list[Need]) -> None:
+    """Wait until the meters hold what a call needs."""
+    deadline = time.monotonic() + 5
+    while not isinstance(found := await meters.wait(needs, 1.0), Hold):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(found)
+
+
 @pytest.mark.parametrize("used", [100, 200])
 async def test_two_replicas_use_one_quota(database: Database, used: int) -> None:
     """Whatever calls take beyond what was expected delays the next ones."""
@@ -62,10 +70,7 @@ async def test_what_runs_is_reserved_for_all_replicas(database: Database) -> Non
     small = await second[1].wait([Need(5000, 1)], 1.0)
     assert isinstance(small, Hold)
     first[1].settle(hold, [100], 1.0)
-    deadline = time.monotonic() + 5
-    while not isinstance(found := await second[1].wait(large, 1.0), Hold):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(found)
+    await hold_soon(second[1], large)
     for client, _ in (first, second):
         await client.close()
 
@@ -81,10 +86,7 @@ async def test_replicas_share_the_room_that_throttles_have_taught(database: Data
     assert isinstance(await second[1].wait(large, 1.0), float)
     assert isinstance(await second[1].wait([Need(5000, 1)], 1.0), Hold)
     first[1].settle(hold, [1], 1.0)
-    deadline = time.monotonic() + 5
-    while not isinstance(found := await second[1].wait(large, 1.0), Hold):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(found)
+    await hold_soon(second[1], large)
     for client, _ in (first, second):
         await client.close()
 

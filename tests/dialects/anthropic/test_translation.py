@@ -21,7 +21,7 @@ from app.dialects.http.documents import parse_object, validate
 from app.models.capabilities import Capabilities
 from app.models.families import FAMILIES
 from app.wire import json
-from tests.dialects.streams import joined
+from tests.dialects.streams import joined, joined_in_batches
 
 RESPONSE_CONTEXT = MessageResponseContext("msg_1", "m", "r")
 USER = {"role": "user", "content": "hi"}
@@ -416,15 +416,9 @@ def test_frames_do_not_depend_on_batches(content: list[Any], data: st.DataObject
         "metrics": {"latencyMs": 1},
     }
     events = list(unfold(reply))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    at_once = EventStream(RESPONSE_CONTEXT)
+    at_once, in_batches = EventStream(RESPONSE_CONTEXT), EventStream(RESPONSE_CONTEXT)
     whole = joined(at_once.from_event, events) + at_once.finish()
-    in_pieces = EventStream(RESPONSE_CONTEXT)
-    pieces = b"".join(
-        joined(in_pieces.from_event, events[start:end])
-        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
-    )
-    assert pieces + in_pieces.finish() == whole
+    assert joined_in_batches(in_batches.from_event, events, data) + in_batches.finish() == whole
 
 
 JSON = st.recursive(

@@ -17,7 +17,7 @@ from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.stream import ChunkStream
 from app.errors import InvalidRequest, UpstreamFailed
 from app.wire import json
-from tests.dialects.streams import joined
+from tests.dialects.streams import BLOCKS, TEXTS, joined, joined_in_batches
 
 USER = {"role": "user", "content": "x"}
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -349,29 +349,16 @@ def test_stream_error_has_openais_shape() -> None:
     }
 
 
-texts = st.text(max_size=8)
-blocks = st.one_of(
-    st.builds(lambda text: {"text": text}, texts),
-    st.builds(lambda text: {"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": text}}}, texts),
-    st.builds(lambda text: {"reasoningContent": {"reasoningText": {"text": text, "signature": "s"}}}, texts),
-)
-
-
-@given(st.lists(blocks, max_size=5), st.data())
+@given(st.lists(BLOCKS, max_size=5), st.data())
 def test_frames_do_not_depend_on_batches(content: list[Any], data: st.DataObject) -> None:
     events = list(unfold(reply(*content)))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    in_batches = ChunkStream(RESPONSE_CONTEXT)
-    frames = b"".join(
-        joined(in_batches.from_event, events[start:end])
-        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
-    )
+    frames = joined_in_batches(ChunkStream(RESPONSE_CONTEXT).from_event, events, data)
     assert frames == joined(ChunkStream(RESPONSE_CONTEXT).from_event, events)
 
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | texts,
+        st.none() | st.booleans() | st.integers() | TEXTS,
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(

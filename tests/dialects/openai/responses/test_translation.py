@@ -24,7 +24,7 @@ from app.dialects.openai.responses.stream import ResponseStream
 from app.dialects.openai.responses.tools import custom_names, namespaces
 from app.errors import ContextTooLong, InvalidRequest, RateLimited, UpstreamFailed
 from app.wire import json
-from tests.dialects.streams import joined
+from tests.dialects.streams import BLOCKS, TEXTS, joined, joined_in_batches
 
 SIGNER = ReasoningSigner((b"secret",), "tests", "scripted.echo")
 FUNCTION = {"type": "function", "name": "f"}
@@ -676,23 +676,10 @@ def test_signatures_may_arrive_in_pieces() -> None:
     assert {event["output_index"] for event in told} == {0}
 
 
-texts = st.text(max_size=8)
-blocks = st.one_of(
-    st.builds(lambda text: {"text": text}, texts),
-    st.builds(lambda text: {"toolUse": {"toolUseId": "t", "name": "f", "input": {"a": text}}}, texts),
-    st.builds(lambda text: {"reasoningContent": {"reasoningText": {"text": text, "signature": "s"}}}, texts),
-)
-
-
-@given(st.lists(blocks, max_size=5), st.data())
+@given(st.lists(BLOCKS, max_size=5), st.data())
 def test_frames_do_not_depend_on_batches(content: list[Any], data: st.DataObject) -> None:
     events = list(unfold(reply(*content)))
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(events)), max_size=5)))
-    in_batches = ResponseStream(response_context())
-    frames = b"".join(
-        joined(in_batches.from_event, events[start:end])
-        for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)
-    )
+    frames = joined_in_batches(ResponseStream(response_context()).from_event, events, data)
     fresh_ids = re.compile(rb'"(rs|msg|fc|ctc)_[0-9a-f]{24}"')
     whole = joined(ResponseStream(response_context()).from_event, events)
     assert fresh_ids.sub(b"id", frames) == fresh_ids.sub(b"id", whole)
@@ -703,7 +690,7 @@ noise = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | texts
+    | TEXTS
     | st.sampled_from(["user", "message", "function_call", "reasoning"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
     max_leaves=20,
