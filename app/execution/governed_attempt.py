@@ -40,7 +40,6 @@ from app.routing.failover import AttemptResult
 
 T = TypeVar("T")
 
-USER = "x-outcrop-user"
 _CUT, _CANCELLED = "cut", "cancelled"
 # the model may have run, and what it wrote did not arrive
 _MAY_BE_BILLED = (UpstreamFailed, UpstreamTimeout, GatewayBusy)
@@ -105,15 +104,12 @@ class GovernedAttempt(Struct, frozen=True):
 
     async def _begin(self, context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> Charge:
         target, operation = candidate.target, candidate.operation
-        # the header comes before the body, since a program may set it for all its clients
-        subject = self.charges.subjects.of(context.caller, context.head.headers.get(USER) or context.user)
+        subject, hold = self.charges.charged_for(context)
         reads = bool(subject.limits or subject.budgets)
         if reads:
             context.record.standings = partial(self.charges.limits.standings, subject)
-        if context.hold is None:
-            context.hold = RequestHold()
         if context.outlive is None:
-            context.outlive = partial(self._outlive, context, context.hold)
+            context.outlive = partial(self._outlive, context, hold)
         record = context.record
         # a call without a model is named by its endpoint
         called = candidate.model.raw or record.route
@@ -129,7 +125,7 @@ class GovernedAttempt(Struct, frozen=True):
             examined = _examined(request, bounds) if reads and may_have_one else 0
         served = target.known.base if called.startswith("arn:") else called
         model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
-        charge = await self.charges.begin(subject, context.hold, model, bounds, record.request_id, examined)
+        charge = await self.charges.begin(subject, hold, model, bounds, record.request_id, examined)
         if charge.hold.exceeded:
             record.exceeded = charge.hold.exceeded
         return charge

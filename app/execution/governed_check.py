@@ -6,11 +6,9 @@ from msgspec import Struct
 
 from app.converse.guardrail_units import Units
 from app.converse.usage import Usage
-from app.execution.governed_attempt import USER
 from app.execution.request_context import RequestContext
 from app.governance.charges import Charge, Charges
 from app.governance.holds.bounds import CallBounds
-from app.governance.holds.call_limits import RequestHold
 from app.governance.holds.needs import CalledModel
 from app.governance.ledger.entry import OK
 from app.models.exact_prices import GUARDRAIL
@@ -29,13 +27,11 @@ class GovernedChecks(Struct, frozen=True):
         Raises:
             GatewayError: the limits or budgets of the caller do not allow it.
         """
-        subject = self.charges.subjects.of(context.caller, context.head.headers.get(USER) or context.user)
-        if context.hold is None:
-            context.hold = RequestHold()
+        subject, hold = self.charges.charged_for(context)
         name = f"{GUARDRAIL}{identifier}"
         called = CalledModel(context.record.model, name, "", name, "", "")
         request_id = context.record.request_id
-        return await self.charges.begin(subject, context.hold, called, _NO_TOKENS, request_id, characters)
+        return await self.charges.begin(subject, hold, called, _NO_TOKENS, request_id, characters)
 
     def end(self, charge: Charge, units: Units | None, outcome: str) -> None:
         """End a check. units: that the guardrail has examined; None if there was no answer."""

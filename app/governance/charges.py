@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,10 +21,15 @@ from app.governance.holds.call_limits import CallLimits, Hold, RequestHold
 from app.governance.holds.needs import CalledModel, Subject
 from app.governance.holds.subjects import Subjects
 from app.governance.holds.usual_tokens import UsualTokens
+from app.governance.identity.caller import Caller
 from app.governance.ledger.entry import Entry, recorded
 from app.governance.ledger.writer import LedgerWriter
 from app.models.exact_prices import ExactPrices
+from app.server.request_head import RequestHead
 from app.storage.records import now
+
+# a header that names the end user of a request
+_USER = "x-outcrop-user"
 
 # callers choose the names of models and users: 4 KB each at most
 _MAX_ENTRIES = 5_000
@@ -34,6 +40,15 @@ _NOTHING = Usage()
 
 def _ignore(*_: str) -> None:
     pass
+
+
+class ChargedRequest(Protocol):
+    """A request whose attempts are charged. hold: what they hold together; None before the first of them."""
+
+    caller: Caller
+    head: RequestHead
+    user: str
+    hold: RequestHold | None
 
 
 class Charge(Struct, eq=False):
@@ -61,10 +76,18 @@ class Charges:
     def __init__(self, limits: CallLimits, prices: ExactPrices, wall: Callable[[], datetime] = now) -> None:
         self.limits = limits
         self._wall = wall
-        self.subjects = Subjects()
+        self._subjects = Subjects()
         self._prices = prices
         self._usual = UsualTokens()
         self._first_entries: dict[tuple[Subject, CalledModel], Entry] = {}
+
+    def charged_for(self, request: ChargedRequest) -> tuple[Subject, RequestHold]:
+        """Return who makes a request, and what its attempts hold together."""
+        hold = request.hold
+        if hold is None:
+            hold = request.hold = RequestHold()
+        # the header comes before the body, since a program may set it for all its clients
+        return self._subjects.of(request.caller, request.head.headers.get(_USER) or request.user), hold
 
     async def begin(
         self,
