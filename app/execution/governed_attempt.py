@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
 from app.errors import (
+    BudgetSpent,
     ConnectTimeout,
     GatewayBusy,
     GatewayError,
@@ -78,7 +79,10 @@ class GovernedAttempt(Struct, frozen=True):
             await asyncio.get_running_loop().create_future()
         try:
             charge = await self._begin(context, candidate, request)
-        except GatewayError:
+        except GatewayError as refusal:
+            if isinstance(refusal, BudgetSpent):
+                subject, _ = self.charges.charged_for(context)
+                context.record.standings = partial(self.charges.limits.standings_after, subject, refusal.detail)
             fold(call, AttemptResult(candidate))
             raise
         on_stream_end = partial(self._end_stream, charge) if operation.is_streamed else None

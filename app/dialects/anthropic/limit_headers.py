@@ -51,7 +51,7 @@ def _of_budget(budget: Standing) -> Headers:
     """Return the state of a budget; a warning from 75 % on."""
     claim, short = _CLAIMS.get(budget.period or "", _OTHER_CLAIM)
     threshold = next((each for each in _WARNINGS if budget.used >= each), None)
-    is_rejected = budget.refuses and not budget.remaining
+    is_rejected = budget.has_refused or (budget.refuses and not budget.remaining)
     status = "rejected" if is_rejected else "allowed" if threshold is None else "allowed_warning"
     prefix = f"{_PREFIX}unified-"
     headers = [

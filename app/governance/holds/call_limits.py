@@ -181,6 +181,12 @@ class CallLimits:
             found = subject.standings = Standings(by_kind, seconds)
         return found
 
+    def standings_after(self, subject: Subject, refused: str) -> Standings:
+        """Return the same for a call that was refused. refused: the balance that had too little left."""
+        moment = self._wall()
+        by_kind = standings_of(subject.rules(moment), self._client.remaining, moment, refused)
+        return Standings(by_kind, time.monotonic())
+
     def release(self, hold: Hold) -> None:
         """End a call for which nothing is billed. Its request counts all the same."""
         self._end(hold, {})

@@ -21,7 +21,7 @@ class Standing(Struct, frozen=True):
     """What is left of one limit or budget.
 
     kind: of a limit, or `budget`. seconds: until all of a rate is there again, or until a budget begins anew; None for
-        never. period: of a budget. refuses: calls for which too little is left.
+        never. period: of a budget. refuses: calls for which too little is left. has_refused: this one.
     """
 
     kind: Literal["requests_per_minute", "tokens_per_minute", "max_parallel_requests", "budget"]
@@ -30,6 +30,7 @@ class Standing(Struct, frozen=True):
     seconds: float | None
     period: Period | None = None
     refuses: bool = True
+    has_refused: bool = False
 
     @property
     def used(self) -> float:
@@ -54,12 +55,13 @@ class Standings(Struct, eq=False):
 
 
 def standings_of(
-    rules: AppliedRules, remaining: Callable[[str], tuple[int, int] | None], now: datetime
+    rules: AppliedRules, remaining: Callable[[str], tuple[int, int] | None], now: datetime, refused: str = ""
 ) -> dict[str, Standing]:
     """Return by kind that of which the smallest part is left. Limits that refuse nothing are left out.
 
     Args:
         remaining: returns the capacity of a balance and what is left of it; None if that is not known.
+        refused: the balance that had too little left for a call. It is returned whatever is left of others.
     """
     found: dict[str, Standing] = {}
     for key, rule in rules.rules.items():
@@ -70,10 +72,10 @@ def standings_of(
         if isinstance(rule, Budget):
             end = rules.resets[key]
             seconds = (end - now).total_seconds() if end is not None else None
-            standing = Standing("budget", capacity, free, seconds, rule.period, rule.action == "block")
+            standing = Standing("budget", capacity, free, seconds, rule.period, rule.action == "block", key == refused)
         else:
             standing = Standing(rule.kind, capacity, free, (capacity - free) * _MINUTE_SECONDS / max(capacity, 1))
         tightest = found.get(standing.kind)
-        if tightest is None or standing.used > tightest.used:
+        if tightest is None or standing.has_refused or (standing.used > tightest.used and not tightest.has_refused):
             found[standing.kind] = standing
     return found
