@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,19 @@ settings.register_profile("brief", settings.get_profile("steady"), max_examples=
 settings.load_profile("steady")
 
 gc.disable()  # during collection there is nothing to free
+
+# modules, and their bounds for an answer of a database or an issuer: a busy machine takes longer than a deployment waits
+BOUNDS = {
+    "app.admin.api.routes.transactions": ("_WAIT_SECONDS",),
+    "app.console.database": ("_CHANGE_SECONDS", "_READ_SECONDS"),
+    "app.governance.identity.issuer_keys": ("_WAIT_SECONDS",),
+    "app.governance.identity.key_watch": ("_READ_SECONDS",),
+    "app.governance.identity.row_reader": ("_READ_SECONDS", "_WAIT_SECONDS"),
+    "app.governance.identity.team_policies": ("_READ_SECONDS",),
+    "app.governance.identity.verified_tokens": ("_WAIT_SECONDS",),
+    "app.governance.leases.client": ("TRANSACTION_SECONDS", "_WAIT_SECONDS"),
+    "app.governance.leases.transactions": ("TRANSACTION_SECONDS",),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +64,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of one unused authority. Reading the system's trust store takes 20 ms of CPU for each httpx client."""
     return Authority(tmp_path_factory.mktemp("trusted")).bundle
+
+
+@pytest.fixture(autouse=True)
+def long_bounds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait longer for databases and issuers, but in tests of durations."""
+    if request.node.get_closest_marker("timed"):
+        return
+    for module, names in BOUNDS.items():
+        if module in sys.modules:
+            for name in names:
+                monkeypatch.setattr(sys.modules[module], name, 30.0)
 
 
 @pytest.fixture(autouse=True)

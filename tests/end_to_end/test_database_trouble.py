@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.database, pytest.mark.timeout(120)]
 UNPRICED = f"{MODEL}.slow-1"
 OF_ENVIRONMENT = "secret-of-a-developer"
 # the gateway's own bound is two seconds, and the machine of the tests is busy
-SECONDS = 4
+SECONDS = 15
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ async def database(url: str) -> AsyncIterator[Database]:
 
 async def eventually(replica: Replica, secret: str, status: int) -> Reply:
     """Ask until the answer has a status."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (reply := await ask(replica.url, secret)).status != status:
         assert time.monotonic() < deadline, reply
         await asyncio.sleep(0.05)
@@ -251,7 +251,7 @@ async def test_a_model_without_a_price_is_refused_where_a_budget_blocks(
             assert each.headers["x-should-retry"] == "false"
         assert (await ask(replica.url, warned, model=UNPRICED)).status == 200
         assert (await ask(replica.url, secret)).status == 200
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not (rows := await ledger_of(database, key)):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)

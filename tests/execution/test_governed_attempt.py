@@ -30,10 +30,11 @@ from app.storage import tables
 from app.storage.database import Database
 from app.storage.records import Budget, Limit
 from app.storage.repository import budgets, limits
-from app.storage.schema import prepare_schema
 from app.wire import json
 from tests.bedrock.test_stream_decoding import STREAM
+from tests.databases import write_prepared
 from tests.execution.test_executor import REPLY, Memory, Response, as_it_is, context, executor_over
+from tests.waiting import until
 
 pytestmark = pytest.mark.database
 
@@ -127,8 +128,9 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway_of(folder: str, **options: Any) -> AsyncIterator[Gateway]:
-    database = Database(parse_database_url(f"sqlite:///{folder}/outcrop.db"))
-    await prepare_schema(database, migrate=False)
+    file = Path(folder) / "outcrop.db"
+    await write_prepared(file)
+    database = Database(parse_database_url(f"sqlite:///{file}"))
     governance = Governance(database, Prices(PRICES), Path(folder), **{"fail_open": False, **options})
     await governance.start()
     try:
@@ -291,13 +293,17 @@ async def test_a_caller_who_leaves_is_charged(gateway: Gateway) -> None:
 async def test_callers_who_leave_release_their_parallel_request(gateway: Gateway) -> None:
     await gateway.with_rules(limit("max_parallel_requests", 5))
 
+    sent = 0
+
     class Silent(Memory):
         async def open(self, request: Any) -> Any:
+            nonlocal sent
+            sent += 1
             await asyncio.sleep(60)
 
-    for _ in range(4):
+    for turn in range(4):
         calls = [asyncio.create_task(gateway.call(Silent())) for _ in range(5)]
-        await asyncio.sleep(0.02)
+        await until(lambda: sent == 5 * turn + 5)  # noqa: B023
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)

@@ -26,7 +26,6 @@ from app.storage import tables
 from app.storage.database import AsyncConnection, Database, DatabaseDown
 from app.storage.records import Budget, new_id
 from app.storage.repository import budgets
-from app.storage.schema import prepare_schema
 from tests.databases import opened, running_postgres
 
 HELD, COST = 700, 600
@@ -352,8 +351,7 @@ async def test_a_call_whose_hold_cannot_be_recorded_is_refused(
 @pytest.mark.slow
 async def test_calls_that_are_answered_while_the_database_is_down_are_posted_later(tmp_path: Path) -> None:
     with running_postgres() as server:
-        async with opened(await server.create()) as database:
-            await prepare_schema(database, migrate=False)
+        async with opened(await server.create_with_schema()) as database:
             ref = await add_budget(database)
             async with running(database, tmp_path, ref) as process:
                 admitted = [await process.admit(f"a{number}") for number in range(20)]
@@ -362,7 +360,7 @@ async def test_calls_that_are_answered_while_the_database_is_down_are_posted_lat
                     process.settle(each)
                 await asyncio.sleep(1)
                 server.start()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(40):
                     while process.ledger._settled:
                         await asyncio.sleep(0.1)
             assert await balance(database, ref) == (20 * COST, 0)

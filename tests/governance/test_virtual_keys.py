@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -24,10 +24,10 @@ from app.storage.database import Database
 from app.storage.key_changes import changes_within, touched
 from app.storage.records import Budget, Limit, new_id, now
 from app.storage.repository import key_secrets, keys, replace_budgets, replace_limits, teams
-from app.storage.schema import prepare_schema
 from tests.databases import PostgresServer, opened, running_postgres
 from tests.keys import PEPPER as PEPPER_TEXT
 from tests.keys import add_key, add_team, change_key, change_team
+from tests.waiting import SECONDS, until
 
 PEPPER = PEPPER_TEXT.encode()
 # every replica knows of a change after this time
@@ -60,9 +60,9 @@ async def identify(directory: KeyDirectory, text: str) -> Caller:
     return directory.find(text, text.encode()) or await directory.load(text)
 
 
-async def refused_within(directory: KeyDirectory, text: str, words: str) -> None:
-    """Wait until a secret is refused, for as long as is promised."""
-    deadline = time.monotonic() + HEARD_SECONDS
+async def refused_within(directory: KeyDirectory, text: str, words: str, seconds: float = SECONDS) -> None:
+    """Wait until a secret is refused."""
+    deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(AuthenticationFailed):
             await identify(directory, text)
@@ -72,13 +72,6 @@ async def refused_within(directory: KeyDirectory, text: str, words: str) -> None
         with pytest.raises(AuthenticationFailed, match=words):
             await identify(directory, text)
         return
-
-
-async def until(condition: Callable[[], object], seconds: float = HEARD_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 @contextlib.contextmanager
@@ -174,6 +167,7 @@ async def test_a_secret_that_is_no_longer_stored_is_asked_for_once(database: Dat
         assert directory.find(text, text.encode()) is not None
 
 
+@pytest.mark.timed
 async def test_a_change_reaches_every_replica_within_two_seconds(database: Database) -> None:
     team = await add_team(database)
     (revoked, revoked_key), (blocked, blocked_key), (deleted, deleted_key), (text, key) = [
@@ -189,22 +183,22 @@ async def test_a_change_reaches_every_replica_within_two_seconds(database: Datab
             await keys.remove(connection, deleted_key.id)
             await touched(connection, deleted_key)
         for directory in (one, other):
-            await refused_within(directory, revoked, "this API key is revoked")
-            await refused_within(directory, blocked, "this API key is blocked")
-            await refused_within(directory, deleted, "incorrect API key")
+            await refused_within(directory, revoked, "this API key is revoked", HEARD_SECONDS)
+            await refused_within(directory, blocked, "this API key is blocked", HEARD_SECONDS)
+            await refused_within(directory, deleted, "incorrect API key", HEARD_SECONDS)
         changed = await change_key(database, key, models=["a"])
         for directory in (one, other):
-            await until(lambda directory=directory: directory.find(text, text.encode()) is None)
+            await until(lambda directory=directory: directory.find(text, text.encode()) is None, HEARD_SECONDS)
             assert (await identify(directory, text)).policy.models == (("a",),)  # type: ignore[union-attr]
         await change_team(database, team, status="blocked")
         for directory in (one, other):
-            await refused_within(directory, text, "the team of this caller is blocked")
+            await refused_within(directory, text, "the team of this caller is blocked", HEARD_SECONDS)
         assert changed.revision == 2
 
 
+@pytest.mark.timed
 async def test_notifications_reach_other_replicas_at_once(postgres: PostgresServer) -> None:
-    async with opened(await postgres.create()) as database:
-        await prepare_schema(database, migrate=False)
+    async with opened(await postgres.create_with_schema()) as database:
         text, key = await add_key(database, await add_team(database))
         async with directory_of(database) as directory:
             await identify(directory, text)
@@ -242,19 +236,21 @@ async def test_only_the_holder_of_a_revoked_key_is_told_so(database: Database) -
 async def test_two_secrets_live_while_one_is_rotated(database: Database) -> None:
     team = await add_team(database)
     text, key = await add_key(database, team)
-    async with directory_of(database) as directory:
+    at = time.time()
+    async with directory_of(database, wall=lambda: at) as directory:
         await identify(directory, text)
         new, stored = new_secret(key.id, PEPPER)
         (old,) = directory._keys[key.id].secrets
         async with database.begin() as connection:
             await key_secrets.add(connection, stored)
             table = tables.key_secrets
-            ends = now() + timedelta(seconds=1)
+            ends = now() + timedelta(seconds=100)
             await connection.execute(table.update().where(table.c.id == old.id).values(expires_at=ends))
             await touched(connection, key)
         # the new one is valid everywhere at once
         assert (await identify(directory, new)).name == key.id
         assert (await identify(directory, text)).name == key.id
+        at += 101
         await refused_within(directory, text, "was rotated")
         assert directory.find(new, new.encode()) is not None
         signer = directory.find_signer(key.id)
@@ -356,10 +352,10 @@ async def test_teams_are_found_for_callers_without_a_key(database: Database) -> 
         await until(lambda: team.id not in directory._teams)
 
 
+@pytest.mark.timed
 async def test_without_the_database_known_keys_go_on_and_others_wait_two_seconds_at_most() -> None:
     with running_postgres() as server:
-        async with opened(await server.create()) as database:
-            await prepare_schema(database, migrate=False)
+        async with opened(await server.create_with_schema()) as database:
             team = await add_team(database)
             (known, key), (other, _) = [await add_key(database, team) for _ in range(2)]
             async with directory_of(database) as directory:
@@ -380,10 +376,10 @@ async def test_without_the_database_known_keys_go_on_and_others_wait_two_seconds
                 await refused_within(directory, known, "revoked")
 
 
+@pytest.mark.timed
 async def test_a_database_that_hangs_costs_two_seconds_at_most() -> None:
     with running_postgres() as server:
-        async with opened(await server.create()) as database:
-            await prepare_schema(database, migrate=False)
+        async with opened(await server.create_with_schema()) as database:
             team = await add_team(database)
             (known, key), *others = [await add_key(database, team) for _ in range(4)]
             async with directory_of(database) as directory:

@@ -23,8 +23,8 @@ from app.storage import tables
 from app.storage.database import Database
 from app.storage.records import Budget, Key, Team, now
 from app.storage.repository import budgets, keys, teams
-from app.storage.schema import prepare_schema
 from tests.databases import opened, running_postgres
+from tests.waiting import until
 
 pytestmark = pytest.mark.loopback
 
@@ -76,7 +76,7 @@ async def server() -> AsyncIterator[Server]:
 
 
 def watch_of(database: Database, server: Server, **options: float) -> WebhookWatch:
-    return WebhookWatch(database, Receiver(server.url, SECRET, Http1Transport(2, 2, keeps_idle=False)), **options)
+    return WebhookWatch(database, Receiver(server.url, SECRET, Http1Transport(30, 30, keeps_idle=False)), **options)
 
 
 async def add_budget(database: Database, settled: int, **changes: Any) -> Budget:
@@ -232,7 +232,7 @@ async def test_a_webhook_that_is_never_accepted_is_given_up(database: Database, 
 
 async def test_an_unreachable_receiver_is_tried_again(database: Database, server: Server) -> None:
     await add_revoked_key(database)
-    watch = WebhookWatch(database, Receiver("http://127.0.0.1:9/", SECRET, Http1Transport(2, 2, keeps_idle=False)))
+    watch = WebhookWatch(database, Receiver("http://127.0.0.1:9/", SECRET, Http1Transport(30, 30, keeps_idle=False)))
     await watch.look()
     row = await webhook_row(database)
     assert (row.attempts, row.delivered_at, row.next_attempt_at > now()) == (1, None, True)
@@ -254,17 +254,10 @@ async def test_a_row_is_kept_as_long_as_its_budget_may_be_reported(database: Dat
     await watch.close()
 
 
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.slow
 async def test_trouble_with_the_database_is_reported_while_it_lasts_and_when_it_ends(server: Server) -> None:
     with running_postgres() as postgres:
-        async with opened(await postgres.create()) as database:
-            await prepare_schema(database, migrate=False)
+        async with opened(await postgres.create_with_schema()) as database:
             watches = [watch_of(database, server, pause=0.1, down=0.2) for _ in range(2)]
             for watch in watches:
                 watch.start()
