@@ -144,10 +144,19 @@ def running_postgres() -> Iterator[PostgresServer]:
         server.remove()
 
 
+_shared: list[PostgresServer] = []
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
+    """The one server of this process. pytest takes the fixture for another one in each folder that imports it."""
+    if _shared:
+        yield _shared[0]
+        return
     with running_postgres() as server:
+        _shared.append(server)
         yield server
+        _shared.clear()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

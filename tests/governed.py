@@ -80,7 +80,7 @@ async def balance_of(database: Database, key: Key) -> tuple[int, int]:
         return row.settled, row.leased
 
 
-async def until_posted(database: Database, key: Key, count: int, seconds: float = 15) -> None:
+async def until_posted(database: Database, key: Key, count: int, seconds: float = 30) -> None:
     """Wait until the ledger has as many settlements of a key, and nothing is leased any more."""
     deadline = time.monotonic() + seconds
     while len(await ledger_of(database, key)) < count or (await balance_of(database, key))[1]:
