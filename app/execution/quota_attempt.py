@@ -86,22 +86,22 @@ class QuotaAttempt(Struct, frozen=True):
             if spent or isinstance(result.error, DayQuotaSpent):
                 quotas.days.note(target.location, result.error)
             return result
-        request = candidate.request
-        if request is None:
-            build, size = partial(operation.build, candidate.model), context.size
-            request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
-            candidate = replace(candidate, request=request)
-        if request.path.endswith(_FREE):
-            return await self.attempt(call, candidate)
+        request, size = candidate.request, operation.size
+        if request is None and size is None:
+            candidate, request = await _built(context, candidate)
+        if request is not None:
+            if request.path.endswith(_FREE):
+                return await self.attempt(call, candidate)
+            size = len(request.body)
         try:
             max_tokens = operation.max_tokens
             if type(max_tokens) is not int:
-                max_tokens = await _longest_answer(context, candidate, request)
+                max_tokens = await _longest_answer(context, candidate)
             # policies are replaced as a whole
             policy, flow = self.flows.get(context.caller.name, _NO_FLOW)
             if flow is None or policy is not context.caller.policy or CLASS in context.head.headers:
                 flow = self._flow_of(context)
-            quota_call = QuotaCall(flow, len(request.body), max_tokens)
+            quota_call = QuotaCall(flow, size or 0, max_tokens)
             reservation = pool.acquire_now(quota_call) or await self._wait(pool, call, candidate, quota_call)
         except GatewayError as error:
             return AttemptResult(candidate, error=error.replaced())
@@ -243,9 +243,20 @@ def flow_of(context: RequestContext, weights: Mapping[str, float]) -> Flow:
     return Flow(policy.team_id, caller.name, weights.get(policy.team_id, 1.0), is_batch)
 
 
-async def _longest_answer(context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> int:
+async def _built(context: RequestContext, candidate: Candidate[T]) -> tuple[Candidate[T], BedrockRequest]:
+    """Return a candidate with its request, and that."""
+    request = candidate.request
+    if request is not None:
+        return candidate, request
+    build, size = partial(candidate.operation.build, candidate.model), context.size
+    request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
+    return replace(candidate, request=request), request
+
+
+async def _longest_answer(context: RequestContext, candidate: Candidate[T]) -> int:
     """Return the longest answer of a call whose operation does not say it."""
     if candidate.operation.mode is Mode.PASSTHROUGH:
+        candidate, request = await _built(context, candidate)
         size, read = len(request.body), partial(_read_length, request.body)
         length = read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
         if length is not None:

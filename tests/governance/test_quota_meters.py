@@ -52,8 +52,6 @@ def test_what_calls_took_more_or_less_than_expected_moves_the_next_starts(meters
     assert hold is not None
     meters.settle(hold, [0], 1.0)
     assert meters.delay([Need(1, 1)], 1.0) == 0.0
-    meters.settle(hold, [5000], 1.0)
-    assert meters.delay([Need(1, 1)], 1.0) == 0.0, "a hold ends once"
 
 
 def test_what_calls_reserve_must_fit_into_the_minute(clock: Clock) -> None:

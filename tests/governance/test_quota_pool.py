@@ -70,6 +70,59 @@ def test_calls_that_fit_do_not_wait_and_the_others_start_evenly() -> None:
     run(main())
 
 
+def test_a_reservation_ends_once() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of())
+        reservation = await pool.acquire(call_of(), 1.0)
+        assert reservation.settle(Usage(input=100, output=10)) == 200
+        next_start = pool.meters.next_start()
+        assert reservation.settle(Usage(input=5_000, output=10)) == 0
+        reservation.release()
+        assert (pool.reserved_now, pool.figures.settled, pool.meters.next_start()) == (0, 200, next_start)
+        await pool.close()
+
+    run(main())
+
+
+def test_ended_calls_are_settled_together_and_soon() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of(us_east_1=QuotaLimits(10**9, target=1.0)))
+
+        async def make(count: int) -> None:
+            for _ in range(count):
+                reservation = pool.acquire_now(call_of())
+                assert reservation is not None
+                reservation.settle(Usage(input=100, output=10))
+
+        await asyncio.sleep(1)  # from then on a burst may start
+        await make(150)
+        before = pool.settled_calls
+        assert 100 <= before <= 150
+        await asyncio.sleep(0.1)
+        assert pool.settled_calls == 150, "the rest is settled without another call"
+        await make(1)
+        assert pool.settled_calls == 150
+        assert pool.figures.settled == 151 * 200, "who looks sees all"
+        await pool.close()
+
+    run(main())
+
+
+def test_what_ended_calls_give_back_is_there_for_the_next_one() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of(us_east_1=QuotaLimits(60_000, target=1.0)))
+        call = QuotaCall(call_of().flow, 400, 40_000)
+        for number in range(150):
+            reservation = await pool.acquire(call, 30.0)
+            assert reservation.waited == 0.0 or number < 100, "one after the other fits"
+            reservation.settle(Usage(input=10, output=1))
+            # less than the time after which ended calls are settled, and enough for the next start
+            await asyncio.sleep(0.04)
+        await pool.close()
+
+    run(main())
+
+
 def test_a_call_that_cannot_start_in_time_is_refused_at_once_and_told_when_to_come_back() -> None:
     async def main() -> None:
         pool = pool_of(quotas_of())

@@ -63,6 +63,10 @@ class _AdaptedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
             contents=adapted.contents,
         )
 
+    @property
+    def size(self) -> int:
+        return len(self.body)
+
     def build(self, model: ModelId) -> BedrockRequest:
         path = f"/model/{model.quoted}/{self.api}"
         return BedrockRequest("bedrock-runtime", "POST", path, headers=JSON, body=self.body)

@@ -57,6 +57,11 @@ class Operation(Struct, Generic[T], frozen=True, kw_only=True):
     max_tokens: object = None
     contents: int | None = None
 
+    @property
+    def size(self) -> int | None:
+        """The bytes of the body that is sent; None if only `build` knows them, or if the call may be free."""
+        return None
+
     def build(self, model: ModelId) -> BedrockRequest:
         """Build the request for a model, by its own id or by that of an inference profile."""
         raise TypeError(f"{type(self).__name__} builds no request for {model.raw}")

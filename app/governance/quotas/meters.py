@@ -32,7 +32,6 @@ class Hold(Struct):
     """What one call holds of all meters of a pool. It is settled once."""
 
     needs: Sequence[Need]
-    is_open: bool = True
 
 
 class Meters(Protocol):
@@ -146,14 +145,12 @@ class LocalMeters:
 
     def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
         """See `Meters`."""
-        if hold.is_open:
-            hold.is_open = False
-            now = self._clock()
-            if len(used) == 1:
-                self.meters[0].settle(hold.needs[0], used[0], now, factor)
-                return
-            for meter, need, amount in zip(self.meters, hold.needs, used, strict=True):
-                meter.settle(need, amount, now, factor)
+        now = self._clock()
+        if len(used) == 1:
+            self.meters[0].settle(hold.needs[0], used[0], now, factor)
+            return
+        for meter, need, amount in zip(self.meters, hold.needs, used, strict=True):
+            meter.settle(need, amount, now, factor)
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
         """See `Meters`."""

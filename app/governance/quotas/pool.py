@@ -26,8 +26,9 @@ _SHORTEST_SECONDS = 0.001
 # so many calls are looked at each time to find those that cannot start in time any more
 _MAX_LOOKED = 50
 
-# of the first calls each is learned from at once, of later ones so many together while none waits
-_ALL_OF, _LEARNED_AT_ONCE = 100, 16
+# each of the first calls is settled at once, and of later ones so many together, or after so many seconds, while no
+# other waits: together they cost a fraction
+_ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS = 100, 16, 0.05
 
 
 class QuotaCall(Struct, frozen=True):
@@ -39,12 +40,13 @@ class QuotaCall(Struct, frozen=True):
 
 
 class Reservation(Struct):
-    """What a call holds of a pool while it runs. waited: seconds in the queue."""
+    """What a call holds of a pool while it runs. It is ended once. waited: seconds in the queue."""
 
     pool: QuotaPool
     call: QuotaCall
     hold: Hold
     waited: float = 0.0
+    is_open: bool = True
 
     def settle(self, usage: Usage | None) -> int:
         """End it, and return the tokens that it took.
@@ -82,23 +84,30 @@ class QuotaPool:
         self.estimates = Estimates()
         self.learned = LearnedLimit()
         self._figures = PoolFigures()
-        # calls that have ended, of which nothing is learned yet: several at once cost less
-        self._ended: list[tuple[QuotaCall, int, int, Usage | None]] = []
+        # calls that have ended, and what they took: they are settled together
+        self._ended: list[tuple[Reservation, Sequence[int], Usage | None]] = []
+        self._settled_at: asyncio.TimerHandle | None = None
         self.calibration: Calibration | None = None
-        self.reserved_now = 0
+        self._reserved_now = 0
         self._queue: FairQueue[_Waiter] = FairQueue()
         self._clock = clock
         self._news = asyncio.Event()
         self._server: asyncio.Task[None] | None = None
         self._served = ServedRate()
         self._looked_at, self._look_from = 0.0, 0
-        self._learned_of = 0
+        self.settled_calls = 0
 
     @property
     def figures(self) -> PoolFigures:
         """What is counted of the calls so far."""
-        self._learn()
+        self._settle_ended()
         return self._figures
+
+    @property
+    def reserved_now(self) -> int:
+        """Tokens that calls reserve now."""
+        self._settle_ended()
+        return self._reserved_now
 
     @property
     def waiting(self) -> int:
@@ -117,9 +126,12 @@ class QuotaPool:
                 return None
             factor = learned.current(now)
         hold = self.meters.take(needs, factor)
+        if hold is None and self._ended:
+            self._settle_ended()
+            hold = self.meters.take(needs, factor)
         if hold is None:
             return None
-        self.reserved_now += needs[0].reserved
+        self._reserved_now += needs[0].reserved
         self._figures.calls += 1
         return Reservation(self, call, hold)
 
@@ -148,6 +160,7 @@ class QuotaPool:
 
     def outlook(self, call: QuotaCall) -> float:
         """Return the seconds until a call would start here."""
+        self._settle_ended()
         return max(self.expected_wait(call.flow, self._needs(call)), 0.0)
 
     def expected_wait(self, flow: Flow, needs: Sequence[Need]) -> float:
@@ -171,20 +184,22 @@ class QuotaPool:
 
     def settle(self, reservation: Reservation, usage: Usage | None) -> int:
         """See `Reservation.settle`."""
-        call, hold = reservation.call, reservation.hold
-        if not hold.is_open:
+        if not reservation.is_open:
             return 0
-        needs = hold.needs
-        if usage is None:
-            used = [need.cost for need in needs]
-        else:
-            used = self.arithmetic.used(usage)
-            if self.learned.throttles:
-                self.learned.note_success()
-        self._ended.append((call, needs[0].reserved, used[0], usage))
-        if self._queue.count or self._learned_of < _ALL_OF or len(self._ended) >= _LEARNED_AT_ONCE:
-            self._learn()
-        self._end(reservation, used)
+        reservation.is_open = False
+        needs = reservation.hold.needs
+        used = [need.cost for need in needs] if usage is None else self.arithmetic.used(usage)
+        ended = self._ended
+        ended.append((reservation, used, usage))
+        if (
+            self.settled_calls < _ALL_OF
+            or len(ended) >= _SETTLED_TOGETHER
+            or self._queue.count
+            or self.learned.throttles
+        ):
+            self._settle_ended()
+        elif self._settled_at is None:
+            self._settled_at = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settle_late)
         return used[0]
 
     def note_throttle(self, reservation: Reservation, retry_after: float | None) -> None:
@@ -201,20 +216,31 @@ class QuotaPool:
 
     async def close(self) -> None:
         """Stop serving the queue."""
+        if self._settled_at is not None:
+            self._settled_at.cancel()
+        self._settle_ended()
         if self._server is not None:
             self._server.cancel()
             await asyncio.gather(self._server, return_exceptions=True)
 
-    def _learn(self) -> None:
-        """Count the calls that have ended, and learn from their answers."""
+    def _settle_late(self) -> None:
+        self._settled_at = None
+        self._settle_ended()
+
+    def _settle_ended(self) -> None:
+        """Settle the calls that have ended, count them, and learn from their answers."""
         ended, self._ended = self._ended, []
-        self._learned_of += len(ended)
-        for call, reserved, used, usage in ended:
+        self.settled_calls += len(ended)
+        for reservation, used, usage in ended:
+            call, hold = reservation.call, reservation.hold
+            self._give_back(call, hold, used)
             if usage is not None:
                 self.estimates.note(call.flow.key, call.size, usage)
-            self._figures.note(call.flow.team, reserved, used)
+                if self.learned.throttles:
+                    self.learned.note_success()
+            self._figures.note(call.flow.team, hold.needs[0].reserved, used[0])
             if self.calibration is not None:
-                self.calibration.note(used)
+                self.calibration.note(used[0])
 
     def _needs(self, call: QuotaCall) -> list[Need]:
         estimate = self.estimates.estimate(call.flow.key, call.size, call.max_tokens)
@@ -223,19 +249,22 @@ class QuotaPool:
     def _may_start(self, needs: Sequence[Need], now: float) -> bool:
         """Return whether what throttles have taught allows a call."""
         learned = self.learned
-        if now < learned.resumes_at or not learned.has_room(self.reserved_now, needs[0].reserved, now):
+        if now < learned.resumes_at or not learned.has_room(self._reserved_now, needs[0].reserved, now):
             return False
         self.meters.room = learned.room
         return True
 
     def _end(self, reservation: Reservation, used: Sequence[int]) -> None:
-        hold = reservation.hold
-        if hold.is_open:
-            self.reserved_now -= hold.needs[0].reserved
-            self.meters.settle(hold, used, self.learned.factor)
-            if self._queue.count:
-                self._queue.charge(reservation.call.flow, used[0] - hold.needs[0].cost)
-                self._news.set()
+        if reservation.is_open:
+            reservation.is_open = False
+            self._give_back(reservation.call, reservation.hold, used)
+
+    def _give_back(self, call: QuotaCall, hold: Hold, used: Sequence[int]) -> None:
+        self._reserved_now -= hold.needs[0].reserved
+        self.meters.settle(hold, used, self.learned.factor)
+        if self._queue.count:
+            self._queue.charge(call.flow, used[0] - hold.needs[0].cost)
+            self._news.set()
 
     async def _wait(
         self,
@@ -246,6 +275,7 @@ class QuotaPool:
         on_wait: Callable[[], Awaitable[None]] | None,
         wait_step: float,
     ) -> Reservation:
+        self._settle_ended()
         figures, since = self._figures, self._clock()
         if self.shortest_wait(call.flow, needs) > max_wait or len(self._queue) >= _MAX_WAITING:
             figures.note_refusal(may_spill=may_spill)
@@ -286,7 +316,7 @@ class QuotaPool:
             self._news.set()
         elif granted.done() and not granted.cancelled() and granted.exception() is None:
             hold = granted.result()
-            self.reserved_now -= hold.needs[0].reserved
+            self._reserved_now -= hold.needs[0].reserved
             self.meters.settle(hold, self.arithmetic.nothing(), self.learned.factor)
             self._news.set()
         granted.cancel()
@@ -312,7 +342,7 @@ class QuotaPool:
                 self._served.note(entry.cost, self._clock())
                 queue.pop(entry)
                 # now, since several calls may start before the first of them runs
-                self.reserved_now += needs[0].reserved
+                self._reserved_now += needs[0].reserved
                 entry.item.granted.set_result(found)
                 continue
             self._refuse_late()

@@ -104,12 +104,9 @@ class SharedMeters:
 
     def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
         """See `Meters`."""
-        if not hold.is_open:
-            return
         if not isinstance(hold, SharedHold) or hold.book is None:
             self._alone.settle(hold, used, factor)
             return
-        hold.is_open = False
         taken: dict[str, int] = {}
         for index, minute in enumerate(self._minutes):
             amount = used[index]
@@ -162,7 +159,7 @@ class SharedMeters:
             self._debts[index] -= taken[starts] - int(needs[index].cost * _SCALE / factor)
         self._client.settle(book, held, taken)
         self._next_at = 0.0
-        return SharedHold(needs, True, book, kept)
+        return SharedHold(needs, book, kept)
 
     async def _write(self) -> None:
         """Write the capacities. Raises DatabaseDown."""
