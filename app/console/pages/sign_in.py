@@ -44,10 +44,11 @@ async def sign_out(visit: Visit) -> Response:
     """
     console = visit.console
     session = console.signer.read_any(visit.request.cookies.get(SESSION_COOKIE, ""))
+    if session is not None:
+        visit.token = console.signer.form_token(session.id)
+    await visit.form()
     if session is None:
         return visit.redirect("/sign-in")
-    visit.token = console.signer.form_token(session.id)
-    await visit.form()
     await console.ended.end(session)
     response = await _leave_issuer(visit, session.name) if session.kind == "oidc" else visit.redirect("/sign-in")
     set_cookie(visit.request, response, SESSION_COOKIE, "")
