@@ -20,10 +20,11 @@ from tests.databases import opened
 from tests.end_to_end.conftest import Records
 from tests.governed import MODEL, PEPPER, PROMPT, add_key, limit, money
 from tests.servers import gateway
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.database, pytest.mark.loopback]
 
-SLOW = f"{MODEL}.slow-2000"
+SLOW = f"{MODEL}.slow-3000"
 PRICES = "".join(f'[prices."{name}"]\ninput = 0.0\noutput = 1000.0\n' for name in (MODEL, SLOW))
 
 
@@ -48,16 +49,21 @@ class Deployment:
 
     def settled(self, count: int) -> list[Any]:
         """Return what the ledger has of a number of attempts, once they are settled."""
+        wait_until(lambda: len(self._entries("settle")) >= count)
+        return self._entries("settle")
 
+    def wait_for_hold(self) -> None:
+        """Wait until a call is held for, and has been sent."""
+        wait_until(lambda: self._entries("hold"))
+        time.sleep(0.3)
+
+    def _entries(self, phase: str) -> list[Any]:
         async def read() -> list[Any]:
             async with opened(self._database) as database, database.begin(reads=True) as connection:
-                query = select(tables.ledger).where(tables.ledger.c.phase == "settle").order_by(tables.ledger.c.at)
+                query = select(tables.ledger).where(tables.ledger.c.phase == phase).order_by(tables.ledger.c.at)
                 return list(await connection.execute(query))
 
-        deadline = time.monotonic() + 10
-        while len(found := asyncio.run(read())) < count and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return found
+        return asyncio.run(read())
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ async def _prepare(url: str) -> None:
 
 def test_a_complete_call_is_charged_what_it_used_and_holds_no_permit(deployment: Deployment) -> None:
     left = deployment.ask(SLOW)
-    time.sleep(0.8)
+    deployment.wait_for_hold()
     left.close()
     with closing(deployment.ask(MODEL)) as another:
         assert another.getresponse().status == 200
@@ -89,7 +95,7 @@ def test_a_complete_call_is_charged_what_it_used_and_holds_no_permit(deployment:
 
 def test_a_stream_is_charged_what_it_used_if_its_caller_leaves_before_it_begins(deployment: Deployment) -> None:
     left = deployment.ask(SLOW, stream=True)
-    time.sleep(0.8)
+    deployment.wait_for_hold()
     left.close()
     (entry,) = deployment.settled(1)
     assert (entry.outcome, entry.output_tokens, entry.is_estimated) == ("ok", 2, False)

@@ -179,7 +179,7 @@ async def test_a_process_deletes_by_itself(database: Database) -> None:
     upkeep = Upkeep(database, 400, first=0.01)
     upkeep.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await names(database, tables.ledger):
                 await asyncio.sleep(0.02)
     finally:

@@ -25,7 +25,7 @@ async def test_what_a_team_spends_is_counted_when_it_is_posted() -> None:
             with pytest.raises(errors.LimitReached) as caught:
                 await gateway.call()
             # posted by the task of the ledger
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not value(metrics, "outcrop_team_attempts_total", team="t", outcome="ok"):
                     await asyncio.sleep(0.05)
     assert caught.value.kind == "limit_reached"
@@ -60,7 +60,7 @@ async def test_the_names_of_teams_are_read_beside_the_requests(database: Databas
     upkeep = Upkeep(database, 400, team_metrics=counted, first=0.01)
     upkeep.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not counted.names:
                 await asyncio.sleep(0.01)
     finally:
