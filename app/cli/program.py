@@ -7,6 +7,7 @@ import click
 
 from app import __version__
 from app.cli.options import address_options, config_option, write_settings
+from app.process.garbage import uncollected
 
 # a command, or a group of commands, is the `command` of the module of its name, which is imported when it is called
 _COMMANDS = {
@@ -41,8 +42,7 @@ class _Program(click.Group):
             raise click.NoSuchCommand(name, possibilities=_COMMANDS, ctx=context)
         if name in self.commands:
             return super().get_command(context, name)
-        command: click.Command = importlib.import_module(f"app.cli.{_MODULES.get(name, name)}").command
-        return command
+        return _imported(name)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -54,6 +54,12 @@ class _Program(click.Group):
         write_settings(formatter)
 
 
+def _imported(name: str) -> click.Command:
+    with uncollected():
+        command: click.Command = importlib.import_module(f"app.cli.{_MODULES.get(name, name)}").command
+    return command
+
+
 @click.group(cls=_Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @address_options
 @config_option
@@ -62,9 +68,7 @@ class _Program(click.Group):
 def program(context: click.Context) -> None:
     """An HTTP gateway in front of Amazon Bedrock."""
     if context.invoked_subcommand is None:
-        from app.cli.serve import command
-
-        context.invoke(command)
+        context.invoke(_imported("serve"))
 
 
 @program.command()

@@ -1,7 +1,6 @@
 """`outcrop serve`: validates the settings, listens, and serves in one or several processes."""
 
 import asyncio
-import gc
 import logging
 import math
 import os
@@ -23,6 +22,7 @@ from app.config.settings import Settings
 from app.main import create_app, without_fastapi
 from app.observability.logs import configure_logging
 from app.observability.terminal import is_for_people
+from app.process.garbage import collect_less_often, uncollected
 from app.process.memory import give_large_blocks_back
 from app.process.signals import exit_normally_on_signals
 from app.server.graceful_server import PortTaken, Server
@@ -43,7 +43,7 @@ def command() -> None:
 
 def serve() -> int:
     """Serve by the settings; returns the exit code."""
-    with faults_end_the_start():
+    with faults_end_the_start(), uncollected():
         settings = load_settings()
         # so that an error is reported once, and not by each worker
         planner = planner_of(settings)
@@ -72,7 +72,7 @@ def serve() -> int:
         return serve_process(listener, WorkerContext())
     from app.server.workers import WorkerSupervisor  # most gateways are one process
 
-    _collect_garbage_less_often()
+    collect_less_often()
     listen = partial(bind, listener.getsockname(), listener.family, is_shared=True)
     callers = counted_callers(settings)
     return WorkerSupervisor(settings.web_concurrency, listen, settings.shutdown_grace, serve_process, callers).run()
@@ -80,7 +80,7 @@ def serve() -> int:
 
 def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerContext) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    with faults_end_the_start():
+    with faults_end_the_start(), uncollected():
         application = without_fastapi(create_app(settings, worker_context=worker_context))
     config = uvicorn.Config(
         application,
@@ -98,7 +98,7 @@ def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerCo
     )
     server = Server(config, worker_context.all_end)
     exit_normally_on_signals(lambda: server.should_exit)
-    _collect_garbage_less_often()
+    collect_less_often()
     try:
         server.run(sockets=[listener])
     except PortTaken as error:
@@ -118,16 +118,6 @@ def _cannot_listen(settings: Settings, error: OSError) -> int:
     reason = os.strerror(code) if code > 0 else error.strerror
     sys.stderr.write(f"Outcrop cannot listen on HOST={settings.host} PORT={settings.port}: {reason}\n")
     return 1
-
-
-def _collect_garbage_less_often() -> None:
-    """Save a twentieth of a request's CPU time: loaded modules stay, and requests leave few reference cycles.
-
-    A collection of the middle generation covers 10,000 objects. Of 100,000 it would take 60 ms, and delay all streams.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(2000, 5, 1000)
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -94,7 +94,7 @@ def test_the_command_line_alone_loads_neither_the_server_nor_the_checks() -> Non
         "import sys, app.cli.program; print([n for n in sys.modules if n.startswith(('app.', 'pydantic', 'uvicorn'))])"
     )
     listed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert listed.strip() == "['app.cli', 'app.cli.options', 'app.cli.program']"
+    assert listed.strip() == "['app.cli', 'app.cli.options', 'app.process', 'app.process.garbage', 'app.cli.program']"
 
 
 def test_the_command_works_from_another_folder_that_has_an_app_of_its_own(tmp_path: Path) -> None:

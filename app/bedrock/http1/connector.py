@@ -7,6 +7,7 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import NamedTuple, TypedDict, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -138,12 +139,12 @@ class Connector:
     """Makes connections.
 
     Args:
-        trust: the TLS context, with the trusted certificates.
+        trust: returns the TLS context, with the trusted certificates; called for the first connection by TLS.
         resolve: returns the addresses of a name that may be connected to; raises OSError where there are none.
     """
 
-    def __init__(self, trust: ssl.SSLContext, resolve: Resolve | None = None) -> None:
-        self._trust = trust
+    def __init__(self, trust: Callable[[], ssl.SSLContext], resolve: Resolve | None = None) -> None:
+        self._trust = cache(trust)
         self._resolve = resolve or CachingResolver().resolve
 
     async def connect(self, origin: Origin, make: Callable[[], Connection], seconds: float) -> Connection:
@@ -190,7 +191,7 @@ class Connector:
         options: _Tls = {}
         if host_port.is_tls:
             options = {
-                "ssl": self._trust,
+                "ssl": self._trust(),
                 "server_hostname": host_port.host,
                 "ssl_shutdown_timeout": _TLS_SHUTDOWN_SECONDS,
             }
@@ -205,7 +206,7 @@ class Connector:
             upgraded = await loop.start_tls(
                 transport,
                 connection,
-                self._trust,
+                self._trust(),
                 server_hostname=server.host,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS,
             )

@@ -61,7 +61,7 @@ class Http1Transport:
         self._keeps_idle = keeps_idle
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
-        self._connector = Connector(ssl.create_default_context(cafile=ca_bundle), resolve)
+        self._connector = Connector(partial(ssl.create_default_context, cafile=ca_bundle), resolve)
         self._pool = _Pool()
         self._origins: dict[str, Origin] = {}
         self._destinations: dict[str, _Destination] = {}

@@ -34,8 +34,8 @@ class OutputSchema(BaseModel):
 class InputSchema(BaseModel):
     """A schema of requests. It keeps unknown fields, so that they can be reported."""
 
-    # built at start-up, so that no request waits for it
-    model_config = ConfigDict(extra="allow", frozen=True, defer_build=False)
+    # built for the first request that needs it: docs/adr/0006-build-openapi-models-on-demand.md
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
 Document = TypeVar("Document", bound=InputSchema)

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.routing import Route, compile_path
 
 from app.dialects.http.endpoint_spec import EndpointSpec
@@ -104,6 +105,9 @@ def _route(spec: EndpointSpec) -> APIRoute:
     ]
     documented: Any = partial(spec.handler)
     documented.__signature__ = Signature(parameters)
+    responses = {**spec.responses}
+    if spec.chunk is not None:
+        responses = {200: {"content": {"text/event-stream": {"schema": _schema_of(spec.chunk)}}}, **responses}
     extra = None if spec.body_examples is None else {"content": {"application/json": {**spec.body_examples}}}
     return APIRoute(
         spec.path,
@@ -115,7 +119,24 @@ def _route(spec: EndpointSpec) -> APIRoute:
         description=spec.description,
         operation_id=spec.operation_id,
         response_model=spec.response,
-        responses={**spec.responses},
+        responses=responses,
         include_in_schema=spec.in_schema,
         openapi_extra=extra and {"requestBody": extra},
     )
+
+
+def _schema_of(model: type[BaseModel]) -> JsonObject:
+    """Return the schema of a model with its definitions inlined: FastAPI collects only those of complete responses."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs")
+
+    def inlined(value: Any) -> Any:
+        if isinstance(value, list):
+            return [inlined(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return inlined(definitions[value["$ref"].rpartition("/")[2]])
+        return {name: inlined(item) for name, item in value.items()}
+
+    return {name: inlined(value) for name, value in schema.items()}

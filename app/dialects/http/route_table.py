@@ -29,7 +29,7 @@ class RouteTable:
         self._between: dict[tuple[str, str], tuple[str, dict[str, Endpoint]]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Endpoint]]] = []
         for path, of_path in by_path.items():
-            pattern, route, _ = compile_path(path)
+            pattern, route = compile_path(path)[:2] if "{" in path else (None, path)
             by_method = {spec.method: spec for spec in of_path}
             get = by_method.get("GET")
             allowed = tuple(sorted({*by_method, "HEAD"} if get else by_method))
@@ -37,7 +37,7 @@ class RouteTable:
             if get:  # the server omits the body; no GET is streamed
                 endpoints["HEAD"] = Endpoint(replace(get, method="HEAD"), route, allowed, limits)
             self.websockets.update((path, each) for each in endpoints.values() if each.spec.websocket is not None)
-            if "{" not in path:
+            if pattern is None:
                 self._fixed[path] = endpoints
                 continue
             self._patterns.append((pattern, endpoints))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.handler import DialectHandler
@@ -61,25 +60,9 @@ def chat_endpoints(executor: Executor, prefix: str = "/v1") -> Sequence[Endpoint
             tags=("OpenAI",),
             request=ChatRequest,
             response=ChatCompletion,
-            responses={200: {"content": {"text/event-stream": {"schema": _chunk_schema()}}}, **ERRORS},
+            chunk=ChatCompletionChunk,
+            responses=ERRORS,
             body_examples={"examples": _EXAMPLES},
             in_schema=prefix == "/v1",
         )
     ]
-
-
-def _chunk_schema() -> dict[str, Any]:
-    """Return the schema of a chunk with its definitions inlined: FastAPI collects only those of complete responses."""
-    schema = ChatCompletionChunk.model_json_schema()
-    definitions = schema.pop("$defs")
-
-    def inlined(value: Any) -> Any:
-        if isinstance(value, list):
-            return [inlined(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        if "$ref" in value:
-            return inlined(definitions[value["$ref"].rpartition("/")[2]])
-        return {name: inlined(item) for name, item in value.items()}
-
-    return {name: inlined(value) for name, value in schema.items()}
