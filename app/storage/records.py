@@ -119,3 +119,9 @@ class Budget(Struct, frozen=True, kw_only=True):
     override_until: datetime | None = None
     created_at: datetime = field(default_factory=now)
     updated_at: datetime = field(default_factory=now)
+
+    def amount_at(self, moment: datetime) -> int:
+        """Return the amount at a time: the override's, until that ends."""
+        if self.override_nano is None or (self.override_until is not None and self.override_until <= moment):
+            return self.amount_nano
+        return self.override_nano

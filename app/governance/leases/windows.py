@@ -1,9 +1,10 @@
 """The windows of budgets, in UTC. The name of a window is part of the key of its balance."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal, get_args
+from typing import get_args
 
-Period = Literal["day", "week", "month", "total"]
+from app.storage.records import Period
+
 PERIODS: tuple[Period, ...] = get_args(Period)
 
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Row, case, func, or_, select
+from sqlalchemy import Row, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.governance.leases.windows import PERIODS, window_of
+from app.governance.leases.current_budgets import amount_at, is_current
+from app.governance.leases.windows import window_of
 from app.governance.ledger.export import usd
 from app.storage.database import AsyncConnection
 from app.storage.records import new_id
@@ -70,30 +71,17 @@ async def _budgets(connection: AsyncConnection, moment: datetime) -> list[Event]
 
     The amount is part of the subject, so a threshold of a budget whose amount has changed is reported again.
     """
-    overridden = budgets.c.override_nano.is_not(None) & or_(
-        budgets.c.override_until.is_(None), budgets.c.override_until > moment
-    )
-    amount = case((overridden, budgets.c.override_nano), else_=budgets.c.amount_nano)
+    amount = amount_at(moment)
     columns = balances.c.key, balances.c.settled, balances.c.leased, amount.label("amount")
     query = (
         select(*columns, budgets)
-        .join(budgets, budgets.c.id == balances.c.source_id)
-        .where(balances.c.kind == "budget", amount > 0, _is_current(moment))
+        .join(budgets, is_current(moment))
+        .where(balances.c.kind == "budget", amount > 0)
         # thresholds are compared exactly below
         .where(balances.c.settled >= amount // 100 * min(THRESHOLDS))
     )
     found = [_event_of(row, moment) for row in await connection.execute(query)]
     return [event for event in found if event is not None]
-
-
-def _is_current(moment: datetime) -> ColumnElement[bool]:
-    """Return whether a balance is of the window of a moment."""
-    of_period = []
-    for period in PERIODS:
-        window, _ = window_of(period, moment)
-        start = func.length(balances.c.key) - len(window)
-        of_period.append((budgets.c.period == period) & (func.substr(balances.c.key, start) == f"/{window}"))
-    return or_(*of_period)
 
 
 def _event_of(row: Row[Any], moment: datetime) -> Event | None:

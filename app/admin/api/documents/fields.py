@@ -59,7 +59,6 @@ Tokens = Annotated[int, Field(strict=True, ge=1, le=10_000_000)]
 Capacity = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000_000)]
 Flag = Annotated[bool, Field(strict=True)]
 Per = Annotated[str, Field(pattern=PER)]
-Period = Literal["day", "week", "month", "total"]
 KeyStatus = Literal["active", "blocked", "revoked", "expired"]
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.admin.api.documents.fields import Capacity, Document, Flag, Moment, Per, Period, Text
+from app.admin.api.documents.fields import Capacity, Document, Flag, Moment, Per, Text
 from app.admin.api.documents.money import UsdIn, UsdOut
-from app.storage.records import LimitKind
+from app.storage.records import LimitKind, Period
 
 _SHADOW = "It counts and logs, and refuses nothing."
 _PER = "`user` or `label:NAME`: each value has its own."
-_VALUE = "The user or label value that it is for. Without it, it is for each value without an own one."
+_VALUE = "The user or label value that it is for. Without it, it is for each value without one of its own."
 
 
 class Limits(Document):

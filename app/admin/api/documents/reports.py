@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from app.admin.api.documents.fields import GROUP_BY, Document, Moment, Period, Text
+from app.admin.api.documents.fields import GROUP_BY, Document, Moment, Text
 from app.admin.api.documents.money import UsdOut
 from app.admin.api.documents.pages import DEFAULT_LIMIT, Cursor, Limit
+from app.storage.records import Period
 
 GroupBy = Annotated[str, Field(pattern=GROUP_BY, max_length=512)]
 
@@ -17,7 +18,7 @@ GroupBy = Annotated[str, Field(pattern=GROUP_BY, max_length=512)]
 class _Query(Document):
     """Which part of a list is wanted."""
 
-    # `from` is no name in Python
+    # `from` is not a name in Python
     model_config = ConfigDict(populate_by_name=True)
 
     since: Annotated[Moment | None, Field(alias="from", description="The first time that is wanted, or a date.")] = None
@@ -91,7 +92,7 @@ class SpendRow(Document):
     scope_id: str
     per: str | None
     value: str = Field(description="The user or label value; a long one is shown as its hash.")
-    is_default: bool = Field(description="It is for each user or label value without an own one.")
+    is_default: bool = Field(description="It is for each user or label value without one of its own.")
     period: Period
     action: Literal["block", "warn"]
     shadow: bool

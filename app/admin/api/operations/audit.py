@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import AuditEntry, AuditQuery
 from app.admin.api.operations.actor import Actor
-from app.admin.api.operations.paging import read_cursor, write_cursor
+from app.admin.api.operations.paging import page_of, read_cursor
 from app.storage import tables
 from app.storage.records import new_id, now
 
@@ -65,6 +65,5 @@ async def list_audit(connection: AsyncConnection, wanted: AuditQuery) -> Page[Au
     if wanted.until is not None:
         query = query.where(columns.at < wanted.until)
     entries = [AuditEntry(**row._mapping) for row in await connection.execute(query)]
-    is_last = len(entries) <= wanted.limit
-    data = entries[: wanted.limit]
-    return Page(data=data, next_cursor=None if is_last else write_cursor([data[-1].id]))
+    data, cursor = page_of(entries, wanted.limit, lambda last: [last.id])
+    return Page(data=[*data], next_cursor=cursor)

@@ -14,7 +14,7 @@ from app.admin.api.documents.teams_and_keys import CreatedKey, KeyChange, KeyCre
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.audit import record_change
 from app.admin.api.operations.failures import Conflict, Fault, Invalid, NotFound
-from app.admin.api.operations.paging import read_cursor, write_cursor
+from app.admin.api.operations.paging import page_of, read_cursor
 from app.admin.api.operations.rules import Rules, remove_rules, rules_of
 from app.admin.api.operations.scoped import (
     apply_change,
@@ -85,13 +85,14 @@ async def list_keys(
     conditions += [columns.person == person] if person else []
     conditions += [func.lower(columns.name).contains(search.lower(), autoescape=True)] if search else []
     found = await repository.keys.find(connection, *conditions, after=after, limit=limit + 1)
-    ids = [each.id for each in found[:limit]]
+    page, next_cursor = page_of(found, limit, lambda last: [last.id])
+    ids = [each.id for each in page]
     rules = await rules_of(connection, "key", ids)
     secrets: dict[str, list[KeySecret]] = {}
     for each in await repository.key_secrets.find(connection, key_secrets.c.key_id.in_(ids)):
         secrets.setdefault(each.key_id, []).append(each)
-    data = [_view(each, rules[each.id], secrets.get(each.id, ())) for each in found[:limit]]
-    return Page(data=data, next_cursor=write_cursor([ids[-1]]) if len(found) > limit else None)
+    data = [_view(each, rules[each.id], secrets.get(each.id, ())) for each in page]
+    return Page(data=data, next_cursor=next_cursor)
 
 
 async def change_key(

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import LedgerQuery, LedgerRow
-from app.admin.api.operations.paging import moment_of, read_cursor, write_cursor
+from app.admin.api.operations.paging import moment_of, page_of, read_cursor
 from app.storage.tables import ledger
 
 _ORDER = (ledger.c.at, ledger.c.attempt_id, ledger.c.phase, ledger.c.number)
@@ -48,13 +48,12 @@ async def list_ledger(connection: AsyncConnection, wanted: LedgerQuery) -> Page[
         )
         query = query.where(tuple_(*_ORDER) < tuple_(*before))
     found = [row._mapping for row in await connection.execute(query)]
-    is_last = len(found) <= wanted.limit
-    page = found[: wanted.limit]
-    cursor = None
-    if not is_last:
-        last = page[-1]
-        cursor = write_cursor([last["at"].isoformat(), last["attempt_id"], last["phase"], last["number"]])
+    page, cursor = page_of(found, wanted.limit, _cursor_values)
     return Page(data=[_row(each) for each in page], next_cursor=cursor)
+
+
+def _cursor_values(row: RowMapping) -> list[str | int]:
+    return [row["at"].isoformat(), row["attempt_id"], row["phase"], row["number"]]
 
 
 def _row(columns: RowMapping) -> LedgerRow:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from app.admin.api.documents.fields import FIRST_YEAR, LAST_YEAR
 from app.admin.api.operations.failures import Fault, Invalid
 from app.wire import json
 
+Row = TypeVar("Row")
+
 
 def write_cursor(values: Sequence[str | int]) -> str:
     """Return the cursor of the entries after the one with these values, by which the list is sorted."""
     return base64.urlsafe_b64encode(json.dumps(list(values))).decode().rstrip("=")
+
+
+def page_of(
+    found: Sequence[Row], limit: int, values_of: Callable[[Row], Sequence[str | int]]
+) -> tuple[Sequence[Row], str | None]:
+    """Return the entries of a page, and the cursor of the next one; None if it is the last.
+
+    Args:
+        found: the entries, and one more if there is a next page. values_of: those of an entry; see `write_cursor`.
+    """
+    page = found[:limit]
+    return page, write_cursor(values_of(page[-1])) if len(found) > limit else None
 
 
 def read_cursor(text: str, *kinds: type) -> list[str | int]:
@@ -23,7 +38,7 @@ def read_cursor(text: str, *kinds: type) -> list[str | int]:
         kinds: of each value.
 
     Raises:
-        Invalid: it is no cursor of this list.
+        Invalid: it is not a cursor of this list.
     """
     try:
         values = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))

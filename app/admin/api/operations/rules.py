@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.admin.api.documents.limits import Budget, BudgetView, Limits, LimitsPer, OverrideView
 from app.admin.api.operations.failures import Fault, Invalid
 from app.governance.leases.store import recall
+from app.governance.leases.windows import PERIODS
 from app.storage import records, repository
 from app.storage.records import Key, LimitKind, Scope, Team
 
@@ -112,7 +113,7 @@ def budget_views(rules: Rules) -> list[BudgetView]:
 
 
 def _order(budget: records.Budget) -> tuple[str, str, int, str]:
-    return budget.per, budget.per_value, get_args(records.Period).index(budget.period), budget.action
+    return budget.per, budget.per_value, PERIODS.index(budget.period), budget.action
 
 
 def _budget_view(budget: records.Budget) -> BudgetView:

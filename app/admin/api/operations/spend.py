@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import get_args
 
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import SpendQuery, SpendRow
-from app.admin.api.operations.paging import read_cursor, write_cursor
+from app.admin.api.operations.paging import page_of, read_cursor
+from app.governance.leases.current_budgets import is_current
 from app.governance.leases.windows import window_of
-from app.storage.records import Budget, Period
+from app.storage.records import Budget
 from app.storage.statements import time_of_database
 from app.storage.tables import balances, budgets, keys
 
@@ -30,7 +30,7 @@ async def spend_rows(
     """
     moment = await time_of_database(connection)
     key = func.coalesce(balances.c.key, "").label("balance_key")
-    joined = budgets.outerjoin(balances, is_of_window(moment))
+    joined = budgets.outerjoin(balances, is_current(moment))
     query = select(budgets, key, balances.c.settled, balances.c.leased).select_from(joined)
     query = query.where(*_whose(wanted), *conditions).order_by(budgets.c.id, key).limit(wanted.limit + 1)
     if wanted.cursor:
@@ -38,15 +38,14 @@ async def spend_rows(
         query = query.where(tuple_(budgets.c.id, func.coalesce(balances.c.key, "")) > tuple_(*after))
     found = [row._mapping for row in await connection.execute(query)]
     names = Budget.__struct_fields__
+    page, cursor = page_of(found, wanted.limit, lambda last: [last["id"], last["balance_key"]])
     rows = [
         spend_row(
             Budget(**{name: each[name] for name in names}), each["balance_key"], each["settled"], each["leased"], moment
         )
-        for each in found[: wanted.limit]
+        for each in page
     ]
-    is_last = len(found) <= wanted.limit
-    last = found[wanted.limit - 1] if not is_last else None
-    return Page(data=rows, next_cursor=None if last is None else write_cursor([last["id"], last["balance_key"]]))
+    return Page(data=rows, next_cursor=cursor)
 
 
 def spend_row(budget: Budget, key: str, settled: int | None, leased: int | None, moment: datetime) -> SpendRow:
@@ -57,11 +56,7 @@ def spend_row(budget: Budget, key: str, settled: int | None, leased: int | None,
     """
     _, end = window_of(budget.period, moment)
     parts = key.split("/")
-    is_overridden = budget.override_nano is not None and (
-        budget.override_until is None or moment < budget.override_until
-    )
-    amount = budget.override_nano if is_overridden and budget.override_nano is not None else budget.amount_nano
-    posted, held = settled or 0, leased or 0
+    amount, posted, held = budget.amount_at(moment), settled or 0, leased or 0
     return SpendRow(
         budget_id=budget.id,
         scope=budget.scope,
@@ -79,16 +74,6 @@ def spend_row(budget: Budget, key: str, settled: int | None, leased: int | None,
         remaining_usd=max(amount - posted - held, 0),
         resets_at=end,
     )
-
-
-def is_of_window(moment: datetime) -> ColumnElement[bool]:
-    """Return the condition for the balances of a budget in the window of a time."""
-    periods: tuple[Period, ...] = get_args(Period)
-    windows = [
-        and_(budgets.c.period == period, balances.c.key.endswith(f"/{window_of(period, moment)[0]}", autoescape=True))
-        for period in periods
-    ]
-    return and_(balances.c.source_id == budgets.c.id, or_(*windows))
 
 
 def _whose(wanted: SpendQuery) -> list[ColumnElement[bool]]:

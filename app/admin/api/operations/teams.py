@@ -9,7 +9,7 @@ from app.admin.api.documents.teams_and_keys import TeamChange, TeamCreate, TeamV
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.audit import record_change
 from app.admin.api.operations.failures import Conflict
-from app.admin.api.operations.paging import read_cursor, write_cursor
+from app.admin.api.operations.paging import page_of, read_cursor
 from app.admin.api.operations.rules import Rules, remove_rules, rules_of
 from app.admin.api.operations.scoped import (
     apply_change,
@@ -62,9 +62,9 @@ async def list_teams(
     columns = repository.teams.table.c
     conditions = [columns.name == name] if name else []
     found = await repository.teams.find(connection, *conditions, after=after, limit=limit + 1)
-    rules = await rules_of(connection, "team", [each.id for each in found[:limit]])
-    data = [_view(each, rules[each.id]) for each in found[:limit]]
-    return Page(data=data, next_cursor=write_cursor([data[-1].id]) if len(found) > limit else None)
+    page, next_cursor = page_of(found, limit, lambda last: [last.id])
+    rules = await rules_of(connection, "team", [each.id for each in page])
+    return Page(data=[_view(each, rules[each.id]) for each in page], next_cursor=next_cursor)
 
 
 async def change_team(
