@@ -41,19 +41,17 @@ def litellm(client: AdminClient, files: Sequence[Any], team: str, path: str | No
     FILES are answers of LiteLLM's /team/list and /key/list?return_full_object=true, or rows of its tables, as JSON.
     What was imported before is left out.
     """
-    from app.cli.imports.litellm import NotLiteLlm, plan_of
+    from app.cli.imports.litellm import NotLiteLlm, plan_of, rows_of
 
-    documents = []
+    rows = []
     for file in files:
         try:
-            documents.append(json.loads(file.read()))
+            rows += rows_of(json.loads(file.read()))
         except json.JsonError as error:
-            raise click.ClickException(f"{file.name} is no JSON: {error}") from None
-    try:
-        plan = plan_of(documents, team)
-    except NotLiteLlm as error:
-        raise click.ClickException(str(error)) from None
-    _import(client, plan, path, is_dry=dry_run)
+            raise click.ClickException(f"{file.name} is not JSON: {error}") from None
+        except NotLiteLlm as error:
+            raise click.ClickException(f"{file.name}: {error}") from None
+    _import(client, plan_of(rows, team), path, is_dry=dry_run)
     click.echo("Not carried over for any: secrets, and what was spent so far.", err=True)
 
 
@@ -71,7 +69,7 @@ def env(client: AdminClient, team: str, path: str | None, dry_run: bool) -> None
 
     text = os.environ.get("API_KEYS", "")
     if not text:
-        raise click.ClickException("API_KEYS is not set")
+        raise click.ClickException("API_KEYS is not set: set it as the gateway has it")
     try:
         names = [*parse_api_keys(text)]
     except ValueError as error:

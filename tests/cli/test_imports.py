@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.imports.litellm import NotLiteLlm, plan_of
+from app.cli.imports.litellm import NotLiteLlm, plan_of, rows_of
 from tests.cli.outcrop_process import invoke
 
 database = pytest.mark.database
@@ -38,7 +38,7 @@ def bodies(plan: Any) -> dict[str, Any]:
 
 
 def test_limits_budgets_and_models_are_carried_over() -> None:
-    plan = plan_of([TEAMS, {"keys": KEYS, "total_count": 2}], "others")
+    plan = plan_of([*rows_of(TEAMS), *rows_of({"keys": KEYS, "total_count": 2})], "others")
     found = bodies(plan)
     assert found["research"] == {
         "name": "research",
@@ -78,7 +78,7 @@ def test_limits_budgets_and_models_are_carried_over() -> None:
     ],
 )
 def test_a_key_whose_limit_has_no_counterpart_is_created_blocked(row: dict[str, Any], loss: str) -> None:
-    plan = plan_of([[{"token": "x", "key_alias": "k", **row}]], "t")
+    plan = plan_of([{"token": "x", "key_alias": "k", **row}], "t")
     ((_, key),) = plan.keys
     assert key.body["status"] == "blocked"
     assert [*plan.losses()] == [f"key k: {loss} has no counterpart, so it is created blocked"]
@@ -101,7 +101,7 @@ def test_a_key_whose_limit_has_no_counterpart_is_created_blocked(row: dict[str, 
 def test_values_are_read_as_databases_write_them_and_sent_as_the_admin_api_takes_them(
     row: dict[str, Any], member: str, value: object
 ) -> None:
-    plan = plan_of([[{"token": "x", "key_alias": "k", **row}]], "t")
+    plan = plan_of([{"token": "x", "key_alias": "k", **row}], "t")
     ((_, key),) = plan.keys
     assert key.body[member] == value
     assert "status" not in key.body
@@ -109,7 +109,7 @@ def test_values_are_read_as_databases_write_them_and_sent_as_the_admin_api_takes
 
 
 def test_what_is_not_carried_over_is_said() -> None:
-    losses = [*plan_of([TEAMS, [{"token": "x", "key_alias": "k", "team_id": "gone"}]], "t").losses()]
+    losses = [*plan_of([*TEAMS, {"token": "x", "key_alias": "k", "team_id": "gone"}], "t").losses()]
     assert losses == [
         "team research: metadata.tags is not carried over",
         "team research: members_with_roles is not carried over",
@@ -118,12 +118,12 @@ def test_what_is_not_carried_over_is_said() -> None:
 
 
 def test_keys_of_sessions_are_left_out() -> None:
-    plan = plan_of([[{"token": "x", "team_id": "litellm-dashboard"}, {"token": "y"}]], "t")
+    plan = plan_of([{"token": "x", "team_id": "litellm-dashboard"}, {"token": "y"}], "t")
     assert ([key.name for _, key in plan.keys], [each.name for each in plan.teams.values()]) == (["y"], ["t"])
 
 
 def test_a_key_without_models_is_no_key_for_all_models() -> None:
-    plan = plan_of([[{"token": "x", "models": ["no-default-models"]}]], "t")
+    plan = plan_of([{"token": "x", "models": ["no-default-models"]}], "t")
     assert plan.keys[0][1].body["models"] == ["none"]
 
 
@@ -134,14 +134,14 @@ def test_rows_of_tables_and_shared_budgets_are_read() -> None:
             {"token": "x", "team_id": "t", "litellm_budget_table": {"max_budget": 2, "budget_duration": "7d"}}
         ],
     }
-    plan = plan_of([document], "t")
+    plan = plan_of(rows_of(document), "t")
     assert plan.keys[0][1].body["budgets"] == [{"amount_usd": "2.000000000", "period": "week", "action": "block"}]
 
 
 @pytest.mark.parametrize("document", [{}, [1], {"keys": ["hash"]}, [{"model_name": "a"}], 7, {"model_list": []}])
 def test_other_documents_are_refused(document: object) -> None:
     with pytest.raises(NotLiteLlm):
-        plan_of([document], "t")
+        rows_of(document)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -217,5 +217,5 @@ def test_wrong_files_and_missing_options_are_named(tmp_path: Path) -> None:
     assert (taken.exit_code, "File exists" in taken.stderr) == (1, True)
     assert json.loads(invoke(tmp_path, "teams", "list").stdout) == {"data": []}, "nothing was created"
     Path(files[0]).write_text("model_list: []")
-    assert "is no JSON" in invoke(tmp_path, "import", "litellm", *files, "--dry-run").stderr
+    assert "is not JSON" in invoke(tmp_path, "import", "litellm", *files, "--dry-run").stderr
     assert "API_KEYS is not set" in invoke(tmp_path, "import", "env", "--team", "t", "--dry-run", API_KEYS="").stderr

@@ -55,28 +55,21 @@ class NotLiteLlm(Exception):
     """A document holds neither teams nor keys of LiteLLM."""
 
 
-def plan_of(documents: Iterable[object], team: str) -> Plan:
+def plan_of(rows: Iterable[Document], team: str) -> Plan:
     """Return what to create.
 
     Args:
-        documents: of `/team/list` and `/key/list?return_full_object=true`, or lists of rows of LiteLLM_TeamTable and
-            LiteLLM_VerificationToken. team: the name of the one that gets keys without a team.
-
-    Raises:
-        NotLiteLlm: a document is none of these.
+        rows: of teams and keys; see `rows_of`. team: the name of the one that gets keys without a team.
     """
     plan = Plan()
     keys: list[Document] = []
-    for document in documents:
-        for row in _rows(document):
-            if row.get("team_id") == _SESSIONS:
-                continue
-            if "token" in row or "key_name" in row:
-                keys.append(row)
-            elif "team_id" in row:
-                plan.teams[str(row["team_id"])] = _team(row)
-            else:
-                raise NotLiteLlm("an entry has neither `token` nor `team_id`")
+    for row in rows:
+        if row.get("team_id") == _SESSIONS:
+            continue
+        if _is_key(row):
+            keys.append(row)
+        else:
+            plan.teams[str(row["team_id"])] = _team(row)
     for row in keys:
         source = str(row.get("team_id") or "")
         if not source:
@@ -89,16 +82,32 @@ def plan_of(documents: Iterable[object], team: str) -> Plan:
     return plan
 
 
-def _rows(document: object) -> list[Document]:
+def rows_of(document: object) -> list[Document]:
+    """Return the rows of teams and keys in a document.
+
+    Args:
+        document: of `/team/list` or `/key/list?return_full_object=true`, or lists of rows of LiteLLM_TeamTable and
+            LiteLLM_VerificationToken.
+
+    Raises:
+        NotLiteLlm: it is none of these.
+    """
     if isinstance(document, Mapping):
-        found = [row for name in ("teams", "keys", "data") if name in document for row in _rows(document[name])]
-        tables = [row for name, rows in document.items() if str(name).startswith("LiteLLM_") for row in _rows(rows)]
+        found = [row for name in ("teams", "keys", "data") if name in document for row in rows_of(document[name])]
+        tables = [row for name, rows in document.items() if str(name).startswith("LiteLLM_") for row in rows_of(rows)]
         if not found and not tables:
             raise NotLiteLlm("it has none of `teams`, `keys`, LiteLLM_TeamTable, LiteLLM_VerificationToken")
         return found + tables
     if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
         raise NotLiteLlm("it holds no list of teams or keys; /key/list needs return_full_object=true")
+    for number, row in enumerate(document, 1):
+        if not _is_key(row) and "team_id" not in row:
+            raise NotLiteLlm(f"entry {number} has neither `token` nor `team_id`")
     return document
+
+
+def _is_key(row: Document) -> bool:
+    return "token" in row or "key_name" in row
 
 
 def _team(row: Document) -> Planned:
