@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
   case $1 in
   --scripted) is_scripted=yes && shift ;;
   --port) [[ ${2:-} =~ ^[0-9]+$ && $2 -ge 1 && $2 -le 65535 ]] || stop "--port ${2:-} is not a port: give a number from 1 to 65535" && port=$2 && shift 2 ;;
-  --replicas) [[ ${2:-} =~ ^[1-4]$ ]] || stop "--replicas ${2:-} is no number of gateways: give a number from 1 to 4" && replicas=$2 && shift 2 ;;
+  --replicas) [[ ${2:-} =~ ^[1-4]$ ]] || stop "--replicas ${2:-} is not a number of gateways: give a number from 1 to 4" && replicas=$2 && shift 2 ;;
   -h | --help) sed -n '2,9s/^# \{0,1\}//p' run_local.sh && exit ;;
   *) stop "unknown argument $1: use --scripted, --port N, --replicas N or --help" ;;
   esac

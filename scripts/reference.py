@@ -72,7 +72,7 @@ gives those of `bootstrap.yml` and `database.yml` once.
 _CONFIGURATION = """\
 `CONFIG_FILE` names a TOML file with these tables; `CONFIG_TOML` holds the same text. Every table is optional, and an
 unknown key is refused. The tables are explained under [configuration](../configuration.md), [routing](../routing.md),
-[costs](../costs.md) and [identity](../identity.md).
+[costs](../costs.md), [quotas](../operate/quotas.md) and [identity](../identity.md).
 
 `[aliases]` has one entry for each alias: a name of letters, digits, `.`, `_` and `-`, and the model that it stands for.
 """

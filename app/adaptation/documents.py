@@ -28,7 +28,7 @@ def adapt_documents(adapted: AdaptedRequest) -> None:
             content = [_without_citations(block, adapted) for block in content]
         documents = [index for index, block in enumerate(content) if "document" in block]
         if documents and not any("text" in block for block in content):
-            # a cache point directly after a document that is no PDF is refused (harness-sdk#1966)
+            # a cache point directly after a document that is not PDF is refused (harness-sdk#1966)
             content.insert(documents[-1] + 1, {"text": PLACEHOLDER})
             adapted.adjust("document_text")
         if not adapted.capabilities.caching.after_text_documents:

@@ -145,7 +145,7 @@ def vectors_of(document: JsonObject) -> list[list[float]]:
     """Return the vectors of a response of any family.
 
     Raises:
-        UpstreamFailed: it has none, or some that are no vectors.
+        UpstreamFailed: it has none, or some that are not vectors.
     """
     vectors = _vectors_in(document)
     try:

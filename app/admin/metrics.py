@@ -41,7 +41,7 @@ def metrics_router(render: Callable[[], bytes], content_type: str, key: str) -> 
         if not key and not _is_local(request):
             return Response("set METRICS_KEY to read the metrics from elsewhere\n", PermissionRefused.status)
         if key and not is_shown:
-            return Response("METRICS_KEY is wanted as a bearer token\n", AuthenticationFailed.status)
+            return Response("send METRICS_KEY as a bearer token\n", AuthenticationFailed.status)
         return Response(render(), media_type=content_type)
 
     router.add_api_route("/metrics", metrics, methods=["HEAD"], include_in_schema=False)

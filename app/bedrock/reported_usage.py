@@ -20,7 +20,7 @@ _COUNT = re.compile(r"[0-9]{1,12}\Z")
 class UsageTap:
     """Reads the tokens that a passing event stream reports, and how it ends.
 
-    has_failed: bytes came that are no frames; nothing is known from then on.
+    has_failed: bytes came that are not frames; nothing is known from then on.
     """
 
     def __init__(self) -> None:

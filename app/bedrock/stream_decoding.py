@@ -45,7 +45,7 @@ class _Decoder(Struct, Generic[T]):
         An error after valid events is raised by the next call, so that those events are not lost.
 
         Raises:
-            GatewayError: an exception frame, mapped by `errors`; UpstreamFailed: the bytes are no frames.
+            GatewayError: an exception frame, mapped by `errors`; UpstreamFailed: the bytes are not frames.
         """
         if self._failure is not None:
             raise self._failure.replaced()
@@ -123,7 +123,7 @@ class NativeDecoder(_Decoder[NativeEvent], kw_only=True):
             text = _read_chunk(frame.payload).text
             document = json.loads(text)
             if not isinstance(document, dict):
-                raise FrameError("a chunk that is no object")
+                raise FrameError("a chunk that is not an object")
             if document.get("type") == self.last:
                 self._is_complete = True
             events.append(NativeEvent(document, text))
@@ -148,7 +148,7 @@ class ServerSentDecoder:
         An error after valid documents is raised by the next call, so that those are not lost.
 
         Raises:
-            GatewayError: an error that the stream reports; UpstreamFailed: the data of an event is no document.
+            GatewayError: an error that the stream reports; UpstreamFailed: the data of an event is not a document.
         """
         if self._failure is not None:
             raise self._failure.replaced()

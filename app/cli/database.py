@@ -18,7 +18,7 @@ def settings_with_database() -> Settings:
     """Read the settings. Raises SettingsError: they are invalid, or DATABASE_URL is not set."""
     settings = load_settings()
     if settings.database_url is None:
-        raise SettingsError(["DATABASE_URL is not set: there is no database"])
+        raise SettingsError(["DATABASE_URL is not set: this command needs the database of the gateways"])
     return settings
 
 
@@ -33,7 +33,7 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
 
     database = open_database(settings)
     if database is None:
-        raise SettingsError(["DATABASE_URL is not set: there is no database"])
+        raise SettingsError(["DATABASE_URL is not set: this command needs the database of the gateways"])
     try:
         await prepare_database(database, migrate=False)
         yield database

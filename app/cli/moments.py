@@ -21,5 +21,5 @@ class Moment(click.ParamType[datetime]):
         try:
             found = datetime.fromisoformat(text)
         except ValueError:
-            self.fail(f"{text!r} is no time: write 2026-11-30, 2026-11-30T12:00Z, today or yesterday", param, ctx)
+            self.fail(f"{text!r} is not a time: write 2026-11-30, 2026-11-30T12:00Z, today or yesterday", param, ctx)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

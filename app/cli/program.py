@@ -26,7 +26,7 @@ _COMMANDS = {
     "token": "Print what a caller without a key sends as its key.",  # nosec B105
     "version": "Print the versions of Outcrop and Python.",
 }
-# `import` is no name of a module
+# `import` is not a name of a module
 _MODULES = {"import": "import_"}
 _EXIT_CODES = [("0", "good"), ("1", "a fault was found"), ("2", "wrong options or settings")]
 

@@ -12,7 +12,7 @@ class AdminSettings(DatabaseSettings):
     admin_keys: SecretStr | None = Field(
         None,
         description="The keys of administrators, for the admin API: a comma-separated list of `name=secret`. A secret "
-        "has at least 16 characters, and is no caller's key. Needs DATABASE_URL.",
+        "has at least 16 characters, and is not a caller's key. Needs DATABASE_URL.",
     )
 
     @field_validator("admin_keys")

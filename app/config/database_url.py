@@ -64,7 +64,7 @@ def _postgresql(text: str) -> DatabaseUrl:
         port = parts.port
     except ValueError:
         # urllib quotes the invalid part, which may be a piece of a password
-        raise ValueError("is no valid URL: percent-encode special characters in the user and the password") from None
+        raise ValueError("is not a valid URL: percent-encode special characters in the user and the password") from None
     if port == 0:
         raise ValueError("names port 0, which no server has")
     name = parts.path.strip("/")

@@ -206,5 +206,5 @@ class IdentityRow(Row):
         for field in ("name", "issuer"):
             values = [getattr(row, field) for row in self.oidc]
             if twice := next((value for value in values if values.count(value) > 1), None):
-                raise ValueError(f"oidc: the {field} {twice} is there twice")
+                raise ValueError(f"oidc: two tables have the {field} {twice}")
         return self

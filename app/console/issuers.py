@@ -26,7 +26,7 @@ _PURPOSE = "sign-in"
 
 
 class Issuers(Struct, frozen=True):
-    """The issuers at which people may sign in, by name. callers: finds the teams of those who are no administrators."""
+    """The issuers at which people may sign in, by name. callers: finds the teams of all but administrators."""
 
     signer: SessionSigner
     by_name: Mapping[str, OidcSignIn]

@@ -40,7 +40,7 @@ def rules_of_form(form: Form) -> dict[str, Any]:
     """Return the members of a document that fields of limits, budget and models set.
 
     Raises:
-        FormFault: a limit is no number.
+        FormFault: a limit is not a number.
     """
     limits: dict[str, Any] = {}
     for name, shown in LIMITS.items():

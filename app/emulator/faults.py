@@ -60,7 +60,7 @@ class Fault:
 
     @classmethod
     def parse(cls, suffix: str) -> "Fault":
-        """Parse a suffix such as `throttle-2`; an empty one is no fault.
+        """Parse a suffix such as `throttle-2`; an empty one is not a fault.
 
         Raises:
             ServiceError: no such fault.

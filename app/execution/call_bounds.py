@@ -144,7 +144,7 @@ def _is_ambiguous(body: bytes) -> bool:
 
 
 def _largest_length(parts: list[JsonObject], read: Collection[str]) -> int | None:
-    """Return the largest length that a body names; None if one is no length, or the body itself has none of `read`.
+    """Return the largest length that a body names; None if one is not a length, or the body itself has none of `read`.
 
     Several may be of different formats, of which the model reads one. A length that it does not read limits nothing.
     """
@@ -163,7 +163,7 @@ def _answers(part: JsonObject) -> int:
 def _max_output(target: Target, max_tokens: object) -> int:
     """Return the longest answer: the length that is requested, but not more than the model can write.
 
-    A value that is no length limits nothing.
+    A value that is not a length limits nothing.
     """
     longest = target.capabilities.max_output
     if not target.capabilities.makes_text:

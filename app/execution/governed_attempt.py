@@ -1,6 +1,6 @@
 """Holds the limits and budgets of the caller for each attempt, and charges what the attempt cost.
 
-Only deployments with a database compose it. A refusal is raised and is no result: the target has nothing to do with it.
+Only deployments with a database compose it. A refusal is raised, and is not a result: it does not depend on the target.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class GuardrailCheck(Struct, frozen=True):
         charge = None if checks is None else await checks.begin(context, identifier, size)
         units: list[Units] = []
         headers, span = record.trace.begin_attempt(record, self.client.endpoints[request.service].host)
-        # it is no attempt at the model, so it is not among the tries of the log record
+        # it is not an attempt at the model, so it is not among the tries of the log record
         attempt, outcome = AttemptContext(headers, context.caller.name), "cancelled"
         try:
             outcome = await self.client.attempt(request, attempt, partial(_parse, units))

@@ -125,7 +125,7 @@ class MediaFetcher(Struct, frozen=True):
             or not url.isprintable()
             or " " in url
         ):
-            raise InvalidRequest("is no URL that is fetched: http or https, the usual port, no password", param=path)
+            raise InvalidRequest("must be an http or https URL with the usual port and without a password", param=path)
 
     async def _read(self, response: HttpResponse, path: str, room: Room) -> Media:
         headers = dict(response.headers)

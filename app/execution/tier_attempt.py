@@ -50,7 +50,7 @@ def _built(candidate: Candidate[T], tier: str) -> BedrockRequest:
 
 
 def _with_member(body: bytes, member: dict[str, object]) -> bytes:
-    """Add a member to a document. What is no object stays as it is, and Bedrock refuses it."""
+    """Add a member to a document. What is not an object stays as it is, and Bedrock refuses it."""
     stripped = body.lstrip()
     if not stripped.startswith(b"{"):
         return body

@@ -104,7 +104,7 @@ class CachingCapabilities(Struct, frozen=True):
     ttl: bool = False
     """Accepts a `ttl` in a cache point."""
     after_text_documents: bool = True
-    """Accepts a cache point directly after a document that is no PDF and has no citations."""
+    """Accepts a cache point directly after a document that is not PDF and has no citations."""
 
 
 class ReasoningCapabilities(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The metrics of a process, for Prometheus.
 
 Every label has a bounded set of values: routes are templates, and the name of a model is a label once the model has
-answered. Callers are no label, since readers of the metrics need not know them; teams are, in `team_metrics`.
+answered. Callers are not a label, since readers of the metrics need not know them; teams are, in `team_metrics`.
 
 `Counts` and `Seconds` are updated by one thread and may be read by any. An update takes a fifth of the time of
 prometheus_client's own classes, which take a lock for each. `exposition` writes them as text.

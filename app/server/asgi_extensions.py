@@ -21,5 +21,5 @@ RESPOND = "outcrop.respond"
 UPGRADE = "outcrop.upgrade"
 # writes a piece of a response body, and returns whether more may be written at once: `(bytes) -> bool`
 WRITE = "outcrop.write"
-# the tasks of the application that are no requests; on shutdown they get the same grace: `set[asyncio.Task]`
+# the tasks of the application that are not requests; on shutdown they get the same grace: `set[asyncio.Task]`
 TASKS = "outcrop.tasks"

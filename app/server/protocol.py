@@ -153,7 +153,7 @@ class GuardedProtocol(asyncio.Protocol):
     # the request
 
     def data_received(self, data: bytes) -> None:
-        """Parse data, and limit what is no body."""
+        """Parse data, and limit what is not a body."""
         if self.closing.is_closing:
             return
         if self._websocket is not None:

@@ -32,7 +32,7 @@ HeaderValue = str | bytes | int | bool
 
 
 class FrameError(ValueError):
-    """The bytes are no valid frame: a checksum or a length is wrong."""
+    """The bytes are not a valid frame: a checksum or a length is wrong."""
 
 
 class Frame(Struct, frozen=True):

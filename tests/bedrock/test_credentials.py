@@ -352,7 +352,7 @@ async def test_slow_roles_do_not_delay_the_gateways_own_credentials(
 
 
 def runs(pid: int) -> bool:
-    """True if there is such a process, and it is no zombie."""
+    """True if there is such a process, and it is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -81,7 +81,7 @@ def test_more_members_come_from_a_file(outcrop: Outcrop, tmp_path: Path) -> None
     members.write_text("[]")
     assert "must hold a JSON object" in outcrop.refused("teams", "create", "u", "--members", str(members))
     members.write_text("{")
-    assert "is no JSON" in outcrop.refused("teams", "create", "u", "--members", str(members))
+    assert "is not JSON" in outcrop.refused("teams", "create", "u", "--members", str(members))
 
 
 def test_a_key_lives_from_creation_to_deletion(outcrop: Outcrop, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_secret_file_of_a_refused_request_is_deleted(outcrop: Outcrop, tmp_pat
         ("teams create t --budget 25", "write AMOUNT/day|week|month|total"),
         ("teams create t --budget 25/month,soft", "any of warn, block"),
         ("teams create t --budget x/month", "amount_usd: must be a string with an amount in USD"),
-        ("teams create t --requests many", "'many' is no number"),
+        ("teams create t --requests many", "'many' is not a number"),
         ("teams create t --label x", "write NAME=VALUE"),
         ("keys create k --team nobody", "there is no team 'nobody'"),
         ("keys show nobody", "there is no key"),

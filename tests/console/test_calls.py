@@ -125,7 +125,7 @@ def test_origins_of_cors_get_no_cookies(url: str) -> None:
 def test_without_a_session_nothing_is_called(url: str) -> None:
     with Visitor(url) as visitor:
         assert call(visitor, **{"x-csrf-token": "x"}).status_code == 401
-        # a key in the request is no session
+        # a key in the request is not a session
         assert call(visitor, authorization=f"Bearer {KEY}").status_code == 401
 
 

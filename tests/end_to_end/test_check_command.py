@@ -252,7 +252,7 @@ async def test_models_lists_names_with_their_targets_and_the_models_of_the_regio
 
 @pytest.mark.database
 async def test_calls_of_the_check_need_no_database(check: Check, emulator_url: str, tmp_path: Path) -> None:
-    """The check runs beside gateways: it is no replica, and its calls are not in the ledger."""
+    """The check runs beside gateways: it is not a replica, and its calls are not in the ledger."""
     database = {"DATABASE_URL": f"sqlite:///{tmp_path}/outcrop.db", "KEY_PEPPER": "p" * 32}
     code, output = await check({**aws(emulator_url), **database})
     assert (code, "ok    one-token call" in output) == (0, True)

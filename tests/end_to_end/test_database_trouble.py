@@ -195,7 +195,7 @@ async def test_a_full_disk_refuses_calls_and_loses_none(
     upstream: str, url: str, database: Database, tmp_path: Path
 ) -> None:
     key, secret = await add_key(database, money(1))
-    # a pipe is no file that the limit is about
+    # a pipe is not a file that the limit is about
     reading, writing = os.pipe()
     replica = Replica(upstream, tmp_path, DATABASE_URL=url)
     replica.log = Path(f"/proc/self/fd/{writing}")

@@ -360,7 +360,7 @@ def test_any_message_is_answered(gateway_url: str, message: dict[str, Any]) -> N
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=60), max_size=4))
 def test_any_frames_end_or_are_answered(gateway_url: str, pieces: list[bytes]) -> None:
-    # a connection that hangs would time out, which is no ConnectionError
+    # a connection that hangs would time out, which is not a ConnectionError
     with upgraded(gateway_url) as caller, contextlib.suppress(ConnectionError):
         for piece in pieces:
             caller.sendall(piece)

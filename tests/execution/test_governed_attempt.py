@@ -355,7 +355,7 @@ async def test_the_stream_of_a_caller_who_has_left_is_read_to_its_end(gateway: G
 
 
 async def test_a_caller_who_leaves_lets_what_was_sent_end_and_nothing_more(gateway: Gateway) -> None:
-    """Bedrock bills the answer, so its tokens are waited for; a failure is no reason to call another time."""
+    """Bedrock bills the answer, so its tokens are waited for; a failure is not a reason to call another time."""
     await gateway.with_rules(money(10**9), limit("max_parallel_requests", 1))
     for answer, expected in ((Response(200, [json.dumps(REPLY)]), COST), (errors.UpstreamUnreachable("no"), 0)):
         upstream, made = Slow(answer), gateway.context()
@@ -374,7 +374,7 @@ async def test_a_caller_who_leaves_lets_what_was_sent_end_and_nothing_more(gatew
 
 
 async def test_a_hard_budget_pays_the_worst_case_of_calls_whose_callers_leave(gateway: Gateway) -> None:
-    """What calls usually use is no measure: callers leave those that take long."""
+    """What calls usually use is not a measure: callers leave those that take long."""
     for rule, cost in ((money(10**9), WORST), (money(10**9, mode="estimated", period="day"), COST)):
         await gateway.with_rules(rule)
         await asyncio.gather(*[gateway.call() for _ in range(6)])

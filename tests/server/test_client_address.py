@@ -7,7 +7,7 @@ from app.server.client_address import TrustedProxies
     ("trusted", "peer", "forwarded", "client"),
     [
         pytest.param("", "10.0.0.1", ["203.0.113.9"], "10.0.0.1", id="off by default"),
-        pytest.param("10.0.0.0/8", "192.0.2.7", ["203.0.113.9"], "192.0.2.7", id="the peer is no proxy"),
+        pytest.param("10.0.0.0/8", "192.0.2.7", ["203.0.113.9"], "192.0.2.7", id="the peer is not a proxy"),
         pytest.param("10.0.0.0/8", "10.0.0.1", ["203.0.113.9"], "203.0.113.9", id="one proxy"),
         pytest.param("10.0.0.0/8", "10.0.0.1", ["1.1.1.1, 203.0.113.9"], "203.0.113.9", id="a forged first address"),
         pytest.param("10.0.0.0/8", "10.0.0.1", ["203.0.113.9, 10.0.0.2"], "203.0.113.9", id="two proxies"),
@@ -38,6 +38,6 @@ def test_what_is_no_network_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["0.0.0.0/0", "10.0.0.0/8, ::/0"])
 def test_a_network_of_all_addresses_is_refused(text: str) -> None:
-    """A client could then choose its address: the first entry that is no address would be taken."""
+    """A client could then choose its address: the first entry that is not an address would be taken."""
     with pytest.raises(ValueError, match=r"use \*"):
         TrustedProxies(text)

@@ -116,7 +116,7 @@ def _without_images(blocks: list[object], path: str, adapted: AdaptedBody) -> li
 
 
 def _is_accepted(block: object, role: str, adapted: AdaptedBody) -> bool:
-    """Tell whether a block is no reasoning, or reasoning that the model accepts.
+    """Tell whether a block is not reasoning, or reasoning that the model accepts.
 
     "User messages cannot contain reasoning content". Reasoning of models that sign none has an empty signature here.
     Reasoning that one of OpenAI's APIs encrypted has a mark, which no Claude signed.

@@ -38,7 +38,7 @@ def from_message(document: JsonObject) -> Reply:
     """Return the reply for a message.
 
     Raises:
-        UpstreamFailed: the document is no message.
+        UpstreamFailed: the document is not a message.
     """
     if document.get("type") != "message":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no message")

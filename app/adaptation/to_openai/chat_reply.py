@@ -25,7 +25,7 @@ def from_completion(document: JsonObject) -> Reply:
     """Return the reply for a completion.
 
     Raises:
-        UpstreamFailed: the document is no completion.
+        UpstreamFailed: the document is not a completion.
     """
     if document.get("object") != "chat.completion":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no completion")

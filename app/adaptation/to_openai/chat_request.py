@@ -20,7 +20,7 @@ def chat_request(adapted: AdaptedRequest, *, forbid_tools: bool, is_streamed: bo
     """Return the body, without the model.
 
     Raises:
-        InvalidRequest: a tool result holds what is no text.
+        InvalidRequest: a tool result holds what is not text.
     """
     body, inference = adapted.body, adapted.body.get("inferenceConfig", {})
     system = system_text(body)

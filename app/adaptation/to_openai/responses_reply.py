@@ -26,7 +26,7 @@ def from_response(document: JsonObject) -> Reply:
     """Return the reply for a response.
 
     Raises:
-        UpstreamFailed: the document is no response, or the response did not end.
+        UpstreamFailed: the document is not a response, or the response did not end.
     """
     if document.get("object") != "response":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no response")
@@ -98,7 +98,7 @@ class ResponseEvents:
         """Return the events for one of the stream.
 
         Raises:
-            JsonError: the arguments of a finished call are no JSON.
+            JsonError: the arguments of a finished call are not JSON.
         """
         return [event for each in self._in_order(document) for event in self._events(each)]
 

@@ -19,7 +19,7 @@ _EMPTY = memoryview(b"")
 
 
 class _UnexpectedMessage(Exception):
-    """The server sent HTTP that is no response to the request."""
+    """The server sent HTTP that is not a response to the request."""
 
 
 class Connection(asyncio.Protocol):
@@ -139,7 +139,7 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, _UnexpectedMessage) as error:
             failure = type(error).__name__
         body, self._body = self._body, []
-        if self._is_complete:  # bytes after the response are no part of it
+        if self._is_complete:  # bytes after the response are not part of it
             self._end_response(body, is_reusable=self._is_kept_alive and not failure)
             return
         if body:
@@ -249,7 +249,7 @@ class Connection(asyncio.Protocol):
             self._timer = None
 
     def _check_timeout(self) -> None:
-        """Fail the response unless a byte moved in time, in either direction; a slow reader is no timeout."""
+        """Fail the response unless a byte moved in time, in either direction; a slow reader is not a timeout."""
         self._timer = None
         if self._response is None:
             return

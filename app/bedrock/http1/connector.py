@@ -72,7 +72,7 @@ def parse_origin(origin: str, *, uses_proxies: bool = True) -> Origin:
     """Parse `scheme://authority`, and look its proxy up in the environment.
 
     Raises:
-        ValueError: it is no URL of HTTP, or its proxy's is none.
+        ValueError: it is not an HTTP URL, or the URL of its proxy is not one.
     """
     server, parts = _parse_host_port(origin), urlsplit(origin)
     proxy = "" if not uses_proxies or proxy_bypass(parts.netloc) else proxies().get(parts.scheme, "")

@@ -90,7 +90,7 @@ class Http1Transport:
             try:
                 await response.head
             except StaleConnection:
-                connection = None  # it ended before the request arrived: a new connection is no second attempt
+                connection = None  # it ended before the request arrived: a new connection is not a second attempt
             except BaseException:
                 response.close()
                 raise

@@ -73,7 +73,7 @@ def _document(body: bytes) -> Document:
     except json.JsonError:
         document = None
     if not isinstance(document, dict):
-        raise click.ClickException("the answer is no JSON object: does the URL lead to a gateway?")
+        raise click.ClickException("the answer is not a JSON object: does the URL lead to a gateway?")
     return document
 
 

@@ -64,7 +64,7 @@ class _LimitType(click.ParamType[int | str]):
         try:
             return int(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no number", param, ctx)
+            self.fail(f"{value!r} is not a number", param, ctx)
 
 
 _OPTIONS = (
@@ -132,7 +132,7 @@ def _members_in(file: Any) -> Document:
     try:
         document = json.loads(file.read())
     except json.JsonError as error:
-        raise click.ClickException(f"{file.name} is no JSON: {error}") from None
+        raise click.ClickException(f"{file.name} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise click.ClickException(f"{file.name} must hold a JSON object")
     return document

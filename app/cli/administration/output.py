@@ -22,7 +22,7 @@ _GAP = "  "
 def json_option(command: F) -> F:
     """Add `--json`."""
     return click.option(
-        "--json", "is_json", is_flag=True, help="Print JSON. The default where the output is no terminal."
+        "--json", "is_json", is_flag=True, help="Print JSON. The default where the output is not a terminal."
     )(command)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 TITLE = "Keys"
 _PER_PAGE = 50
-# a longer list of teams is no list to choose from
+# people cannot choose from a longer list of teams
 _MAX_TEAMS = 500
 _GRACES = ((0, "none"), (3600, "an hour"), (86_400, "a day"), (604_800, "a week"))
 # the team of the first key, where there is none yet

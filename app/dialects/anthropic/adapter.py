@@ -48,7 +48,7 @@ class MessagesAdapter(Struct):
 
     @classmethod
     async def for_request(cls, executor: Executor, context: RequestContext, document: JsonObject) -> Self:
-        """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
+        """Make the adapter of a request. Raises InvalidRequest if `model` is not a string."""
         model, request_id = model_name_of(document), context.record.request_id
         named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
         return cls(

@@ -71,7 +71,7 @@ def from_document(document: JsonObject, response_context: MessageResponseContext
     """Return the message with the caller's name for the model.
 
     Raises:
-        UpstreamFailed: the document is no message.
+        UpstreamFailed: the document is not a message.
     """
     if document.get("type") != "message":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no message")

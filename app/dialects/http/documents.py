@@ -48,7 +48,7 @@ def parse_object(body: bytes) -> JsonObject:
         InvalidRequest: it is none, or could be read in two ways.
     """
     if not body:
-        raise InvalidRequest("the body is empty: a JSON object is wanted")
+        raise InvalidRequest("the body is empty: send a JSON object")
     try:
         document = json.loads_strictly(body)
     except json.JsonError as error:
@@ -79,7 +79,7 @@ def validate(document: Any, schema: type[Document]) -> Document:
 def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> str:
     """Return the path of pydantic's location, as `messages[0].content`.
 
-    A location also holds the names of union members, which are no fields: they are not found in the document. A member
+    A location also holds the names of union members, which are not fields: they are not found in the document. A member
     may have the name of a field of its own, as the type `text` does; then the next step is a field of the same object.
     """
     path = ""
@@ -111,7 +111,7 @@ def unknown_fields(document: InputSchema) -> list[tuple[str, Any]]:
 
 
 def model_name_of(document: JsonObject) -> str:
-    """Return the model that a request names, or an empty string. Raises InvalidRequest if it is no string."""
+    """Return the model that a request names, or an empty string. Raises InvalidRequest if it is not a string."""
     name = document.get("model") or ""
     if not isinstance(name, str):
         raise InvalidRequest("must be a string", param="model")
@@ -119,7 +119,7 @@ def model_name_of(document: JsonObject) -> str:
 
 
 def is_streamed(document: JsonObject) -> bool:
-    """Tell whether a request asks for a stream. Raises InvalidRequest if `stream` is no boolean."""
+    """Tell whether a request asks for a stream. Raises InvalidRequest if `stream` is not a boolean."""
     streamed = document.get("stream")
     if streamed is not None and not isinstance(streamed, bool):
         raise InvalidRequest("must be true or false", param="stream")

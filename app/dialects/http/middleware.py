@@ -90,7 +90,7 @@ class RequestMiddleware:
             try:  # noqa: SIM105 -- `contextlib.suppress` takes ten times as long
                 record.cost = self._prices.of_call(record.target, record.model_behind, record.usage, record.tier)
             except (TypeError, ArithmeticError):
-                pass  # the counts are no numbers, or too large
+                pass  # the counts are not numbers, or too large
         if record.trace is not NO_TRACE:
             record.trace.end(record)
         for observer in self._observers:

@@ -208,7 +208,7 @@ def _page(entries: list[CatalogEntry], query: dict[str, str]) -> JsonObject:
     """Return a page of Anthropic's list.
 
     Raises:
-        InvalidRequest: `limit` is no number from 1 to 1000.
+        InvalidRequest: `limit` is not a number from 1 to 1000.
 
     Source: docs/reference/contracts/anthropic-messages.md#models
     """

@@ -1,4 +1,4 @@
-"""Finds the media of a request, whose base64 is no text: in the content of messages, in the formats of all dialects.
+"""Finds the media of a request, whose base64 is not text: in the content of messages, in the formats of all dialects.
 
 Only where Bedrock takes media does its base64 not count. Anywhere else, as in the schema of a tool, it is text.
 """

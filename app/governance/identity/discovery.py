@@ -47,5 +47,5 @@ def parse_object(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise NotFetched("the answer is no JSON object")
+        raise NotFetched("the answer is not a JSON object")
     return document

@@ -146,8 +146,10 @@ class IssuerKeys:
 
 
 def _keys_of(document: Mapping[str, Any], algorithms: Iterable[str]) -> dict[KeyId, PyJWK]:
-    """Return the keys of a set (RFC 7517) by their id and algorithm. Those that do not sign, or are no public keys, are
-    left out."""
+    """Return the keys of a set (RFC 7517) by their id and algorithm.
+
+    Keys that are not for signatures, or not public, are left out.
+    """
     listed = document.get("keys")
     keys: dict[KeyId, PyJWK] = {}
     for row in listed[:_MAX_KEYS] if isinstance(listed, list) else ():

@@ -45,13 +45,13 @@ class ProxyCertificates:
         """Return the identity; None if no trusted proxy reports a certificate.
 
         Raises:
-            AuthenticationFailed: the header cannot be read, or is there twice. PermissionRefused: no rule applies.
+            AuthenticationFailed: the header cannot be read, or is sent twice. PermissionRefused: no rule applies.
         """
         values = [value for name, value in scope["headers"] if name == self._header and value]
         if not values or not self._proxies.is_sent_by_proxy(scope):
             return None
         if len(values) > 1:
-            raise AuthenticationFailed("the header of the client certificate is there twice: the proxy must replace it")
+            raise AuthenticationFailed("the header of the client certificate is sent twice: the proxy must replace it")
         try:
             if len(values[0]) > _MAX_LENGTH:
                 raise ValueError

@@ -87,7 +87,7 @@ def _by_hour_and_kind(entries: Iterable[Entry]) -> Iterator[tuple[datetime, list
 
 
 def _counts_of(entries: Sequence[Entry]) -> list[int]:
-    """Return what entries add to `SUMS`. An attempt that failed and was not billed is no request."""
+    """Return what entries add to `SUMS`. An attempt that failed and was not billed is not a request."""
     settled = [each for each in entries if each.phase == "settle"]
     return [
         len(settled) - sum(each.is_free for each in settled),

@@ -126,7 +126,7 @@ def test_faults_are_named_by_their_path(admin: httpx.Client, body: Any, param: s
     [
         ({"json": {"name": "x", "color": 1}}, "color: is unknown here"),
         ({"json": {}}, "name: is missing"),
-        ({"content": b"{", "headers": {"content-type": "application/json"}}, "body: is no JSON"),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, "body: is not JSON"),
         ({"json": {"name": "x", "guardrail": {"id": "ABC"}}}, "guardrail.id: must be the id of a guardrail, .*"),
         ({"json": {"name": "x", "limits_per": [{"per": "team"}]}}, "limits_per.0..per: must be user, or label:NAME.*"),
     ],
@@ -183,7 +183,7 @@ def test_unknown_paths_parameters_and_methods_are_refused(admin: httpx.Client) -
         assert error["message"] == "cursor: must be `next_cursor` of the page before"
     assert error_of(admin.get("/teams", params={"name": "\x00"}), 422)["param"] == "name"
     twice = error_of(admin.get("/usage?group_by=team&group_by=key"), 422)
-    assert (twice["param"], twice["message"]) == ("group_by", "group_by: is there twice")
+    assert (twice["param"], twice["message"]) == ("group_by", "group_by: is given twice")
     for path in ("/usage", "/ledger", "/audit"):
         for end in ("2026-11-30", "2026-12-01"):
             error = error_of(admin.get(path, params={"from": "2026-12-01", "to": end}), 422)

@@ -14,7 +14,7 @@ def parse_usd(text: object) -> int:
     """Convert a decimal string to nano-dollars, exactly.
 
     Raises:
-        ValueError: it is no string, or no amount from 0 to 999999999.999999999.
+        ValueError: it is not a string, or not an amount from 0 to 999999999.999999999.
     """
     if not isinstance(text, str) or not _USD.match(text):
         raise ValueError('must be a string with an amount in USD, such as "25.00", with at most 9 decimals')

@@ -19,7 +19,7 @@ _TIME = "must be a time such as 2027-01-01T00:00:00Z, or a date"
 _BY_TYPE = {
     "extra_forbidden": "is unknown here",
     "missing": "is missing",
-    "json_invalid": "is no JSON",
+    "json_invalid": "is not JSON",
     "datetime_parsing": _TIME,
     "datetime_from_date_parsing": _TIME,
     "timezone_aware": "must have a time zone, such as 2027-01-01T00:00:00Z",

@@ -19,7 +19,7 @@ async def names_of_keys(connection: AsyncConnection, ids: Collection[str]) -> Ma
 
 
 async def first_teams(connection: AsyncConnection, limit: int) -> list[tuple[str, str]]:
-    """Return the ids and names of the first teams, by name."""
+    """Return the ids and names of the oldest teams, sorted by name."""
     query = select(tables.teams.c.id, tables.teams.c.name).order_by(tables.teams.c.id).limit(limit)
     found = [(row.id, row.name) for row in await connection.execute(query)]
     return sorted(found, key=lambda each: each[1].lower())

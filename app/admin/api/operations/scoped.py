@@ -101,7 +101,7 @@ async def find(
     if record is None:
         raise NotFound(f"there is no {rows.table.name.removesuffix('s')} with the id {identifier[:64]!r}")
     if revision is not None and revision != record.revision:
-        raise Outdated(f"it has changed: the revision is {record.revision}, and not {revision}")
+        raise Outdated(f"it has changed: its revision is {record.revision}, and not {revision}. Read it again")
     return record
 
 

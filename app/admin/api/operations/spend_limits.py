@@ -142,13 +142,13 @@ async def _team_of(connection: AsyncConnection, scope: GroupScope | UserScope) -
     if isinstance(scope, GroupScope) or scope.rbac_group_id:
         named = (teams.c.id == scope.rbac_group_id) | (teams.c.name == scope.rbac_group_id)
         found = (await connection.execute(select(teams.c.id).where(named))).scalars().all()
-        problem = "there is no such team"
+        problem = f"there is no team with the id or name {scope.rbac_group_id!r}"
     else:
         of_user = select(keys.c.team_id).where(keys.c.person == scope.user_id).distinct()
         found = (await connection.execute(of_user)).scalars().all()
         if not found:
             found = (await connection.execute(select(teams.c.id).limit(2))).scalars().all()
-        problem = "the user's team is not known: name it here"
+        problem = f"the team of {scope.user_id!r} is not known: name it here"
     team = await repository.teams.get(connection, found[0], lock=True) if len(found) == 1 else None
     if team is None:
         raise Invalid(Fault("scope.rbac_group_id", problem))

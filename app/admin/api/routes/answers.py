@@ -126,15 +126,15 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 _DESCRIPTIONS = {
-    400: "The body is no JSON.",
-    401: "The key is no administrator's.",
-    403: "The token has not the role of administrators.",
+    400: "The body is not JSON.",
+    401: "The key is not an administrator's.",
+    403: "The token does not give the role `admin`.",
     404: "The object does not exist.",
     408: "The body did not arrive in time.",
     409: "The state of the objects does not allow it.",
     412: "The object has another revision than `If-Match` names.",
     413: "The body is too large.",
-    415: "The body is no `application/json`.",
+    415: "The body is not `application/json`.",
     422: "Members of the request are invalid; `faults` names each.",
     429: "Too many failed authentications from the address.",
     500: "A defect of the gateway.",
@@ -147,7 +147,7 @@ def _faults_of(errors: Iterable[Mapping[str, Any]]) -> list[Fault]:
 
 
 def _path_of(error: Mapping[str, Any]) -> str:
-    # the position of a fault of JSON is no member
+    # the position of a fault of JSON is not a member
     parts = [] if error["type"] == "json_invalid" else [*error["loc"]]
     if parts and parts[0] in _PARTS:
         del parts[0]

@@ -71,7 +71,7 @@ class Gate(Struct, frozen=True):
         except (OperationRefused, GatewayError, RequestValidationError) as error:
             failure = failure_of(error)
         except HTTPException as error:
-            failure = Failure(error.status_code, "invalid_request", "the body is no JSON")
+            failure = Failure(error.status_code, "invalid_request", "the body is not JSON")
         except DatabaseDown as error:
             _log.warning("the admin API cannot reach the database: %s", error)
             failure = Failure(
@@ -86,11 +86,11 @@ class Gate(Struct, frozen=True):
 
 
 def _check_query(request: Request) -> None:
-    """Raise Failure for a parameter that is there twice: only one of them would count."""
+    """Raise Failure for a parameter that is given twice: only one of them would count."""
     names = [name for name, _ in request.query_params.multi_items() if not name.endswith("[]")]
     for name in names:
         if names.count(name) > 1:
-            raise Failure(422, "invalid_request", f"{name}: is there twice", [Fault(name, "is there twice")])
+            raise Failure(422, "invalid_request", f"{name}: is given twice", [Fault(name, "is given twice")])
 
 
 def actor_of(request: Request) -> Actor:

@@ -40,8 +40,8 @@ _TYPES = {
 }
 _DESCRIPTIONS: Mapping[int | str, str] = {
     400: "The request is invalid.",
-    401: "The key is no administrator's.",
-    403: "The token has not the role of administrators.",
+    401: "The key is not an administrator's.",
+    403: "The token does not give the role `admin`.",
     404: "There is no such limit.",
     413: "The body is too large.",
     429: "Too many failed authentications from the address.",

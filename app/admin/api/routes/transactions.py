@@ -92,7 +92,7 @@ def revision_of(if_match: str | None) -> int | None:
     """Return the revision that `If-Match` names; None if any will do.
 
     Raises:
-        Invalid: it is no ETag. Outdated: it is one that no revision has.
+        Invalid: it is not an ETag. Outdated: it is one that no revision has.
     """
     if if_match is None or if_match.strip() == "*":
         return None

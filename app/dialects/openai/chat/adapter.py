@@ -48,7 +48,7 @@ class ChatAdapter(Struct):
 
     @classmethod
     async def for_request(cls, planner: Planner, _context: RequestContext, document: JsonObject) -> ChatAdapter:
-        """Make the adapter of a request. Raises InvalidRequest if `model` is no string."""
+        """Make the adapter of a request. Raises InvalidRequest if `model` is not a string."""
         model = model_name_of(document)
         return cls(model, document, planner.known_as(model))
 

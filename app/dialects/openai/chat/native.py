@@ -16,7 +16,7 @@ def from_document(document: JsonObject, model: str) -> JsonObject:
     """Return the completion with the caller's name for the model.
 
     Raises:
-        UpstreamFailed: the document is no completion.
+        UpstreamFailed: the document is not a completion.
     """
     if document.get("object") != "chat.completion":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no completion")

@@ -111,7 +111,7 @@ class ChunkStream:
         return b""
 
     def _piece(self, index: int, delta: JsonObject) -> bytes:
-        """Return the frame for a delta that is no text."""
+        """Return the frame for a delta that is not text."""
         match delta:
             case {"toolUse": {"input": piece}}:
                 return self._call_piece(index, piece)

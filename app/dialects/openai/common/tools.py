@@ -30,7 +30,7 @@ def specification(name: str, description: str | None, schema: object, *, strict:
 def function_use(call_id: str, name: str, arguments: str, path: str, ignored: list[str]) -> ToolUseBlock:
     """Return an earlier call of a function.
 
-    Arguments that are no JSON object become an empty one: the model's output was truncated, and the caller cannot
+    Arguments that are not a JSON object become an empty one: the model's output was truncated, and the caller cannot
     complete it.
 
     Args:

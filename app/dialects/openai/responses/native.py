@@ -238,7 +238,7 @@ def from_document(document: JsonObject, response_context: NativeResponseContext)
     """Return the response for the caller.
 
     Raises:
-        UpstreamFailed: the document is no response, or the model failed.
+        UpstreamFailed: the document is not a response, or the model failed.
     """
     if document.get("object") != "response" or not isinstance(document.get("id"), str):
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no response")
