@@ -1,14 +1,15 @@
-"""`python -m benchmarks.governed`: what limits, budgets and the ledger cost a chat request, on PostgreSQL.
+"""`python -m benchmarks.governed`: what limits, budgets and the ledger, and quotas of Bedrock cost a chat request.
 
-Two gateways serve on the same core, in turns: one without a database, and one whose key has a budget and limits. The
-cheapest rounds count, because disturbances only add cost. Entries that are posted beside the requests are included.
-Calls that follow each other slowly show what each waits longer; 16 callers also wait for each other.
+Four gateways serve on the same core, in turns: one that has nothing of it, one that knows a quota of the model, one whose
+key has a budget and limits in PostgreSQL, and one with both. The cheapest rounds count, because disturbances only add
+cost. Entries that are posted beside the requests are included. Calls that follow each other slowly show what each waits
+longer; 16 callers also wait for each other.
 """
 
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,55 +17,61 @@ from app.storage.records import Budget, Limit
 from app.storage.schema import prepare_schema
 from benchmarks import figures
 from benchmarks.figures import Load, run_paced, run_requests
-from benchmarks.processes import Process, cores, gateway, upstream
-from tests.databases import opened, running_postgres
+from benchmarks.load import Call
+from benchmarks.processes import KEY, Process, cores, gateway, upstream
+from tests.databases import PostgresServer, opened, running_postgres
 from tests.governed import PEPPER, add_key, limit, money
 
 ROUNDS, REQUESTS = 12, 600
 RATE, PACED_REQUESTS = 100, 40
+NOTHING = "nothing"
 _PRICES = '[prices."bench.complete"]\ninput = 1.0\noutput = 5.0\n'
+_QUOTA = '[quotas."bench.complete"]\ntokens_per_minute = 1_000_000_000_000\n'
 
 
-@contextmanager
-def governed(port: int, core: int) -> Iterator[tuple[Process, str]]:
-    """Run a gateway with a database; yield it, and the secret of a key."""
+async def _prepare(url: str) -> str:
+    """Set up a database with a key that has limits; return its secret."""
     rules: list[Limit | Budget] = [
         money(10**6, period="month"),
         limit("requests_per_minute", 10**9),
         limit("tokens_per_minute", 10**12),
         limit("max_parallel_requests", 10**6),
     ]
+    async with opened(url) as database:
+        await prepare_schema(database, migrate=False)
+        return (await add_key(database, *rules))[1]
 
-    async def prepare(url: str) -> str:
-        async with opened(url) as database:
-            await prepare_schema(database, migrate=False)
-            return (await add_key(database, *rules))[1]
 
-    with running_postgres() as server, TemporaryDirectory() as folder:
-        url = asyncio.run(server.create())
-        secret = asyncio.run(prepare(url))
-        settings: dict[str, Any] = {
-            "DATABASE_URL": url,
-            "DATA_DIR": folder,
-            "KEY_PEPPER": PEPPER,
-            "CONFIG_TOML": _PRICES,
-        }
+@contextmanager
+def governed(
+    port: int, core: int, server: PostgresServer | None, *, knows_quota: bool
+) -> Iterator[tuple[Process, Call]]:
+    """Run a gateway; yield it with a chat request. server: where its database is; None if it has none."""
+    settings: dict[str, Any] = {"CONFIG_TOML": _PRICES + _QUOTA * knows_quota}
+    key = KEY
+    with TemporaryDirectory() as folder:
+        if server is not None:
+            url = asyncio.run(server.create())
+            key = asyncio.run(_prepare(url))
+            settings |= {"DATABASE_URL": url, "DATA_DIR": folder, "KEY_PEPPER": PEPPER}
         with gateway(port, core, **settings) as process:
-            yield process, secret
+            yield process, figures.complete_call(process.port, key=key)
 
 
 def main() -> None:
-    """Print the CPU and the latency of a request on both."""
+    """Print the CPU and the latency of a request with each."""
     measured, other = cores()
     os.sched_setaffinity(0, {other})
-    with (
-        upstream(other) as port,
-        gateway(port, measured, CONFIG_TOML=_PRICES) as plain,
-        governed(port, measured) as (with_database, secret),
-    ):
+    with ExitStack() as stack:
+        port, server = stack.enter_context(upstream(other)), stack.enter_context(running_postgres())
         calls = {
-            "without": (plain, figures.complete_call(plain.port)),
-            "with": (with_database, figures.complete_call(with_database.port, key=secret)),
+            name: stack.enter_context(governed(port, measured, its_server, knows_quota=knows_quota))
+            for name, its_server, knows_quota in (
+                (NOTHING, None, False),
+                ("a quota", None, True),
+                ("a database", server, False),
+                ("both", server, True),
+            )
         }
         loads: dict[str, list[Load]] = {name: [] for name in calls}
         paced: dict[str, list[Load]] = {name: [] for name in calls}
@@ -73,12 +80,13 @@ def main() -> None:
                 loads[name].append(run_requests(*calls[name], total=REQUESTS))
                 paced[name].append(run_paced(*calls[name], RATE, PACED_REQUESTS))
     cpu = {name: min(load.cpu_us for load in each) for name, each in loads.items()}
-    latency = {name: min(load.latency_ms() for load in each) for name, each in loads.items()}
+    crowded = {name: min(load.latency_ms() for load in each) for name, each in loads.items()}
     alone = {name: min(load.latency_ms() for load in each) for name, each in paced.items()}
     faults = sum(load.faults for each in (*loads.values(), *paced.values()) for load in each)
-    print(f"CPU of a chat request: {cpu['without']:.0f} us without, {cpu['with']:.0f} us with a database")
-    print(f"p50 of {RATE} calls a second: {alone['without']:.2f} ms without, {alone['with']:.2f} ms with a database")
-    print(f"p50 of 16 callers: {latency['without']:.2f} ms without, {latency['with']:.2f} ms with a database")
+    print(f"{'':12} CPU of a request  p50 of {RATE} calls a second  p50 of 16 callers")
+    for name, us in cpu.items():
+        more = f" ({us - cpu[NOTHING]:+.0f})" if name != NOTHING else ""
+        print(f"{name:12} {f'{us:.0f} us{more}':16}  {alone[name]:.2f} ms{'':18}  {crowded[name]:.2f} ms")
     print(f"{faults} failed")
 
 

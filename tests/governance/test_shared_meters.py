@@ -126,7 +126,7 @@ async def test_without_the_database_each_replica_goes_on_alone(
     client, meters = await replica(database)
     assert isinstance(await meters.wait(NEEDS, 1.0), Hold)
     client.transactions.down_until = time.monotonic() + 100
-    monkeypatch.setattr(client, "take", lambda _: None)
+    monkeypatch.setattr(client, "take", lambda *_: None)
     found: Hold | float = 0.0
     for _ in range(5):
         found = meters.take(NEEDS, 1.0) or await meters.wait(NEEDS, 1.0)

@@ -79,8 +79,13 @@ class SharedMeters:
         if not self._is_written:
             return None
         amounts, taken = self._amounts(needs, factor)
-        book = self._client.take(amounts)
-        return None if book is None else self._held(book, needs, amounts, taken, factor)
+        book = self._client.take(amounts, self._starts)
+        if book is None:
+            return None
+        for starts in self._starts:
+            if taken[starts] > amounts[starts]:
+                self._client.settle(book, {starts: 0}, {starts: taken[starts] - amounts[starts]})
+        return self._hold(book, needs, amounts, taken, factor)
 
     async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
         """See `Meters`."""
@@ -100,7 +105,9 @@ class SharedMeters:
             seconds = min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
             self._next_at = self._clock() + seconds
             return seconds
-        return self._held(found, needs, amounts, taken, factor)
+        # the starts count at once; what the calls reserve is kept
+        self._client.settle(found, {starts: amounts[starts] for starts in self._starts}, taken)
+        return self._hold(found, needs, amounts, taken, factor)
 
     def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
         """See `Meters`."""
@@ -147,19 +154,13 @@ class SharedMeters:
             amounts[starts] = cost if cost < capacity else capacity
         return amounts, taken
 
-    def _held(
+    def _hold(
         self, book: LeaseBook, needs: Sequence[Need], amounts: dict[str, int], taken: dict[str, int], factor: float
     ) -> SharedHold:
-        """Count the starts at once, and keep what the calls reserve."""
-        held: dict[str, int] = {}
-        kept: dict[str, int] = {}
         for index, starts in enumerate(self._starts):
-            held[starts], minute = amounts[starts], self._minutes[index]
-            kept[minute] = amounts[minute]
             self._debts[index] -= taken[starts] - int(needs[index].cost * _SCALE / factor)
-        self._client.settle(book, held, taken)
         self._next_at = 0.0
-        return SharedHold(needs, book, kept)
+        return SharedHold(needs, book, {minute: amounts[minute] for minute in self._minutes})
 
     async def _write(self) -> None:
         """Write the capacities. Raises DatabaseDown."""
