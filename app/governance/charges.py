@@ -185,7 +185,7 @@ class Charges:
             user=subject.user,
             labels=subject.labels,
             model_asked=recorded(call.asked),
-            model_served=call.served,
+            model_served=recorded(call.served),
             location=call.location,
             tier=recorded(call.tier),
             price_version=self._prices.version,

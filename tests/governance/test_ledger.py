@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import random
+import string
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +15,12 @@ from sqlalchemy import Row, func, select, update
 from app.admin.api.documents.reports import LedgerQuery
 from app.admin.api.operations.ledger import list_ledger
 from app.errors import Overloaded
+from app.governance.charges import Charges
+from app.governance.holds.bounds import CallBounds
+from app.governance.holds.call_limits import CallLimits, RequestHold
+from app.governance.holds.needs import CalledModel
+from app.governance.holds.subjects import Subjects
+from app.governance.identity.caller import Caller, Policy
 from app.governance.leases import store
 from app.governance.leases.client import LeaseClient
 from app.governance.leases.lease_book import LeaseBook
@@ -22,6 +30,8 @@ from app.governance.ledger.export import LedgerFilter, as_document, read_entries
 from app.governance.ledger.journal import JournalFull
 from app.governance.ledger.posting import take_leases
 from app.governance.ledger.writer import LedgerWriter
+from app.models.exact_prices import ExactPrices
+from app.models.prices import Prices
 from app.storage import tables
 from app.storage.database import AsyncConnection, Database, DatabaseDown
 from app.storage.records import Budget, new_id
@@ -224,6 +234,26 @@ async def test_entries_that_the_database_refuses_are_kept_and_others_are_posted(
         assert await balance(database, ref) == (2 * COST, 0)
         assert await usage(database) == (2, 2 * COST)
     assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
+
+
+async def test_the_longest_names_that_callers_choose_are_posted(
+    database: Database, ref: BalanceRef, tmp_path: Path
+) -> None:
+    """An index of PostgreSQL takes 2,700 bytes of a row, and compresses no text without repetitions."""
+    letters = random.Random(1)
+    model = "".join(letters.choices(string.ascii_letters + string.digits, k=2048))
+    user = "".join(map(chr, letters.choices(range(0x20000, 0x2A000), k=256)))
+    async with running(database, tmp_path, ref) as process:
+        charges = Charges(CallLimits(process.client), ExactPrices(Prices()))
+        charges.ledger = process.ledger
+        called = CalledModel(model, model, "", model, "", "")
+        labels = {f"label{number}": "".join(letters.choices(string.ascii_letters, k=256)) for number in range(8)}
+        caller = Caller("k" * 64, Policy(team_id="t" * 26, key_id="k" * 64, labels=labels))
+        charge = await charges.begin(Subjects().of(caller, user), RequestHold(), called, CallBounds(9, 9), "r")
+        charges.release(charge, "not_found")
+        await process.call()
+        await process.ledger.post_batch()
+    assert sorted(row.outcome for row in await entries(database)) == ["", "not_found"]
 
 
 async def test_a_hold_with_its_worst_cost_is_in_no_sum(database: Database, ref: BalanceRef, tmp_path: Path) -> None:
