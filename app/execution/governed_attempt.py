@@ -88,12 +88,17 @@ class GovernedAttempt(Struct, frozen=True):
         on_stream_end = partial(self._end_stream, charge) if operation.is_streamed else None
         read_on = partial(self._read_on, charge) if operation.is_streamed else None
         sent = replace(candidate, request=request, on_stream_end=on_stream_end, read_on=read_on)
+        tries = len(context.record.tries)
         try:
             result = await self.attempt(call, sent)
         except BaseException as failure:
             is_left = isinstance(failure, asyncio.CancelledError)
             outcome = _CANCELLED if is_left else type(failure).__name__
-            self.charges.settle(charge, None, "", outcome, is_left=is_left)
+            if len(context.record.tries) == tries:
+                # it still waited for a quota
+                self.charges.release(charge, outcome)
+            else:
+                self.charges.settle(charge, None, "", outcome, is_left=is_left)
             raise
         error = result.error
         if error is not None:

@@ -93,6 +93,24 @@ def test_a_complete_call_is_charged_what_it_used_and_holds_no_permit(deployment:
     assert deployment.records.all[-1].status == 499
 
 
+def test_a_caller_who_leaves_while_it_waits_for_a_quota_is_charged_nothing(emulator_url: str, tmp_path: Path) -> None:
+    records, database = Records(), f"sqlite:///{tmp_path}/outcrop.db"
+    asyncio.run(_prepare(database))
+    config = f'{PRICES}[quotas."{MODEL}"]\ntokens_per_minute = 200\n'
+    options = {"database_url": database, "key_pepper": PEPPER, "config_toml": config, "quota_max_wait": 120.0}
+    with gateway(emulator_url, records, **options) as url:
+        deployment = Deployment(url, database, records)
+        # it takes more than half a minute of the quota
+        with closing(deployment.ask(MODEL, max_tokens=100)) as first:
+            assert first.getresponse().status == 200
+        for stream in (False, True):
+            waiting = deployment.ask(MODEL, stream=stream)
+            time.sleep(0.5)
+            waiting.close()
+        settled = deployment.settled(3)
+    assert [(entry.outcome, entry.cost_nano) for entry in settled[1:]] == [("cancelled", 0)] * 2
+
+
 def test_a_stream_is_charged_what_it_used_if_its_caller_leaves_before_it_begins(deployment: Deployment) -> None:
     left = deployment.ask(SLOW, stream=True)
     deployment.wait_for_hold()
