@@ -156,7 +156,7 @@ class GovernedAttempt(Struct, frozen=True):
 
     def _read_on(self, charge: Charge, rest: Coroutine[Any, Any, None]) -> bool:
         self.charges.limits.leave(charge.hold.request)
-        return self.abandoned.read_on(rest, charge.entry.key_id)
+        return self.abandoned.read_on(rest, charge.entry.payer)
 
     def _end_stream(self, charge: Charge, attempt: AttemptContext) -> None:
         is_whole = attempt.usage is not None and attempt.usage.is_final and attempt.stream_error is None

@@ -151,7 +151,7 @@ class Charges:
         if known.guardrail_units and cost is not None:
             cost += self._prices.guardrail_nano(known.guardrail_units)
         if not is_estimated:
-            self._usual.note((charge.entry.key_id, call.called), charge.bounds, known.prompt, known.output)
+            self._usual.note((charge.entry.payer, call.called), charge.bounds, known.prompt, known.output)
         is_estimated = (is_estimated or not is_exact) and cost is not None
         entry = charge.entry.settled(
             known,
@@ -208,7 +208,7 @@ class Charges:
         if is_left and charge.hold.rules.is_hard:
             usual = bounds
         else:
-            usual = self._usual.estimate((charge.entry.key_id, charge.call.called), bounds)
+            usual = self._usual.estimate((charge.entry.payer, charge.call.called), bounds)
         output = max(usual.output, min(received // _BYTES_OF_A_TOKEN, bounds.output))
         if usage is None or not usage.prompt:
             reported, units = (0, ()) if usage is None else (usage.output, usage.guardrail_units)

@@ -79,6 +79,11 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.attempt_id, self.phase, self.number
 
     @property
+    def payer(self) -> str:
+        """Who made the call: a key, or a person of a team who has none."""
+        return self.key_id or f"{self.team_id}/{self.user}"
+
+    @property
     def is_free(self) -> bool:
         """True for the settlement of an attempt that failed, and for which Bedrock bills nothing."""
         return self.cost_nano == 0 and self.outcome not in ("", OK)
