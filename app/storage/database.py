@@ -25,6 +25,18 @@ __all__ = ["AsyncConnection", "Database", "DatabaseDown"]
 
 _CONNECT_SECONDS = 2.0
 _MIN_POSTGRESQL = 140000
+# of a server that only reads, as PostgreSQL names it
+_READ_ONLY = "25006"
+_SQLITE_TROUBLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
 # a stopped replica must not keep rows locked
 _SESSION = {
     "application_name": "outcrop",
@@ -89,8 +101,15 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 await connection.execution_options(outcrop_reads=reads)
-                async with connection.begin():
-                    yield connection
+                try:
+                    async with connection.begin():
+                        yield connection
+                except DBAPIError as error:
+                    if _code_of(error) == _READ_ONLY:
+                        # a former writer after a failover: new connections lead to the one of now
+                        await connection.invalidate()
+                        await self._engine.dispose()
+                    raise
         except DBAPIError as error:
             if is_unreachable(error):
                 raise DatabaseDown(self._describe(error.orig)) from None
@@ -128,14 +147,18 @@ class Database:
         """
         import asyncpg
 
+        failures = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
         try:
             connection = await self._connect()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except failures as error:
             raise DatabaseDown(self._describe(error)) from None
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(channel, lambda *notification: heard(notification[3]))
+            try:
+                await connection.add_listener(channel, lambda *notification: heard(notification[3]))
+            except failures as error:
+                raise DatabaseDown(self._describe(error)) from None
             yield lost
         finally:
             connection.terminate()
@@ -181,9 +204,16 @@ def is_unreachable(error: DBAPIError) -> bool:
     """Return whether an error means that the connection is lost, or that the database cannot serve now."""
     if error.connection_invalidated:
         return True
-    code = str(getattr(error.orig, "sqlstate", "") or "")
+    if (failure := getattr(error.orig, "sqlite_errorcode", None)) is not None:
+        # extended codes have more bits
+        return failure & 0xFF in _SQLITE_TROUBLE
+    code = _code_of(error)
     # connection failures, no authorization, no such database, out of resources, intervention, lock not available
-    return code[:2] in ("08", "28", "3D", "53", "57") or code == "55P03" or "locked" in str(error.orig)
+    return code[:2] in ("08", "28", "3D", "53", "57") or code in ("55P03", _READ_ONLY)
+
+
+def _code_of(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "") or "")
 
 
 def _postgresql_engine(connect: Callable[[], Awaitable[asyncpg.Connection]], connections: int) -> AsyncEngine:

@@ -1,13 +1,16 @@
 """Transactions and failures of the database, of both kinds."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from sqlalchemy import insert, select, text
 
@@ -122,6 +125,52 @@ async def test_a_server_that_is_restarted_is_used_again() -> None:
             server.start()
             async with database.begin() as connection:
                 assert await teams.find(connection) == []
+
+
+async def test_a_server_that_only_reads_is_down_and_is_used_again_once_it_writes(postgres: PostgresServer) -> None:
+    """After a failover, an address may lead to the former writer for a while."""
+    url = await postgres.create()
+    name = urlsplit(url).path.removeprefix("/")
+
+    async def run(*statements: str) -> None:
+        connection = await asyncpg.connect(postgres.url())
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    async with opened(url) as database:
+        await prepare_schema(database, migrate=False)
+        await run(
+            f'alter database "{name}" set default_transaction_read_only = on',
+            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
+        )
+        for _ in range(2):
+            with pytest.raises(DatabaseDown):
+                async with database.begin() as connection:
+                    await teams.add(connection, Team(name="lost"))
+            async with database.begin(reads=True) as connection:
+                assert await teams.find(connection) == []
+        await run(f'alter database "{name}" reset default_transaction_read_only')
+        # the connection that read last is of then
+        for number in range(2):
+            with contextlib.suppress(DatabaseDown):
+                async with database.begin() as connection:
+                    await teams.add(connection, Team(name=f"kept {number}"))
+        async with database.begin() as connection:
+            assert [team.name for team in await teams.find(connection)] == ["kept 1"]
+
+
+@pytest.mark.parametrize("pragma", ["query_only = on", "max_page_count = 1"])
+async def test_a_file_of_sqlite_that_cannot_be_written_is_down(pragma: str, tmp_path: Path) -> None:
+    async def fill(database: Database) -> None:
+        async with database.begin() as connection:
+            await connection.exec_driver_sql(f"pragma {pragma}")
+            await teams.add(connection, *[Team(name=f"{number}" * 100) for number in range(1000)])
+
+    async with opened(f"sqlite:///{tmp_path}/outcrop.db") as database:
+        await prepare_schema(database, migrate=False)
+        with pytest.raises(DatabaseDown):
+            await fill(database)
 
 
 async def test_notifications_arrive(postgres: PostgresServer) -> None:
