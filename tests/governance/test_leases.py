@@ -457,3 +457,30 @@ async def test_without_the_database_requests_run_on_leases_and_then_fail_at_once
                             assert await hold(client, ref, 100) is not None
                             break
                         await asyncio.sleep(0.1)
+
+
+async def test_a_caller_that_leaves_during_a_renewal_makes_no_transaction_fail(database: Database) -> None:
+    """Balances that nobody waits for any more are forgotten with each renewal, but not those of a transaction."""
+    limit, used = await add_limit(database, "requests_per_minute", 100), await add_budget(database, 1000)
+    async with replicas(database, 1) as (client,):
+        transactions, renewal = client.transactions, client._housekeeping
+        for task in renewal._tasks:
+            task.cancel()
+        assert await hold(client, used, 100) is not None
+        client.settle(transactions.book, {used.key: 100}, {})
+        transactions.book.recall([used.key])
+        await transactions.store.create([limit])
+        async with transactions._turn:
+            renewing = asyncio.create_task(renewal._renew())
+            await asyncio.sleep(0)
+            leaves = asyncio.create_task(hold(client, limit))
+            await asyncio.sleep(0.01)
+            leaves.cancel()
+            await asyncio.sleep(0.01)
+        await renewing
+        async with asyncio.timeout(30):
+            while not transactions.book.of(limit.key).amount:
+                await asyncio.sleep(0.01)
+        assert client.take({limit.key: 1}, {limit.key}) is not None
+        await transactions.send([])
+        assert await hold(client, used, 100) is not None

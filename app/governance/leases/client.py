@@ -73,12 +73,14 @@ class LeaseClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.transactions = ReplicaTransactions(database, clock)
-        self._housekeeping = Housekeeping(self.transactions, clock, lambda: set(+self._waited_for), take_leases)
+        self._housekeeping = Housekeeping(self.transactions, clock, self._keys_in_use, take_leases)
         self._clock = clock
         self._refusals: dict[str, _Refusal] = {}
         # in the order of their arrival, by identity
         self._waiters: dict[int, _Waiter] = {}
         self._waited_for: Counter[str] = Counter()
+        # those of the transaction that runs, whose callers may have left
+        self._asking: list[_Waiter] = []
         self._news = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
 
@@ -174,6 +176,10 @@ class LeaseClient:
         left = free if holding is None else free + holding.idle
         return capacity, min(max(left, 0), capacity)
 
+    def _keys_in_use(self) -> set[str]:
+        """Return the keys of the balances for which requests wait, or a transaction asks."""
+        return {*+self._waited_for, *(key for each in self._asking for key in each.needs)}
+
     def _leave(self, waiter: _Waiter) -> bool:
         """Let a request wait no longer; returns whether it waited."""
         if self._waiters.pop(id(waiter), None) is None:
@@ -232,7 +238,11 @@ class LeaseClient:
 
     async def _ask(self, batch: list[_Waiter]) -> None:
         """Ask the database for what requests need. Those that may still get it go on waiting."""
-        reply = await self.transactions.send([Ask(each.needs) for each in batch])
+        self._asking = batch
+        try:
+            reply = await self.transactions.send([Ask(each.needs) for each in batch])
+        finally:
+            self._asking = []
         book, now = self.transactions.book, self._clock()
         for waiter, shortage in zip(batch, reply.shortages, strict=True):
             if id(waiter) not in self._waiters:

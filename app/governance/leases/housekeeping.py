@@ -25,7 +25,7 @@ class Housekeeping:
     """Tasks beside the requests.
 
     Args:
-        waited_for: returns the keys of balances for which requests wait; these are not returned.
+        waited_for: returns the keys of balances for which requests wait or a transaction asks; these are not returned.
         take_leases: takes the leases of a replica that did not renew them.
     """
 
