@@ -343,6 +343,17 @@ async def test_a_refusal_writes_nothing_and_is_repeated_from_memory(database: Da
         assert await hold(client, ref, 10) is not None
 
 
+async def test_few_refusals_are_remembered(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each user has balances of its own, and callers choose the names of users."""
+    monkeypatch.setattr("app.governance.leases.client._MAX_REFUSALS", 3)
+    ref = await add_budget(database, 10)
+    async with replicas(database, 1) as (client,):
+        for number in range(5):
+            of_user = BalanceRef(f"budget/{ref.source_id}/{number}/total", "budget", ref.source_id)
+            assert await hold(client, of_user, 11) is None
+            assert 1 <= len(client._refusals) <= 3
+
+
 async def test_a_caller_that_leaves_while_it_waits_holds_nothing(database: Database) -> None:
     ref = await add_limit(database, "max_parallel_requests", 1)
     async with replicas(database, 1) as (client,):

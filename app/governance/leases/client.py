@@ -30,6 +30,8 @@ _RETRY_SECONDS, _MAX_RETRY_SECONDS = 0.05, 0.25
 # a refusal is repeated from memory for at most so long, since a capacity may be raised
 _REFUSED_SECONDS = 1.0
 _MAX_ASKS = 200
+# callers choose the names of users
+_MAX_REFUSALS = 10_000
 _MINUTE_SECONDS = 60
 
 
@@ -272,6 +274,8 @@ class LeaseClient:
         if kind != "permits" and shortage.missing > shortage.free + self._returnable(shortage):
             seconds = min(_REFUSED_SECONDS if retry_after is None else retry_after, _REFUSED_SECONDS)
             retry_at = None if retry_after is None else now + retry_after
+            if len(self._refusals) >= _MAX_REFUSALS:
+                self._refusals.clear()
             self._refusals[key] = _Refusal(now + seconds, waiter.needs[key], retry_at)
         return Refused(key, retry_after)
 
