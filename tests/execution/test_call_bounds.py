@@ -188,6 +188,22 @@ async def test_media_is_counted_beside_other_members(block: Any) -> None:
     assert (await bounds({"messages": [{"role": "user", "content": [block]}]})).input == 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("detail", "tokens"),
+    [({"detail": "low"}, 5_000), ({"detail": "high"}, 5_000), ({"detail": "original"}, 20_000), ({}, 20_000)],
+)
+async def test_an_image_that_openai_s_models_do_not_reduce_has_more_tokens(detail: Any, tokens: int) -> None:
+    """10,000 patches, and some models count more than a token for each."""
+    url = "data:image/png;base64,YQ=="
+    blocks = (
+        {"type": "image_url", "image_url": {"url": url, **detail}},
+        {"type": "input_image", "image_url": url, **detail},
+    )
+    for block in blocks:
+        found = await bounds({"messages": [{"role": "user", "content": [block]}]})
+        assert tokens < found.input < tokens + 2_000
+
+
 @pytest.mark.parametrize("model", ["amazon.titan-embed-text-v2:0", "cohere.embed-english-v3", "cohere.rerank-v3-5:0"])
 async def test_vectors_and_ranks_are_no_output_tokens(model: str) -> None:
     assert (await bounds({"inputText": "x"}, model)).output == 0

@@ -15,6 +15,10 @@ from app.governance.holds.bounds import CallSize
 # of Converse's documents, those that are text in base64
 _TEXTS = ("csv", "html", "md", "txt")
 _MAX_DEPTH = 4
+# details with which OpenAI's models reduce an image; otherwise it has up to 10,000 patches, which are more tokens
+# (OpenAI guide on images, model sizing behaviour, 2026-11)
+_REDUCED = ("low", "high")
+_UNREDUCED_IMAGES = 4
 
 
 def may_have_media(body: bytes) -> bool:
@@ -41,8 +45,8 @@ class _Media(Struct):
     documents: int = 0
     encoded: int = 0
 
-    def image(self, data: object) -> None:
-        self.images += 1
+    def image(self, data: object, count: int = 1) -> None:
+        self.images += count
         self.encoded += len(data) if isinstance(data, str) else 0
 
     def document(self, data: object) -> None:
@@ -124,13 +128,19 @@ def _count_typed(block: dict[str, Any], media: _Media) -> None:
         case {"type": "document"}:
             media.document(_member(block, "source", "data"))
         case {"type": "image_url"}:
-            media.image(_data_url(_member(block, "image_url", "url")))
+            image = block.get("image_url")
+            media.image(_data_url(_member(image, "url")), _images_of(_member(image, "detail")))
         case {"type": "input_image" | "computer_screenshot"}:
-            media.image(_data_url(block.get("image_url")))
+            media.image(_data_url(block.get("image_url")), _images_of(block.get("detail")))
         case {"type": "input_audio" | "input_file" | "file" | "container_upload" | "video_url" | "audio_url"}:
             inner = _member(block, str(block["type"]))
             datas = (_member(inner, "data"), _member(inner, "file_data"), block.get("file_data"))
             media.document(next((each for each in datas if isinstance(each, str)), None))
+
+
+def _images_of(detail: object) -> int:
+    """Return for how many images one of OpenAI's formats counts."""
+    return 1 if detail in _REDUCED else _UNREDUCED_IMAGES
 
 
 def _data_url(url: object) -> object:
