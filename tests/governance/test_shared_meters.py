@@ -4,11 +4,13 @@ import asyncio
 import time
 
 import pytest
+from sqlalchemy import delete
 
 from app.governance.leases.client import LeaseClient
 from app.governance.ledger.posting import take_leases
 from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
 from app.governance.quotas.shared_meters import SharedMeters
+from app.storage import tables
 from app.storage.database import Database
 
 # 1,000 tokens a second
@@ -100,6 +102,23 @@ async def test_a_capacity_follows_the_configuration(database: Database) -> None:
     client, meters = await replica(database, 6_000_000)
     found = [await meters.wait([Need(10, 10_000)], 1.0) for _ in range(5)]
     assert all(isinstance(each, Hold) for each in found)
+    await client.close()
+
+
+async def test_a_quota_holds_after_a_database_from_before_it_was_restored(database: Database) -> None:
+    client, meters = await replica(database, 60)
+    assert isinstance(await meters.wait([Need(10, 10)], 1.0), Hold)
+    async with database.begin() as connection:
+        for table in (tables.leases, tables.balances, tables.replicas, tables.limits):
+            await connection.execute(delete(table))
+    large, before, deadline = [Need(60, 60)], client.transactions.replica, time.monotonic() + 30
+    while client.transactions.replica == before:
+        assert time.monotonic() < deadline
+        if isinstance(found := await meters.wait([Need(1, 0)], 1.0), Hold):
+            meters.settle(found, [0], 1.0)
+        await asyncio.sleep(0.1)
+    await hold_soon(meters, large)
+    assert not isinstance(await meters.wait(large, 1.0), Hold)
     await client.close()
 
 

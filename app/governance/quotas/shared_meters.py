@@ -68,7 +68,8 @@ class SharedMeters:
         # what calls took beyond what was expected of them; it is added to what the next ones take
         self._debts = [0] * len(meters)
         self.room = math.inf
-        self._is_written = False
+        # as which replica this process wrote the capacities
+        self._written_as = ""
         self._down_until = 0.0
         self._next_at = 0.0
 
@@ -76,7 +77,7 @@ class SharedMeters:
         """See `Meters`."""
         if self._down_until and self._is_down:
             return self._alone.take(needs, factor)
-        if not self._is_written:
+        if self._written_as != self._client.transactions.replica:
             return None
         amounts, taken = self._amounts(needs, factor)
         book = self._client.take(amounts, self._starts)
@@ -92,7 +93,8 @@ class SharedMeters:
         if self._is_down:
             return await self._alone.wait(needs, factor)
         try:
-            if not self._is_written:
+            if self._written_as != self._client.transactions.replica:
+                # also after a database without them was restored, which does not know this replica
                 await self._write()
             amounts, taken = self._amounts(needs, factor)
             found = await self._client.acquire(amounts, self._refs)
@@ -170,5 +172,6 @@ class SharedMeters:
         ):
             rows.append((self._refs[minute].source_id, "per_minute", meter.per_minute))
             rows.append((self._refs[starts].source_id, STARTS, capacity))
+        replica = self._client.transactions.replica
         await write_capacities(self._client.transactions.database, rows)
-        self._is_written = True
+        self._written_as = replica
