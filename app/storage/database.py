@@ -11,7 +11,7 @@ from ssl import SSLContext, SSLError
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config.database_url import DatabaseUrl
@@ -117,8 +117,8 @@ class Database:
         except OSError as error:
             raise DatabaseDown(self._describe(error)) from None
         except Exception as error:
-            # asyncpg's own errors, raised while it connects
-            if type(error).__module__.partition(".")[0] == "asyncpg":
+            # asyncpg's own errors, raised while it connects; those of values are raised before it sends anything
+            if type(error).__module__.partition(".")[0] == "asyncpg" and not isinstance(error, ValueError):
                 raise DatabaseDown(self._describe(error)) from None
             raise
 
@@ -210,6 +210,14 @@ def is_unreachable(error: DBAPIError) -> bool:
     code = _code_of(error)
     # connection failures, no authorization, no such database, out of resources, intervention, lock not available
     return code[:2] in ("08", "28", "3D", "53", "57") or code in ("55P03", _READ_ONLY)
+
+
+def refuses_values(error: Exception) -> bool:
+    """Return whether an error is caused by the values that were sent, so that sending them again is of no use."""
+    if isinstance(error, DBAPIError):
+        # invalid data, a violated constraint, or more than an index or a row takes
+        return isinstance(error, DataError | IntegrityError) or _code_of(error)[:2] in ("22", "23", "54")
+    return isinstance(error, OverflowError | ValueError)
 
 
 def _code_of(error: DBAPIError) -> str:

@@ -236,6 +236,26 @@ async def test_entries_that_the_database_refuses_are_kept_and_others_are_posted(
     assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
 
 
+async def test_an_entry_that_the_database_refuses_keeps_back_no_other(
+    database: Database, ref: BalanceRef, tmp_path: Path
+) -> None:
+    """A balance has 64 bits. The entry stays in the journal, for the next process."""
+    async with running(database, tmp_path, ref) as process:
+        await process.call("a1")
+        entry, _ = await process.admit("a2")
+        charges = {ref.key: 2**63 - 1}
+        process.ledger.settle(structs.replace(entry, phase="settle", cost_nano=2**63 - 1, charged_to=charges))
+        await process.call("a3")
+        await process.ledger.post_batch()
+        await process.call("a4")
+    assert {row.attempt_id for row in await entries(database)} == {"a1", "a3", "a4"}
+    assert (await balance(database, ref))[0] == 3 * COST
+    async with running(database, tmp_path, ref):
+        assert await balance(database, ref) == (3 * COST, 0)
+        assert await usage(database) == (3, 3 * COST)
+    assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
+
+
 async def test_the_longest_names_that_callers_choose_are_posted(
     database: Database, ref: BalanceRef, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from app.governance.ledger.posting import (
     post,
     post_for_ended,
 )
-from app.storage.database import DatabaseDown
+from app.storage.database import DatabaseDown, refuses_values
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ class LedgerWriter:
         self._open: dict[str, tuple[Entry, float]] = {}
         self._unposted_holds: dict[str, Entry] = {}
         self._settled: list[Entry] = []
+        # attempts with an entry that the database refuses: it stays in the journal, for the next process
+        self._refused: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         # unique, since no other process has the replica's
         self._prefix, self._numbers = self._transactions.replica, count(1)
@@ -92,7 +94,7 @@ class LedgerWriter:
                 while self._settled or (self._former and not self._open):
                     with contextlib.suppress(DatabaseDown, NotLive):
                         await self.post_batch()
-        is_posted = not (self._settled or self._open or self._former)
+        is_posted = not (self._settled or self._open or self._former or self._refused)
         self._journal.close(delete=is_posted)
         return is_posted
 
@@ -132,7 +134,7 @@ class LedgerWriter:
         own, of_others = self._transactions.replica, [each for each in batch if not self._is_own(each)]
         entries = [each for each in [*batch, *holds] if each.replica_id == own]
         if entries:
-            await self._with_balances(entries, own)
+            await self._post_own(entries, own)
         for replica in {each.replica_id for each in of_others}:
             # this process was another replica when it admitted these
             await self._post_for_ended(replica, [each for each in of_others if each.replica_id == replica])
@@ -141,7 +143,7 @@ class LedgerWriter:
             self._on_posted(batch)
         for hold in holds:
             self._unposted_holds.pop(hold.attempt_id, None)
-        self._journal.forget([each.attempt_id for each in batch])
+        self._journal.forget([each.attempt_id for each in batch if each.attempt_id not in self._refused])
         await self._close_former()
 
     async def replay(self) -> None:
@@ -221,6 +223,22 @@ class LedgerWriter:
         except MissingBalances as error:
             await self._store.create(error.refs)
             await self._transactions.run(operation)
+
+    async def _post_own(self, entries: Sequence[Entry], replica: str) -> None:
+        """Post entries of this process. One that the database refuses keeps back no other. Raises as `run` does."""
+        try:
+            await self._with_balances(entries, replica)
+        except Exception as error:
+            if not refuses_values(error):
+                raise
+            if len(entries) == 1:
+                self._refused.add(entries[0].attempt_id)
+                fields = {"attempt": entries[0].attempt_id, "error": type(error).__name__}
+                _log.exception("an entry of the ledger cannot be posted", extra={"fields": fields})
+                return
+            half = len(entries) // 2
+            for part in (entries[:half], entries[half:]):
+                await self._post_own(part, replica)
 
     async def _post_for_ended(self, replica: str, entries: Sequence[Entry]) -> None:
         try:
