@@ -31,7 +31,6 @@ from app.execution.call_bounds import bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
 from app.governance.charges import Charge, Charges
 from app.governance.holds.bounds import CallBounds
-from app.governance.holds.call_limits import RequestHold
 from app.governance.holds.needs import CalledModel
 from app.governance.ledger.entry import OK
 from app.models.exact_prices import GUARDRAIL
@@ -117,8 +116,7 @@ class GovernedAttempt(Struct, frozen=True):
         reads = bool(subject.limits or subject.budgets)
         if reads:
             context.record.standings = partial(self.charges.limits.standings, subject)
-        if context.outlive is None:
-            context.outlive = partial(self._outlive, context, hold)
+        context.outlive = self._outlive
         record = context.record
         # a call without a model is named by its endpoint
         called = candidate.model.raw or record.route
@@ -146,12 +144,13 @@ class GovernedAttempt(Struct, frozen=True):
         else:
             self.charges.release(charge, error.kind)
 
-    def _outlive(self, context: RequestContext, hold: RequestHold, task: asyncio.Task[Any]) -> bool:
+    def _outlive(self, context: RequestContext, task: asyncio.Task[Any]) -> bool:
         """Let the attempts of a request end whose caller has left: Bedrock bills them all the same."""
         if not context.record.is_attempted or not self.abandoned.let_end(task, context.caller.name):
             return False
         context.abandoned = task
-        self.charges.limits.leave(hold)
+        if context.hold is not None:
+            self.charges.limits.leave(context.hold)
         return True
 
     def _read_on(self, charge: Charge, rest: Coroutine[Any, Any, None]) -> bool:

@@ -35,7 +35,8 @@ class RequestContext(Struct):
     size: the bytes of the body, with what was fetched for it so far.
     response: counts the bytes of large responses until they have been sent; None for no limit.
     user: the end user for whom the caller makes the request. hold: what its attempts hold of the caller's limits.
-    outlive: called with the task when the caller leaves; returns True if the task goes on to the end of what was sent.
+    outlive: called with this and the task when the caller leaves; returns True if the task goes on to the end of what
+        was sent. It must not refer to this: a cycle for each request keeps the garbage collector busy.
     abandoned: the task that goes on for nobody.
     begin_stream: begins a stream before its first event, with its headers; sends the bytes for a silent stream, and
         later an error by the function, if there is one. heartbeat: does so; None for what is not streamed.
@@ -53,7 +54,7 @@ class RequestContext(Struct):
     response: HeldBytes | None = None
     user: str = ""
     hold: "RequestHold | None" = None
-    outlive: Callable[["asyncio.Task[Any]"], bool] | None = None
+    outlive: Callable[["RequestContext", "asyncio.Task[Any]"], bool] | None = None
     abandoned: "asyncio.Task[Any] | None" = None
     begin_stream: Callable[[Headers, bytes, FailStream], Awaitable[None]] | None = None
     heartbeat: Callable[[], Awaitable[None]] | None = None

@@ -1,6 +1,7 @@
 """Attempts under the limits and budgets of their callers: what is held, what is charged, what is refused."""
 
 import asyncio
+import gc
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -362,7 +363,7 @@ async def test_a_caller_who_leaves_lets_what_was_sent_end_and_nothing_more(gatew
         call = asyncio.create_task(gateway.call(upstream, made=made))
         await upstream.is_asked.wait()
         assert made.outlive is not None
-        assert made.outlive(call)
+        assert made.outlive(made, call)
         # the one parallel request is free
         assert await gateway.call() == REPLY
         upstream.may_answer.set()
@@ -411,6 +412,19 @@ async def test_a_stream_that_breaks_is_charged_at_an_estimate(gateway: Gateway) 
     assert (entry.outcome, entry.output_tokens, entry.is_estimated) == ("cut", 4, True)
 
 
+async def test_a_request_is_freed_without_the_garbage_collector(gateway: Gateway) -> None:
+    """A cycle for each request had it run for every few requests."""
+    await gateway.with_rules(money(10**9))
+    await gateway.call()
+    gc.collect()
+    gc.disable()
+    try:
+        await gateway.call()
+        assert not [each for each in gc.get_objects() if isinstance(each, RequestContext)]
+    finally:
+        gc.enable()
+
+
 async def test_a_key_has_a_part_of_the_calls_that_go_on(gateway: Gateway) -> None:
     await gateway.with_rules(money(10**9))
     calls = []
@@ -419,14 +433,14 @@ async def test_a_key_has_a_part_of_the_calls_that_go_on(gateway: Gateway) -> Non
         calls.append((upstream, asyncio.create_task(gateway.call(upstream, made=made))))
         await upstream.is_asked.wait()
         assert made.outlive is not None
-        assert made.outlive(calls[-1][1]) == (number < 10)
+        assert made.outlive(made, calls[-1][1]) == (number < 10)
     other = await gateway.with_rules()
     gateway.caller = replace(other, name="another")
     upstream, made = Slow(Response(200, [json.dumps(REPLY)])), gateway.context()
     calls.append((upstream, asyncio.create_task(gateway.call(upstream, made=made))))
     await upstream.is_asked.wait()
     assert made.outlive is not None
-    assert made.outlive(calls[-1][1])
+    assert made.outlive(made, calls[-1][1])
     for each, _ in calls:
         each.may_answer.set()
     await asyncio.gather(*[task for _, task in calls], return_exceptions=True)

@@ -79,7 +79,7 @@ class DisconnectGuard(Struct):
     def _cancel(self) -> None:
         if not self.sender.is_done and self._task is not None:
             self._has_gone = True
-            if self.request.outlive is not None and self.request.outlive(self._task):
+            if self.request.outlive is not None and self.request.outlive(self.request, self._task):
                 self.permit.release()
             else:
                 self._task.cancel()
