@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import event, text
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config.database_url import DatabaseUrl
@@ -114,6 +115,8 @@ class Database:
             if is_unreachable(error):
                 raise DatabaseDown(self._describe(error.orig)) from None
             raise
+        except PoolTimeout:
+            raise DatabaseDown(f"{self.url.shown}: no connection was free for {_CONNECT_SECONDS:g} seconds") from None
         except OSError as error:
             raise DatabaseDown(self._describe(error)) from None
         except Exception as error:

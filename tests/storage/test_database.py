@@ -90,6 +90,14 @@ async def test_a_database_that_is_down_is_named_without_its_password(url: str, r
     assert caught.value.__suppress_context__
 
 
+async def test_a_transaction_that_gets_no_connection_finds_the_database_down(postgres: PostgresServer) -> None:
+    async with opened(await postgres.create()) as database, contextlib.AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(database.begin())
+        with pytest.raises(DatabaseDown, match="no connection was free for 2 seconds"):
+            await database.check_version()
+
+
 async def test_a_wrong_name_of_the_database_is_named(postgres: PostgresServer) -> None:
     async with opened(postgres.url("nothing")) as database:
         with pytest.raises(DatabaseDown, match='database "nothing" does not exist'):
