@@ -92,7 +92,7 @@ def wait_for_start(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            httpx.get(url, timeout=2)
+            httpx.get(url, timeout=20)
         except httpx.TransportError:
             assert process.poll() is None, "the process has ended"
             assert time.monotonic() < deadline, "the process did not start"
@@ -137,7 +137,7 @@ class Replica:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(60)
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_bytes().splitlines() if line.startswith(b"{")]
@@ -211,4 +211,4 @@ def emulator() -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

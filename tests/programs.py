@@ -38,7 +38,7 @@ def folder_of(module: str) -> Path:
     return CHECKOUT if module == "app" else ROOT
 
 
-def run(*arguments: str, timeout: float = 30, **settings: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, timeout: float = 60, **settings: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *arguments],
         env=environment(**settings),
@@ -65,11 +65,11 @@ def running(*arguments: str, url: str, **settings: str) -> Iterator[subprocess.P
         yield process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def wait_for(url: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             httpx.get(url)

@@ -93,7 +93,7 @@ def serving(application: Any, **options: Any) -> Iterator[str]:
     server = _Server(uvicorn.Config(application, proxy_headers=False, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not server.is_ready.wait(0.05):
         if not thread.is_alive() or time.monotonic() > deadline:
             raise RuntimeError("the server did not start")
@@ -102,7 +102,7 @@ def serving(application: Any, **options: Any) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.stop()
-        thread.join(10)
+        thread.join(60)
 
 
 def emulator_app() -> Emulator:
@@ -154,7 +154,7 @@ def _wait_for_credentials(url: str) -> None:
     """Wait until the credentials are resolved, while the environment holds them."""
     while True:
         try:
-            with urllib.request.urlopen(f"{url}/health/ready", timeout=10):
+            with urllib.request.urlopen(f"{url}/health/ready", timeout=60):
                 return
         except urllib.error.HTTPError as error:
             with error:
@@ -182,10 +182,10 @@ def process(
         stderr=subprocess.DEVNULL,
     ) as running:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
                 try:
-                    with urllib.request.urlopen(url + path, timeout=5):
+                    with urllib.request.urlopen(url + path, timeout=20):
                         break
                 except urllib.error.HTTPError as error:
                     error.close()
@@ -196,7 +196,7 @@ def process(
             yield url
         finally:
             (running.kill if is_killed else running.terminate)()
-            running.wait(40)
+            running.wait(60)
 
 
 Connection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -220,12 +220,12 @@ def upstream(handle: Connection) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    ready.wait(10)
+    ready.wait(60)
     try:
         yield f"http://127.0.0.1:{state['port']}"
     finally:
         state["loop"].call_soon_threadsafe(state["stop"].set)
-        thread.join(10)
+        thread.join(60)
 
 
 def _without_connection_errors(handle: Connection) -> Connection:

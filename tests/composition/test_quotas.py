@@ -36,7 +36,7 @@ async def test_quotas_of_all_regions_and_accounts_are_read(monkeypatch: pytest.M
 
     monkeypatch.setattr(quotas, "_quotas_of", quotas_of)
     quotas.start(clients, cast(ModelDirectory, object()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await is_done.wait()
         await asyncio.sleep(0)
     found = {

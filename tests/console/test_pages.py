@@ -251,7 +251,7 @@ def test_errors_and_throttles_are_those_of_all_replicas(upstream_url: str, tmp_p
         for url in (first, second, second):
             httpx.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {secret}"})
         with signed_in(first, ADMIN_KEY) as admin:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 40
             while not (found := THROTTLES.search(admin.get().text)) or found[1] != "2":
                 assert time.monotonic() < deadline, "the throttles of both are on no page"
                 time.sleep(0.5)

@@ -41,7 +41,7 @@ def url() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         trial.terminate()
-        trial.wait(20)
+        trial.wait(60)
 
 
 @pytest.fixture

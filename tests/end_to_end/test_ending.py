@@ -376,9 +376,9 @@ def test_a_bound_socket_refuses_connections_until_it_listens(family: socket.Addr
     with bind((host, 0), family, is_shared=True) as first:
         address = first.getsockname()[:2]
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address, timeout=5)
+            socket.create_connection(address, timeout=30)
         first.listen()
-        socket.create_connection(address, timeout=5).close()
+        socket.create_connection(address, timeout=30).close()
         with bind(address, family, is_shared=True) as second:
             second.listen()
         with pytest.raises(OSError, match="in use"):

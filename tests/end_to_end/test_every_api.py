@@ -216,7 +216,7 @@ def row_of(url: str, records: Records, name: str, model: str) -> str:
 
 
 def wait_until(is_done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while not is_done() and time.monotonic() < deadline:
         time.sleep(0.005)
     assert is_done()

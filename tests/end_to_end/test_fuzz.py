@@ -240,7 +240,7 @@ def test_mutated_documents_cause_no_internal_error(
             sample = f"seed {seed}, number {number}: {json.dumps_text(body)}"
             assert answer.status_code in (200, 400, 403, 404, 429, 502), sample
             assert b"an internal error occurred" not in answer.content, sample
-            assert time.monotonic() - started < 5, sample
+            assert time.monotonic() - started < 15, sample
 
 
 # streams from Bedrock

@@ -148,7 +148,7 @@ class Ledger:
             async with database.begin(reads=True) as connection:
                 return [dict(row) for row in (await connection.execute(query)).mappings()]
 
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while len(found := within(self.database, read)) < count:
             assert time.monotonic() < deadline, found
             time.sleep(0.1)

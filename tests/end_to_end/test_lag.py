@@ -57,7 +57,7 @@ def own_gateway() -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("cores")
+@pytest.mark.timed
 @pytest.mark.parametrize("name", BODIES)
 def test_a_large_document_does_not_delay_other_requests(own_gateway: str, name: str) -> None:
     longest = longest_wait(own_gateway, name)

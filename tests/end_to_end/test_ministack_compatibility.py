@@ -55,7 +55,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield made
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def test_chat_and_converse_agree(base: str) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.programs import ROOT, aws, environment, run, running
 from tests.servers import HoldingBedrock, free_port, upstream
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def two_processes(**settings: str) -> Iterator[tuple[HoldingBedrock, str, "subpr
     url = f"http://127.0.0.1:{port}"
     with upstream(bedrock.handle) as behind:
         with running("app", url=url, PORT=str(port), WEB_CONCURRENCY="2", **{**aws(behind), **settings}) as watcher:
-            until(lambda: len(children(watcher.pid)) == 2 and len(numbers(url, "process_start_time_seconds")) == 2)
+            wait_until(lambda: len(children(watcher.pid)) == 2 and len(numbers(url, "process_start_time_seconds")) == 2)
             try:
                 yield bedrock, url, watcher
             finally:
@@ -44,17 +45,10 @@ def children(pid: int) -> set[int]:
     return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
-def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to hold"
-        time.sleep(0.05)
-
-
 def numbers(url: str, name: str) -> dict[str, float]:
     """Return the values of a metric by process."""
     values: dict[str, float] = {}
-    for family in text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=10).text):
+    for family in text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=30).text):
         for sample in family.samples:
             if sample.name == name and sample.labels.get("route") in (None, "/v1/chat/completions"):
                 process = sample.labels["process"]
@@ -76,11 +70,11 @@ def test_every_worker_serves_the_metrics_of_all_and_a_dead_one_is_replaced() -> 
         before = children(watcher.pid)
         victim = before.pop()
         os.kill(victim, signal.SIGKILL)
-        until(lambda: len(children(watcher.pid) - {victim}) == 2 and len(numbers(url, "outcrop_in_flight")) == 2)
+        wait_until(lambda: len(children(watcher.pid) - {victim}) == 2 and len(numbers(url, "outcrop_in_flight")) == 2)
         assert before < children(watcher.pid)
         assert ask(url) == 200
         watcher.send_signal(signal.SIGTERM)
-        assert watcher.wait(20) == 0
+        assert watcher.wait(40) == 0
         assert watcher.stderr is not None
         assert "a worker process has exited and is replaced" in watcher.stderr.read()
 
@@ -89,17 +83,17 @@ def test_workers_share_the_limit_and_a_dead_worker_s_permits_are_released() -> N
     with two_processes(MAX_IN_FLIGHT="3", MAX_WAITING="0") as (bedrock, url, watcher), ThreadPoolExecutor(16) as pool:
         first = [pool.submit(ask_or_fail, url) for _ in range(12)]
         for _ in range(3):
-            assert bedrock.received.acquire(timeout=10)
-        until(lambda: sum(each.done() for each in first) == 9)
+            assert bedrock.received.acquire(timeout=30)
+        wait_until(lambda: sum(each.done() for each in first) == 9)
         assert [each.result() for each in first if each.done()] == [429] * 9
         assert not bedrock.received.acquire(blocking=False)
         for victim in children(watcher.pid):
             os.kill(victim, signal.SIGKILL)
-        until(lambda: all(each.done() for each in first))
+        wait_until(lambda: all(each.done() for each in first))
         assert [each.result() for each in first].count(0) == 3
-        until(lambda: len(children(watcher.pid)) == 2)
+        wait_until(lambda: len(children(watcher.pid)) == 2)
         bedrock.may_answer.set()
-        until(lambda: ask_or_fail(url) == 200)  # without workers, connections are refused until one has started
+        wait_until(lambda: ask_or_fail(url) == 200)  # without workers, connections are refused until one has started
         assert [ask(url) for _ in range(5)] == [200] * 5
 
 
@@ -116,10 +110,20 @@ def test_workers_share_the_limit_of_the_bytes_of_a_caller() -> None:
         callers = [stack.enter_context(socket.create_connection(address)) for _ in range(12)]
         for caller in callers:
             caller.sendall(head + b" " * 180_000)
-        until(lambda: len(select.select(callers, [], [], 0)[0]) >= 10)
+        wait_until(lambda: len(select.select(callers, [], [], 0)[0]) >= 10)
         time.sleep(0.3)
         assert len(select.select(callers, [], [], 0)[0]) == 10
         assert [ask(url) for _ in range(5)] == [200] * 5
+
+
+def is_refused(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/health", timeout=20)
+    except httpx.ConnectError:
+        return True
+    except httpx.TransportError:
+        pass
+    return False
 
 
 def ask_or_fail(url: str) -> int:
@@ -133,39 +137,41 @@ def ask_or_fail(url: str) -> int:
 def test_open_requests_end_on_shutdown_and_new_connections_are_refused(number: signal.Signals) -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         running_call = pool.submit(ask, url)
-        assert bedrock.received.acquire(timeout=10)
+        assert bedrock.received.acquire(timeout=30)
         watcher.send_signal(number)
-        time.sleep(0.5)
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{url}/health", timeout=5)
+        wait_until(lambda: is_refused(url))
         assert not running_call.done()
         bedrock.may_answer.set()
         assert running_call.result() == 200
-        assert watcher.wait(20) == 0
+        assert watcher.wait(40) == 0
 
 
 def test_workers_stop_gracefully_when_the_supervisor_dies() -> None:
     with two_processes() as (bedrock, url, watcher), ThreadPoolExecutor() as pool:
         orphans = children(watcher.pid)
         running_call = pool.submit(ask, url)
-        assert bedrock.received.acquire(timeout=10)
+        assert bedrock.received.acquire(timeout=30)
         watcher.kill()
-        until(lambda: sum(map(is_alive, orphans)) == 1)
+        wait_until(lambda: sum(map(is_alive, orphans)) == 1)
         (busy,) = (pid for pid in orphans if is_alive(pid))
         before = cpu_ticks(busy)
         time.sleep(1)
         assert cpu_ticks(busy) - before < 20
         bedrock.may_answer.set()
         assert running_call.result() == 200
-        until(lambda: not is_alive(busy), 3)
+        wait_until(lambda: not is_alive(busy))
 
 
 def test_while_a_worker_is_missing_the_others_serve_all_connections() -> None:
     with two_processes() as (_, url, watcher):
-        os.kill(children(watcher.pid).pop(), signal.SIGKILL)
-        until(lambda: len(children(watcher.pid)) == 1)
-        assert [httpx.get(f"{url}/health", timeout=3).status_code for _ in range(12)] == [200] * 12
-        assert len(children(watcher.pid)) == 1  # the worker was missing all the time
+        is_missing = False
+        while not is_missing:  # a busy machine replaces it meanwhile; each time it is missing for twice as long
+            wait_until(lambda: len(children(watcher.pid)) == 2)
+            victim, other = children(watcher.pid)
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda: victim not in children(watcher.pid))  # noqa: B023
+            assert [httpx.get(f"{url}/health", timeout=20).status_code for _ in range(12)] == [200] * 12
+            is_missing = children(watcher.pid) == {other}
 
 
 def is_alive(pid: int) -> bool:
@@ -215,4 +221,4 @@ def test_a_stop_signal_during_the_start_ends_the_gateway_at_once(processes: str,
             assert line, "the gateway did not listen"
         time.sleep(milliseconds / 1000)
         started.send_signal(signal.SIGTERM)
-        assert started.wait(10) in (0, -signal.SIGTERM)
+        assert started.wait(40) in (0, -signal.SIGTERM)

@@ -110,14 +110,14 @@ def test_calls_wait_for_their_turn_and_none_is_throttled(records: Records) -> No
 
 @pytest.mark.parametrize("dialect", [*PATHS])
 def test_a_call_that_cannot_start_in_time_is_refused_at_once(dialect: str) -> None:
-    with limited(per_minute=6000, quota_max_wait=1, toml=quota(6000)) as (url, pool):
+    with limited(per_minute=6000, quota_max_wait=2, toml=quota(6000)) as (url, pool):
         answers = in_parallel(6, lambda _: (time.monotonic(), post(url, dialect), time.monotonic()))
     refused = [(answer, ended - began) for began, answer, ended in answers if answer.status_code != 200]
     assert refused
     assert all(answer.status_code == 429 for answer, _ in refused)
     assert all(int(answer.headers["retry-after"]) >= 1 for answer, _ in refused)
     assert all("x-should-retry" not in answer.headers for answer, _ in refused)
-    assert min(seconds for _, seconds in refused) < 0.9
+    assert min(seconds for _, seconds in refused) < 1.8
     assert "quota of this model" in refused[0][0].text
     assert pool.throttled == 0
 
@@ -216,21 +216,26 @@ def test_a_conversation_whose_cache_is_here_waits_longer_before_it_moves(monkeyp
 def test_a_spent_day_is_tried_once_in_a_while_and_not_again_and_again(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daily, "PROBE_SECONDS", 2.0)
+    monkeypatch.setattr(daily, "PROBE_SECONDS", 60.0)
+    made: list[daily.DailyQuotas] = []
+    init = daily.DailyQuotas.__init__
+    monkeypatch.setattr(daily.DailyQuotas, "__init__", lambda self, clock: (made.append(self), init(self, clock))[1])
     bedrock = QuotaBedrock(600_000)
     bedrock.is_day_spent = True
     with limited(records, per_minute=600_000, bedrock=bedrock) as (url, pool):
         answers = [post(url) for _ in range(5)]
         assert pool.throttled == 1, "the first call told it, without a retry"
         bedrock.is_day_spent = False
-        time.sleep(2.1)
+        (quotas,) = made
+        for location in quotas.probe_at:
+            quotas.probe_at[location] -= 61
         assert post(url).status_code == 200
         assert post(url).status_code == 200
         shown = httpx.get(f"{url}/metrics").text
     assert {answer.status_code for answer in answers} == {429}
     assert {answer.headers["x-should-retry"] for answer in answers} == {"false"}
     assert {answer.json()["error"]["code"] for answer in answers} == {"insufficient_quota"}
-    assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
     assert "per day" in answers[0].text
     assert "per day" in answers[-1].text
     assert {records.by_id(each.headers["x-request-id"]).error for each in answers} == {"quota_exceeded"}
@@ -266,7 +271,10 @@ def test_a_caller_that_leaves_the_queue_takes_nothing() -> None:
         for _ in range(5):
             with pytest.raises(httpx.ReadTimeout):
                 httpx.post(
-                    url + PATHS["openai"], json=body("openai"), headers={"authorization": f"Bearer {KEY}"}, timeout=0.2
+                    url + PATHS["openai"],
+                    json=body("openai"),
+                    headers={"authorization": f"Bearer {KEY}"},
+                    timeout=httpx.Timeout(20, read=0.2),
                 )
         assert post(url).status_code == 200
         assert pool.calls <= 3
@@ -366,7 +374,7 @@ def test_quotas_are_read_from_aws_with_a_signature_of_its_own() -> None:
             await writer.drain()
 
     with upstream(answer) as at, gateway(at, quotas_from_aws=True, native_surfaces="none") as url:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 40
         while len(seen) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
         shown = ""
@@ -415,7 +423,7 @@ def test_what_cloudwatch_counts_is_shown_beside_what_was_settled(monkeypatch: py
     with upstream(aws_of(answers, seen)) as at:
         with gateway(at, config_toml=quota(60_000), quotas_calibration=True, native_surfaces="none") as url:
             assert post(url).status_code == 200
-            deadline, shown = time.monotonic() + 15, ""
+            deadline, shown = time.monotonic() + 40, ""
             while name not in shown and time.monotonic() < deadline:
                 shown = httpx.get(f"{url}/metrics").text
                 time.sleep(0.05)
@@ -433,7 +441,7 @@ def test_a_cloudwatch_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPat
     with upstream(aws_of({"GetMetricStatistics": {"Datapoints": "x"}}, seen)) as at:
         with gateway(at, config_toml=quota(60_000), quotas_calibration=True, native_surfaces="none") as url:
             assert post(url).status_code == 200
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 40
             while len(seen) < 3 and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert post(url).status_code == 200

@@ -179,7 +179,7 @@ def test_slow_lookup_of_an_application_profile_does_not_delay_calls(monkeypatch:
 
     body = {"model": PROFILE, "max_tokens": 9, "messages": HELLO}
     with upstream(handle) as bedrock, gateway(bedrock) as url:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while "invoke" not in called and time.monotonic() < deadline:
             assert httpx.post(f"{url}/v1/messages", json=body, headers=HEADERS).status_code == 200
     lookup, first, *_, last = called
@@ -257,7 +257,7 @@ def test_passthrough_calls_of_an_application_profile_have_a_cost() -> None:
     records = Records()
     question: Any = [{"role": "user", "content": [{"text": "hi"}]}]
     own = f'[prices."{CLAUDE}"]\ninput = 2.0\noutput = 3.0\n'
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     with (
         serving(emulator_app()) as bedrock,
         gateway(bedrock, records, config_toml=own) as url,

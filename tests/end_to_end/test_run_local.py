@@ -20,6 +20,7 @@ import pytest
 from app.emulator.llm import is_installed
 from tests.console.visitor import signed_in
 from tests.servers import KEY, emulator_app, free_port, gateway, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 # the model uses every core; two of these tests at once would wait for each other
@@ -71,7 +72,7 @@ def run_local(folder: Path, *options: str) -> Iterator[tuple[str, subprocess.Pop
         yield printed, process
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=50)
 
 
 def children_of(process: subprocess.Popen[str]) -> list[str]:
@@ -119,9 +120,9 @@ def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -
         assert len(children) == 2
         process.send_signal(signal.SIGINT)
         started = time.monotonic()
-        process.communicate(timeout=30)
+        process.communicate(timeout=50)
         assert process.returncode == 0
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20
         assert not any_running(children)
 
 
@@ -165,12 +166,9 @@ def test_no_process_is_left_after_a_signal(tmp_path: Path, signals: list[int]) -
         for number in signals:
             process.send_signal(number)
             time.sleep(0.05)
-        process.communicate(timeout=30)
+        process.communicate(timeout=50)
         assert process.returncode == (0 if signal.SIGKILL not in signals else -signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while any_running(children) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not any_running(children)
+        wait_until(lambda: not any_running(children))
 
 
 def handles_signals(process: subprocess.Popen[str]) -> bool:
@@ -188,7 +186,7 @@ def test_ctrl_c_during_startup_leaves_no_process(tmp_path: Path, seconds: float)
     time.sleep(seconds)
     children = children_of(process)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=50)
     assert process.returncode == 0, output
     assert "Traceback" not in output
     assert not any_running(children)
@@ -214,7 +212,7 @@ def test_death_of_one_process_ends_the_other(tmp_path: Path) -> None:
     with run_local(tmp_path, "--scripted", "--port", str(free_port())) as (_, process):
         first, second = children_of(process)
         os.kill(int(first), signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=50)
         assert process.returncode == 1
         assert not Path(f"/proc/{second}").exists()
 
@@ -274,7 +272,7 @@ def test_two_replicas_share_a_postgresql_that_is_deleted_at_the_end(tmp_path: Pa
         (identifier,) = [each["id"] for each in httpx.get(f"{bases[1]}/admin/v1/keys", headers=admin).json()["data"]]
         limits = {"limits": {"requests_per_minute": 3}}
         httpx.patch(f"{bases[0]}/admin/v1/keys/{identifier}", json=limits, headers=admin).raise_for_status()
-        time.sleep(2)
+        time.sleep(4)
         answers = [chat(base, secret) for base in bases * 4]
         assert sorted(answers) == [200] * 3 + [429] * 5, "three over both gateways"
         children = children_of(process)

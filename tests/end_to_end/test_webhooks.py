@@ -39,7 +39,7 @@ def test_a_revoked_key_is_reported_once_by_all_processes(tmp_path: Path) -> None
             time.sleep(2)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
             log.seek(0)
             written = log.read()
             log.close()

@@ -61,12 +61,12 @@ class Running:
 
     def wait(self) -> None:
         assert self.process.wait(120) == 0
-        self._reader.join(10)
+        self._reader.join(60)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
-        self._reader.join(10)
+        self._reader.join(60)
 
 
 @contextlib.contextmanager

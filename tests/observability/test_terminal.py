@@ -92,7 +92,7 @@ def test_a_terminal_gets_a_banner_unless_a_format_is_set(log_format: str, start:
         [sys.executable, "-m", "app"], env=environment(**settings), cwd=ROOT, stderr=writer
     ) as program:
         os.close(writer)
-        text, deadline = "", time.monotonic() + 20
+        text, deadline = "", time.monotonic() + 40
         while start not in text and time.monotonic() < deadline:
             text += os.read(reader, 4096).decode()
         program.terminate()

@@ -1,6 +1,5 @@
 """The turns of callers whose work runs in threads."""
 
-import asyncio
 import gc
 import sys
 import threading
@@ -12,6 +11,7 @@ from functools import partial
 import pytest
 
 from app.process.off_loop import MAX_LOOP_BYTES, FairPool, off_loop
+from tests.waiting import until
 
 
 class Work:
@@ -24,7 +24,7 @@ class Work:
     def piece(self, name: str) -> Callable[[], str]:
         def run() -> str:
             self.order.append(name)
-            self.may_end.wait(10)
+            self.may_end.wait(30)
             return name
 
         return run
@@ -37,8 +37,8 @@ def test_work_of_different_callers_takes_turns(threads: int) -> None:
     begun = [pool.submit(caller, work.piece(caller)) for caller in ("x", "y")[:threads]]
     waiting = [pool.submit(name[0], work.piece(name)) for name in ("a1", "a2", "a3", "b1", "c1", "b2")]
     work.may_end.set()
-    assert [each.result(10) for each in waiting] == ["a1", "a2", "a3", "b1", "c1", "b2"]
-    assert [each.result(10) for each in begun] == ["x", "y"][:threads]
+    assert [each.result(30) for each in waiting] == ["a1", "a2", "a3", "b1", "c1", "b2"]
+    assert [each.result(30) for each in begun] == ["x", "y"][:threads]
     if threads == 1:
         assert work.order == ["x", "a1", "b1", "c1", "a2", "b2", "a3"]
 
@@ -48,10 +48,10 @@ def test_one_caller_runs_one_piece_at_a_time() -> None:
     first = [pool.submit("a", work.piece("a")) for _ in range(5)]
     quick = Work()
     quick.may_end.set()
-    assert pool.submit("b", quick.piece("b")).result(10) == "b"
+    assert pool.submit("b", quick.piece("b")).result(30) == "b"
     assert work.order == ["a"]
     work.may_end.set()
-    assert [each.result(10) for each in first] == ["a"] * 5
+    assert [each.result(30) for each in first] == ["a"] * 5
 
 
 def test_cancelled_work_does_not_run() -> None:
@@ -59,7 +59,7 @@ def test_cancelled_work_does_not_run() -> None:
     first, second, third = (pool.submit("a", work.piece(name)) for name in ("first", "second", "third"))
     assert second.cancel()
     work.may_end.set()
-    assert (first.result(10), third.result(10), work.order) == ("first", "third", ["first", "third"])
+    assert (first.result(30), third.result(30), work.order) == ("first", "third", ["first", "third"])
 
 
 class Body:
@@ -81,8 +81,7 @@ async def test_an_error_is_raised_to_the_caller_and_keeps_nothing_alive() -> Non
         with pytest.raises(ZeroDivisionError):
             await off_loop("a", MAX_LOOP_BYTES + 1, work)
         del body, work
-        await asyncio.sleep(0.05)
-        assert is_alive() is None
+        await until(lambda: is_alive() is None)
     finally:
         gc.enable()
 
@@ -103,7 +102,7 @@ def test_threads_leave_the_interpreter_to_the_event_loop_within_a_millisecond() 
     """With Python's 5 ms, a request waits for a thread in each of its iterations of the event loop."""
     before = sys.getswitchinterval()
     try:
-        FairPool(1).submit("a", time.monotonic).result(10)
+        FairPool(1).submit("a", time.monotonic).result(30)
         assert sys.getswitchinterval() <= 0.001
     finally:
         sys.setswitchinterval(before)
@@ -111,8 +110,8 @@ def test_threads_leave_the_interpreter_to_the_event_loop_within_a_millisecond() 
 
 def test_cancelled_work_is_forgotten_before_its_turn() -> None:
     pool, begun, may_end = FairPool(1), threading.Event(), threading.Event()
-    running = pool.submit("a", lambda: (begun.set(), may_end.wait(10)))
-    assert begun.wait(10)
+    running = pool.submit("a", lambda: (begun.set(), may_end.wait(30)))
+    assert begun.wait(30)
     body = Body()
     kept = weakref.ref(body)
     cancelled = pool.submit("a", partial(id, body))
@@ -121,5 +120,5 @@ def test_cancelled_work_is_forgotten_before_its_turn() -> None:
     assert cancelled.cancel()
     assert kept() is None
     may_end.set()
-    assert running.result(10)
-    assert last.result(10) == "done"
+    assert running.result(30)
+    assert last.result(30) == "done"

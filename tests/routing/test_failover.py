@@ -13,6 +13,7 @@ from app.bedrock.retry import RetryPolicy
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import AttemptResult, Failover, FailoverCandidate, _Outcome
+from tests.waiting import until
 
 UNFIT = errors.InvalidRequest("cannot carry")
 
@@ -347,7 +348,8 @@ async def test_a_probe_continues_when_its_caller_leaves(error: errors.GatewayErr
                 await run(failover(breakers=breakers), targets)
     assert asked == ["a", "b"]
     answer.set()
-    await asyncio.sleep(0.01)
+    for _ in range(20):
+        await asyncio.sleep(0)
     assert breakers.are_closed is (error is None)
 
 
@@ -367,7 +369,7 @@ async def test_an_abandoned_probe_is_cancelled_after_a_while(monkeypatch: pytest
         async with asyncio.timeout(0.01):
             await run(failover(breakers=breakers), {"a": ask})
     assert not ended
-    await asyncio.sleep(0.05)
+    await until(lambda: ended)
     assert (ended, breakers.are_closed) == ([True], False)
 
 
