@@ -21,6 +21,7 @@ import app.cli.probe
 import app.cli.serve  # noqa: F401 -- the first is the health check, the second is loaded when it is called
 from app.aws import credential_chain
 from app.config.environment import load_settings
+from app.console.rendering import Renderer
 from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
@@ -65,6 +66,9 @@ def main() -> None:
         send(f"{gateway}/v1/chat/completions", {"messages": messages, "stream": streamed})
     for path in ("/health/ready", "/v1/models", "/metrics", "/openapi.json", "/docs", "/redoc", "/docs/swagger-ui.css"):
         send(gateway + path)
+    send(f"{gateway}/console/sign-in")
+    # compiled, they stay beside the bytecode of the console
+    Renderer({}).compile_all()
     # the gateway runs this program in another process
     credential_chain.run("endpoints", "bedrock-runtime", "us-east-1")
     credential_chain.run("identity", "us-east-1")
