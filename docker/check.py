@@ -9,6 +9,7 @@ import contextlib
 import http.server
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
@@ -72,6 +73,10 @@ class Checks:
         """Run a command of the engine."""
         return subprocess.run([self.engine, *arguments], capture_output=True, text=True, check=False)
 
+    def pid(self) -> str:
+        """Return the id of the gateway's process; "0" if it has ended."""
+        return self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip()
+
     def report(self, succeeded: bool, message: str) -> None:
         """Print a result, and count failures."""
         self.failures += not succeeded
@@ -121,10 +126,16 @@ class Checks:
 
     def check_service(self, base: str) -> None:
         """Check the running service."""
-        before = time.monotonic()
+        before, moment = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
         self.call("start", NAME)
-        seconds = wait_for(f"{base}/health", before)
-        self.report(seconds < START_SECONDS, f"responds {seconds:.2f} s after the start (at most {START_SECONDS} s)")
+        whole = wait_for(f"{base}/health", before)
+        started, waited = start_of(self.pid())
+        seconds = moment + whole - started - waited
+        self.report(
+            seconds < START_SECONDS,
+            f"responds {seconds:.2f} s after its process began (at most {START_SECONDS} s), {waited:.2f} s without a "
+            f"processor left out; {whole:.2f} s after the engine began",
+        )
         body = {"messages": [{"role": "user", "content": "hello from the container"}]}
         answer = post(f"{base}/v1/chat/completions", body, "check-key-of-the-image")
         self.report("hello from the container" in answer, "serves a chat request on a read-only root")
@@ -146,7 +157,7 @@ class Checks:
         self.report(driving.returncode == 0, f"has the driver of PostgreSQL{error_of(driving)}")
         tracing = self.call("exec", NAME, "/bin/python3", "-c", TRACING)
         self.report(tracing.returncode == 0, f"has OpenTelemetry for collectors{error_of(tracing)}")
-        megabytes = resident(self.call("inspect", "--format", "{{.State.Pid}}", NAME).stdout.strip())
+        megabytes = resident(self.pid())
         self.report(megabytes < self.idle, f"uses {megabytes:.0f} MB when idle (at most {self.idle:.0f} MB)")
         before = time.monotonic()
         self.call("stop", "--time", "10", NAME)
@@ -224,6 +235,19 @@ def post(url: str, body: object, key: str) -> str:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         return str(error.code)
+
+
+def start_of(pid: str) -> tuple[float, float]:
+    """Return when a process began, in seconds since the boot, and how many seconds it has waited for a processor.
+
+    A busy machine lengthens the second. If there is no such process, it began an eternity ago.
+    """
+    try:
+        with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/schedstat") as schedstat:  # noqa: PTH123
+            ticks = int(stat.read().rpartition(")")[2].split()[19])
+            return ticks / os.sysconf("SC_CLK_TCK"), int(schedstat.read().split()[1]) / 1e9
+    except OSError:
+        return -math.inf, 0.0
 
 
 def resident(pid: str) -> float:

@@ -70,7 +70,7 @@ def prices_of(settings: Settings) -> Prices:
     """Return the prices of the file, with those of the deployment."""
     config = settings.config()
     own = {base: row.model_dump(exclude_none=True) for base, row in config.prices.items()}
-    return Prices(own, config.guardrail_prices.model_dump(exclude_none=True))
+    return Prices(own, {name: price for name, price in config.guardrail_prices if price is not None})
 
 
 def models_without_price(settings: Settings, planner: Planner) -> list[str]:

@@ -157,7 +157,7 @@ class ConfigFile(Row):
     models: dict[ModelName, ModelRow] = Field(default_factory=dict)
     limits: dict[ModelName, LimitsRow] = Field(default_factory=dict)
     prices: dict[ModelName, PriceRow] = Field(default_factory=dict)
-    guardrail_prices: GuardrailPriceRow = GuardrailPriceRow()
+    guardrail_prices: GuardrailPriceRow = Field(default_factory=GuardrailPriceRow.model_construct)
     quotas: dict[ModelName, QuotaRow] = Field(default_factory=dict)
     quota_weights: dict[Name, Annotated[float, Field(gt=0, le=1000)]] = Field(
         default_factory=dict,
