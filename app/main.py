@@ -129,8 +129,8 @@ def _include_routers(
     application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
     application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
     application.include_router(browser_documents_router())
-    for router in () if administration is None else administration.routers:
-        application.include_router(router)
+    if administration is not None:
+        application.router.routes.append(administration.routes)
 
 
 def _add_greetings(application: FastAPI) -> None:

@@ -25,6 +25,7 @@ from app.console.rendering import Renderer
 from app.emulator.auth import Authenticator
 from app.emulator.keys import ACCESS_KEY, BEARER, SECRET_KEY
 from app.emulator.server import Emulator
+from app.governance.identity.key_secrets import SigningCipher
 from app.main import create_app
 from app.server import workers  # noqa: F401 -- loaded only if WEB_CONCURRENCY is above 1
 from app.storage import responses_sqlite  # noqa: F401 -- loaded only if RESPONSES_STORE is set
@@ -47,6 +48,7 @@ def send(url: str, body: Any = None) -> None:
 def main() -> None:
     """Send requests to both programs, then print the files of the loaded modules."""
     create_async_engine("postgresql+asyncpg://")  # loads the driver
+    SigningCipher(b"only for the build").encrypt("key", "secret")  # loads the library
     folder = tempfile.mkdtemp()
     bedrock = serve(Emulator(Authenticator({ACCESS_KEY: SECRET_KEY}, frozenset({BEARER}))))
     os.environ.update(

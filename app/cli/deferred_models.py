@@ -18,7 +18,7 @@ BaseModel.model_config["defer_build"] = True
 _rebuild = BaseModel.model_rebuild.__func__  # type: ignore[attr-defined]
 
 
-def _rebuild_if_used(model: type[BaseModel], **options: Any) -> bool | None:
+def _rebuild_if_used(model: type[BaseModel], /, **options: Any) -> bool | None:
     """Build nothing for a call without options, as FastAPI's of models whose definitions refer to each other.
 
     pydantic's own calls for a model that is used have options.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from app.admin.lazy_routes import LazyRoutes
 from app.composition.database import open_database
 from app.config.settings import Settings
 from app.dialects.http.endpoint import RECORD
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     from app.storage.database import Database
 
 
+_PREFIXES = ("/admin/v1", "/v1/organizations/spend_limits")
+
+
 class Administration(Struct, frozen=True):
     """The admin API.
 
-    routers: its endpoints. own: those for callers themselves. database: for administrators only, so that their reports
+    routes: its endpoints. own: those for callers themselves. database: for administrators only, so that their reports
     take no connection from requests. close: closes its connections.
     """
 
-    routers: Sequence[APIRouter]
+    routes: LazyRoutes
     own: Sequence[EndpointSpec]
     database: Database
     close: Callable[[], Awaitable[None]]
@@ -53,11 +57,7 @@ def open_administration(
         return None
     # only deployments with a database load it
     from app.admin.api.own_account import OwnAccount
-    from app.admin.api.routes.gate import Gate
     from app.admin.api.routes.idempotency import StoredAnswers
-    from app.admin.api.routes.reports import no_quotas
-    from app.admin.api.routes.router import admin_router
-    from app.admin.api.routes.spend_limits import render_for_anthropic, spend_limit_router
     from app.admin.api.routes.transactions import Transactions
     from app.dialects.shared_paths.own_account import own_account_endpoints
     from app.governance.identity.administrators import Administrators
@@ -65,9 +65,19 @@ def open_administration(
     pepper = settings.pepper()
     transactions = Transactions(database, StoredAnswers(pepper))
     administrators = Administrators(settings.administrators(), failed_attempts, external)
-    gate = Gate(administrators, lambda scope: scope[RECORD])
-    routers = [
-        admin_router(transactions, pepper, gate, no_quotas if quotas is None else quotas.describe),
-        spend_limit_router(transactions, replace(gate, render=render_for_anthropic)),
-    ]
-    return Administration(routers, own_account_endpoints(OwnAccount(transactions)), database, database.close)
+
+    def make_routers() -> Sequence[APIRouter]:
+        # 6 MB, which only requests of administrators need
+        from app.admin.api.routes.gate import Gate
+        from app.admin.api.routes.reports import no_quotas
+        from app.admin.api.routes.router import admin_router
+        from app.admin.api.routes.spend_limits import render_for_anthropic, spend_limit_router
+
+        gate = Gate(administrators, lambda scope: scope[RECORD])
+        return [
+            admin_router(transactions, pepper, gate, no_quotas if quotas is None else quotas.describe),
+            spend_limit_router(transactions, replace(gate, render=render_for_anthropic)),
+        ]
+
+    routes = LazyRoutes(_PREFIXES, make_routers)
+    return Administration(routes, own_account_endpoints(OwnAccount(transactions)), database, database.close)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+from functools import cache
 from pathlib import Path
 
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext, RevisionStep
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import Connection, inspect, text
 
 from app.storage.database import Database
 
-# it writes which database it found
-logging.getLogger("alembic").setLevel(logging.WARNING)
 # any number that no other program locks in the same database
 _LOCK = 7_308_604_896_523_351
 _LOCK_SECONDS = 60
@@ -59,18 +53,18 @@ async def schema_revision(database: Database) -> str:
 
 
 def _prepare(connection: Connection, migrate: bool, shown: str) -> str:
-    scripts = scripts_of_this_version()
     current = _checked_revision(connection, migrate, shown)
-    if current is not None and int(current) >= int(scripts.get_current_head() or ""):
+    if current is not None and int(current) >= int(latest_revision()):
         return ""
-    run_migrations(connection, scripts)
+    from app.storage.migrating import run_migrations  # its library takes 8 MB, and most starts have nothing to migrate
+
+    run_migrations(connection)
     return "created" if current is None else "migrated"
 
 
 def _checked_revision(connection: Connection, migrate: bool, shown: str) -> str | None:
     """Return the revision of the schema; None for an empty database. Raises SchemaMismatch: see `prepare_schema`."""
-    head = scripts_of_this_version().get_current_head() or ""
-    current = MigrationContext.configure(connection).get_current_revision()
+    head, current = latest_revision(), _revision_of(connection)
     if current is None:
         if {"teams", "keys", "ledger"} & set(inspect(connection).get_table_names()):
             raise SchemaMismatch(f"{shown} holds tables of another program: name an empty database in DATABASE_URL")
@@ -88,20 +82,16 @@ def _checked_revision(connection: Connection, migrate: bool, shown: str) -> str 
     return current
 
 
-def scripts_of_this_version() -> ScriptDirectory:
-    """Return the migrations. Compiled ones count too: the image holds no sources."""
-    return ScriptDirectory(str(Path(__file__).with_name("migrations")), sourceless=True)
+def _revision_of(connection: Connection) -> str | None:
+    """Return the revision that Alembic has written; None if it has written none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("select version_num from alembic_version"))
+    return revision
 
 
-def run_migrations(connection: Connection, scripts: ScriptDirectory, revision: str = "head") -> None:
-    """Migrate up to a revision, within the transaction of the connection."""
-
-    def steps(current: str | tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:
-        try:
-            return list(scripts._upgrade_revs(revision, current))  # type: ignore[arg-type]
-        except CommandError as error:
-            raise SchemaMismatch(str(error)) from None
-
-    context = MigrationContext.configure(connection, opts={"fn": steps, "transactional_ddl": True})
-    with Operations.context(context):
-        context.run_migrations()
+@cache
+def latest_revision() -> str:
+    """Return the revision of the last migration, which the name of its file begins with."""
+    # compiled ones count too: the image holds no sources
+    return max(file.name[1:5] for file in (Path(__file__).parent / "migrations" / "versions").glob("v*_*.py*"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.emulator.keys import ACCESS_KEY, SECRET_KEY
-from app.storage.schema import scripts_of_this_version
+from app.storage.schema import latest_revision
 from scripts.templates import load_template
 from tests.rehearsal.cloud import ACCOUNT, REGION, ROOT, Cloud, bridge_address, running_cloud
 from tests.rehearsal.database import TaskDatabase, running_database
@@ -238,7 +238,7 @@ class Rehearsal:
 
     def _add_migration(self) -> str:
         """Add a migration after the last one; returns its revision."""
-        before = scripts_of_this_version().get_current_head() or ""
+        before = latest_revision()
         revision = f"{int(before) + 1:04}"
         path = self._tree / "app/storage/migrations/versions" / f"v{revision}_rehearsal.py"
         path.write_text(MIGRATION.format(revision=revision, before=before))

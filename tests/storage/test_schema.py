@@ -9,10 +9,11 @@ from sqlalchemy import Connection, text
 
 from app.storage import tables
 from app.storage.database import Database
-from app.storage.schema import SchemaMismatch, prepare_schema, scripts_of_this_version
+from app.storage.migrating import scripts_of_this_version
+from app.storage.schema import SchemaMismatch, latest_revision, prepare_schema
 from tests.databases import opened
 
-HEAD = scripts_of_this_version().get_current_head() or ""
+HEAD = latest_revision()
 
 
 async def set_revision(database: Database, revision: str) -> None:

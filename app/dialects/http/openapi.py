@@ -1,6 +1,6 @@
 """Builds the OpenAPI document from the specs of the endpoints."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from inspect import Parameter, Signature
 from threading import Lock
@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.routing import Route, compile_path
+from starlette.routing import BaseRoute, Route, compile_path
 
 from app.dialects.http.endpoint_spec import EndpointSpec
 from app.wire import json
@@ -58,7 +58,7 @@ def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> Jso
             title=application.title,
             version=application.version,
             description=application.description,
-            routes=[*(_route(spec) for spec in specs), *application.routes],
+            routes=[*(_route(spec) for spec in specs), *_made(application.routes)],
             tags=application.openapi_tags,
         )
         schemes = document.setdefault("components", {})["securitySchemes"] = {**_SECURITY}
@@ -91,6 +91,12 @@ def openapi_route(application: FastAPI) -> Route:
         return Response(document, media_type="application/json")
 
     return Route("/openapi.json", serve, include_in_schema=False)
+
+
+def _made(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Return routes, with those that are made when they are requested."""
+    for route in routes:
+        yield from getattr(route, "routes", None) or [route]
 
 
 def _route(spec: EndpointSpec) -> APIRoute:

@@ -10,9 +10,14 @@ import base64
 import hmac
 import re
 import secrets
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from app.storage.records import KeySecret
 from app.wire.secret_text import ID_PATTERN
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _RANDOM_BYTES = 32
 _CODE_BYTES = 8
@@ -65,11 +70,16 @@ class SigningCipher:
     """Encrypts secrets, which SigV4 needs in full, by AES-256-GCM with a key that is derived from KEY_PEPPER."""
 
     def __init__(self, pepper: bytes) -> None:
+        self._pepper = pepper
+
+    @cached_property
+    def _cipher(self) -> AESGCM:
+        # 8 MB, which only signatures and repeated requests of administrators need
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        self._cipher = AESGCM(HKDF(SHA256(), 32, salt=None, info=_SIGNING).derive(pepper))
+        return AESGCM(HKDF(SHA256(), 32, salt=None, info=_SIGNING).derive(self._pepper))
 
     def encrypt(self, key_id: str, text: str) -> bytes:
         """Encrypt a secret. It can be decrypted for the same key only."""
