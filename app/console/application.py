@@ -76,7 +76,8 @@ class Console(Struct, frozen=True):
             response = visit.message(spec.title, error.status, error.message)
         except DatabaseDown as error:
             _log.warning("the console cannot read the database: %s", error)
-            response = visit.message(spec.title, 503, f"The database does not answer: {error}.")
+            # the reason names the address of the database, and anybody may see this page
+            response = visit.message(spec.title, 503, "The database does not answer. The log has the reason.")
         except Exception as error:  # noqa: BLE001 -- a defect must still be answered by a page
             _log.exception("unexpected failure", extra={"fields": {"request_id": visit.request_id}})
             scope[RECORD].detail = type(error).__name__

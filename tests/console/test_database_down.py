@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,8 +17,10 @@ pytestmark = [pytest.mark.database, pytest.mark.loopback]
 
 def test_pages_say_that_the_database_does_not_answer(upstream_url: str, tmp_path: Path) -> None:
     with running_postgres() as server:
+        database_url = asyncio.run(server.create())
+        name = urlsplit(database_url).path.strip("/")
         settings = {
-            "database_url": asyncio.run(server.create()),
+            "database_url": database_url,
             "data_dir": tmp_path,
             "key_pepper": "a-pepper-of-32-letters-exactly-x",
             "api_keys": KEYS,
@@ -30,6 +33,7 @@ def test_pages_say_that_the_database_does_not_answer(upstream_url: str, tmp_path
                 answer = admin.get(page)
                 assert answer.status_code == 503
                 assert "The database does not answer" in answer.text
+                assert name not in answer.text
                 assert time.monotonic() - began < 15
             answer = admin.client.get("/console/call/v1/models", headers={"x-csrf-token": "x"})
             assert answer.status_code == 503

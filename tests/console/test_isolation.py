@@ -142,6 +142,12 @@ def test_a_caller_sees_its_own_usage_limits_and_budgets(made: Made, caller: Visi
     assert MODEL in caller.get().text
 
 
+def test_a_caller_is_told_nothing_of_replicas(made: Made, caller: Visitor) -> None:
+    assert "Replicas" not in caller.get().text
+    with signed_in(made.url, ADMIN_KEY) as admin:
+        assert "Replicas</dt><dd>1 live<" in admin.get().text
+
+
 def test_keys_of_the_environment_see_only_their_own_requests(made: Made) -> None:
     from tests.servers import KEY
 

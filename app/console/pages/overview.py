@@ -36,15 +36,13 @@ async def show_overview(visit: Visit) -> Response:
         try:
             found = await usage_of_overview(visit, chosen)
             values["usage"] = found
-            replicas = found["replicas"]
-            values["health"] += [
-                Health("Database", "good", "answers"),
-                Health(
-                    "Replicas", "good" if replicas else "warn", f"{len(replicas)} live" if replicas else "none live"
-                ),
-            ]
+            values["health"].append(Health("Database", "good", "answers"))
+            if visit.who.is_admin:
+                live = found["live_replicas"]
+                values["health"].append(Health("Replicas", "good" if live else "warn", f"{live or 'none'} live"))
         except DatabaseDown as error:
-            values["health"] += [Health("Database", "bad", f"does not answer: {error}")]
+            reason = f": {error}" if visit.who.is_admin else ""
+            values["health"].append(Health("Database", "bad", f"does not answer{reason}"))
     elif visit.who.is_admin:
         values["health"] += [Health("Database", "warn", "none: set DATABASE_URL for teams, keys and budgets")]
     is_of_all = values["usage"] is not None and visit.who.is_admin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.admin.api.operations.names import names_of_keys, names_of_teams
-from app.admin.api.operations.replicas import live_replicas
+from app.admin.api.operations.replicas import count_live_replicas
 from app.admin.api.operations.request_counts import counts_over_time
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
 from app.console.charts import Series, chart_data, filled
@@ -44,7 +44,7 @@ async def _usage(connection: AsyncConnection, visit: Visit, chosen: Range) -> di
         group: await top_usage(connection, TopUsage(chosen.since, chosen.interval, group, own, _TOP))
         for group in groups
     }
-    of_all = {} if own else await _failures(connection, chosen)
+    of_all = {} if own else await _of_replicas(connection, chosen)
     policy = visit.who.caller.policy
     budgets = await nearly_spent(connection) if not own else await own_budgets(connection, policy) if policy else []
     ids = {budget.row.scope_id for budget in budgets}
@@ -62,17 +62,17 @@ async def _usage(connection: AsyncConnection, visit: Visit, chosen: Range) -> di
         "top": top,
         "names": names,
         "budgets": budgets,
-        "replicas": [] if own else await live_replicas(connection),
         **of_all,
     }
 
 
-async def _failures(connection: AsyncConnection, chosen: Range) -> dict[str, Any]:
-    """Return errors and throttles of all replicas, in the range and in the last hour."""
+async def _of_replicas(connection: AsyncConnection, chosen: Range) -> dict[str, Any]:
+    """Return the number of replicas, and their errors and throttles in the range and in the last hour."""
     minutes = last_minutes(now())
     over_time = await counts_over_time(connection, chosen.since, chosen.interval)
     of_hour = await counts_over_time(connection, minutes[0], "minute")
     return {
+        "live_replicas": await count_live_replicas(connection),
         "failures": failures(chosen.starts, {each.start: each for each in over_time}, with_calls=False),
         "last_hour": failures(minutes, {each.start: each for each in of_hour}, with_calls=True),
     }

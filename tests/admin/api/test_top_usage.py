@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert
 
 from app.admin.api.operations.names import names_of_keys, names_of_teams
-from app.admin.api.operations.replicas import live_replicas
+from app.admin.api.operations.replicas import count_live_replicas
 from app.admin.api.operations.spend_near_end import spend_near_end
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
 from app.admin.api.operations.usage_source import COLUMNS
@@ -147,4 +147,4 @@ async def test_names_budgets_and_replicas(database: Database) -> None:
         assert await names_of_keys(connection, set()) == {}
         assert [row.budget_id for row in await spend_near_end(connection, 0.75, 5)] == [nearly.id]
         assert len(await spend_near_end(connection, 0.1, 5)) == 2
-        assert len(await live_replicas(connection)) == 1
+        assert await count_live_replicas(connection) == 1
