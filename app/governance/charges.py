@@ -1,8 +1,8 @@
-"""Charges attempts: each holds what it may cost before it is sent, and is settled at what it did cost.
+"""Charges attempts: each holds its worst case before it is sent, and is settled at what it cost.
 
 Bedrock bills what a model wrote, even if the answer did not arrive. So an attempt whose outcome is not known is settled
-at an estimate, from what was reported of it and what calls of its key usually use. A caller must not be able to make
-calls cheaper by leaving them, so those are settled at the most that they can cost where a hard budget pays.
+at an estimate: from what was reported of it, and from what calls of its key usually use. If a hard budget pays, a call
+whose caller disconnected is settled at its worst case, so that callers cannot make calls cheaper by disconnecting.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class HeldBytes(Struct):
             await asyncio.sleep(_POLL_SECONDS)
 
     def move(self, limits: ByteLimit) -> None:
-        """Count these bytes by other limits from now on.
+        """Count these bytes towards other limits from now on.
 
         Raises:
             GatewayBusy: as `add` does.
@@ -87,7 +87,7 @@ class HeldBytes(Struct):
         self.add(size)
 
     def release(self) -> None:
-        """Count these bytes no more."""
+        """Stop counting these bytes."""
         held, own = self.limits.held, self.limits.of_each.get(self.name)
         held.cells[held.index] -= self.size
         if own is not None:

@@ -22,7 +22,7 @@ from app.storage.records import Budget, now
 
 _log = logging.getLogger(__name__)
 
-# under load, what is left is told as it was so long ago
+# what is left is computed once in this time, and told again until then
 _STANDING_SECONDS = 0.05
 _NANO = 1_000_000_000
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
@@ -119,7 +119,7 @@ class CallLimits:
         while request.pending is not None:
             await request.pending.wait()
         counts, needs_permit = not request.is_counted, not request.attempts
-        # what the attempts of a request hold together is not this one's
+        # an attempt after the first does not hold again what its request holds once
         counted = rules.requests if counts else _NONE
         permits = rules.permits if needs_permit else _NONE
         held = rules.needs(bounds, worst_nano)
@@ -148,7 +148,7 @@ class CallLimits:
         return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded, moment)
 
     def leave(self, request: RequestHold) -> None:
-        """Count a request as one of the parallel requests no more, although it runs: its caller has left."""
+        """Stop counting a running request as a parallel one, because its caller has disconnected."""
         if request.permits and request.book is not None:
             self._client.settle(request.book, request.permits, {})
             request.permits = {}

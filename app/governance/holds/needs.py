@@ -65,9 +65,10 @@ class Subject(Struct, eq=False):
 class AppliedRules(Struct, frozen=True):
     """The limits and budgets that apply to the calls of a subject, until `ends`: the end of the first window.
 
-    requests, permits: 1 by the keys of rates that count requests, and of parallel requests. tokens: the capacities of
-    rates that count tokens. money: budgets, which `resets` tells the ends of. blocking: a budget that may refuse calls.
-    estimated: budgets that hold what calls usually cost. is_hard: one that holds their worst case may refuse calls.
+    All mappings are by the keys of balances. requests, permits: 1 for each rate of requests, and for each limit of
+    parallel requests. tokens: the capacities of rates of tokens. money: budgets; `resets` has the ends of windows.
+    blocking: a budget that may refuse calls. estimated: budgets that hold what calls usually cost. is_hard: a budget
+    that holds the worst case may refuse calls.
     """
 
     ends: datetime

@@ -1,4 +1,4 @@
-"""Learns how much of their bounds calls use, for those whose outcome nobody knows."""
+"""Learns what share of their bounds calls use, to estimate calls whose outcome is not known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHARE = 0.95
 class UsualTokens:
     """The 95th percentile of the share of its bounds that a call uses, by key and model.
 
-    So nobody else makes the calls of a key cheap or dear.
+    Calls of other keys do not change the estimates of a key.
     """
 
     def __init__(self) -> None:

@@ -97,7 +97,7 @@ class SigningCipher:
 
 
 def is_other_pepper(secret: KeySecret | None, pepper: bytes) -> bool:
-    """Return whether a stored secret was made with another pepper. Of one that cannot be decrypted nobody knows."""
+    """Return whether a stored secret was made with another pepper. False for one without an encrypted copy."""
     if secret is None or secret.signing is None:
         return False
     return SigningCipher(pepper).decrypt(secret.key_id, secret.signing) is None

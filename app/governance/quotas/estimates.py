@@ -1,4 +1,4 @@
-"""What a call will take of a quota, before it is sent: learned from the answers to earlier calls."""
+"""Estimates what a call will take of a quota before it is sent, from the answers to earlier calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST_RATIOS = [1.0, 0.3, 0.3]
 _FIRST_OUTPUT = 150
 # smaller bodies have one ratio, and larger ones of up to 16 times the size; the largest usually have media
 _SIZES, _LARGEST_TEXT = 4, 65_536
-# what a sample weighs against all before it
+# the weight of the newest sample
 _NEWEST, _NEWEST_SHARE = 0.1, 0.3
 _KEPT = 0.98
 

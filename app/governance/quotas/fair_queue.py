@@ -1,9 +1,9 @@
 """The order in which calls that wait for one quota go on: deficit round-robin, by class, then team, then key.
 
-Each child of a node gets a quantum, times its weight, when its turn comes, and its calls are served until what they
-cost exceeds that. What they cost beyond it is a debt for its next turns, so a large call does not make turns longer.
-The quantum is what the last calls cost in the mean; it only shrinks while calls wait, since who gets his turn after
-expensive calls of others would get more. The queue does no input or output, and knows no time.
+When the turn of a child comes, it gets a quantum times its weight, and its calls are served until they have cost more
+than that. The excess is a debt for its next turns, so a large call does not make turns longer. The quantum is the mean
+cost of the last calls. While calls wait it only shrinks: if it grew after expensive calls, later turns would be worth
+more than earlier ones. The queue does no input or output, and reads no clock.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 # batch calls get what interactive ones leave, and a tenth where both wait
 INTERACTIVE_WEIGHT, BATCH_WEIGHT = 1.0, 1 / 9
-# wrong estimates lead to a debt of at most so many quanta, so that no flow waits without end for them
+# the largest debt in quanta: a wrong estimate must not keep a flow waiting without end
 _MAX_DEBT = 8
-# what a call weighs in the mean against those before it
+# the weight of the newest call in the mean
 _NEWEST = 1 / 16
 # of balances, which are fractions of weights
 _ROUNDING = 1e-6
@@ -47,7 +47,7 @@ class Entry(Struct, Generic[T], eq=False):
 class _Node(Generic[T]):
     """A class, a team or a key. ring: the children that have calls waiting, the one whose turn it is first.
 
-    turned: tokens that children of the weight 1 have got so far. left_at: that of the parent when the node left.
+    turned: tokens that a child of the weight 1 has got so far. left_at: `turned` of the parent when the node left.
     """
 
     __slots__ = ("backlog", "balance", "children", "entries", "left_at", "name", "ring", "turned", "weight", "weights")
@@ -64,7 +64,7 @@ class _Node(Generic[T]):
         self.entries: deque[Entry[T]] = deque()
 
     def child(self, name: object, weight: float, *, is_kept: bool) -> _Node[T]:
-        """Return a child. is_kept: one that does not exist is added."""
+        """Return a child. is_kept: add it if it does not exist."""
         found = self.children.get(name)
         if found is None:
             found = _Node(name, weight)

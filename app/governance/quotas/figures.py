@@ -8,7 +8,7 @@ from collections import OrderedDict
 from msgspec import Struct, field
 
 _MAX_TEAMS = 1_000
-# the time for which the measured rate is remembered, and the part of the allowed rate below which it counts
+# for how long a measured rate is remembered; below which part of the allowed rate it counts
 _RATE_SECONDS, _CERTAIN, _MIN_RATE = 5.0, 0.7, 0.1
 _MIN_SERVED = 5
 

@@ -1,4 +1,4 @@
-"""How much of a quota is there, as throttling teaches: additive increase, multiplicative decrease."""
+"""Learns from throttles how much of a quota is available: additive increase, multiplicative decrease."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MIN_FACTOR = 0.02
 _ONE_EVENT_SECONDS = 1.0
 # how long a throttle stops all starts, if Bedrock does not say it; twice as long after each throttle without a success
 _PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 4.0
-# within seconds the part comes back to just below what was throttled last; from there it grows slowly
+# the part returns within seconds to just below what was throttled last; from there it grows slowly
 _NEAR, _BACK_SECONDS = 0.95, 8.0
 _CAREFUL_INCREASE, _INCREASE = 0.001, 0.005
 # a throttle of calls that reserve more than so many seconds of the quota is first taken to be caused by that
