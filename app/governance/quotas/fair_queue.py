@@ -22,7 +22,7 @@ INTERACTIVE_WEIGHT, BATCH_WEIGHT = 1.0, 1 / 9
 _MAX_DEBT = 8
 # the weight of the newest call in the mean
 _NEWEST = 1 / 16
-# of balances, which are fractions of weights
+# a smaller balance is 0: balances are sums of fractions, such as nine ninths
 _ROUNDING = 1e-6
 
 
@@ -97,15 +97,15 @@ class _Node(Generic[T]):
         """Return the child whose turn it is."""
         ring = self.ring
         passed = 0
-        while (child := ring[0]).balance <= 0:
+        while (child := ring[0]).balance <= _ROUNDING:
             child.balance += quantum * child.weight
-            if child.balance > 0:
+            if child.balance > _ROUNDING:
                 break
             ring.rotate(-1)
             passed += 1
             if passed == len(ring):
                 # all are in debt: the rounds in which none is served are counted at once
-                rounds = min(-each.balance // (quantum * each.weight) for each in ring)
+                rounds = max(min(-each.balance // (quantum * each.weight) for each in ring), 0.0)
                 for each in ring:
                     each.balance += rounds * quantum * each.weight
                 passed = 0
@@ -120,7 +120,7 @@ class _Node(Generic[T]):
         # the last visit of the child serves the call; one that still has a balance gets no quantum at its first visit
         balance = self.balance_of(child)
         gained = max(int((ahead - balance + _ROUNDING) // (quantum * child.weight)) + 1, 0)
-        visits = gained + (balance > 0)
+        visits = gained + (balance > _ROUNDING)
         least = largest = 0.0
         is_passed = False
         for other in self.ring:
@@ -130,7 +130,7 @@ class _Node(Generic[T]):
             their_visits = visits - is_passed
             if their_visits <= 0:
                 continue
-            gets = other.balance + (their_visits - (other.balance > 0)) * quantum * other.weight
+            gets = other.balance + (their_visits - (other.balance > _ROUNDING)) * quantum * other.weight
             if gets > -_ROUNDING:
                 least += min(max(gets - _ROUNDING, 0.0), other.backlog)
                 largest += min(gets + most, other.backlog)
@@ -189,7 +189,7 @@ class FairQueue(Generic[T]):
             parent.turned += cost / parent.weights
         self._drop(entry, path)
         for parent, node in itertools.pairwise(path):
-            if parent.ring and parent.ring[0] is node and node.balance <= 0:
+            if parent.ring and parent.ring[0] is node and node.balance <= _ROUNDING:
                 parent.ring.rotate(-1)
 
     def remove(self, entry: Entry[T]) -> None:
