@@ -1,10 +1,11 @@
 """Balances and leases, beside what the state machine of the protocol checks."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from app.governance.leases.balance import MINUTE_NS, Ask, Balance, Lease, LeaseRequest, apply_request
+from app.governance.leases.balance import MINUTE_NS, Ask, Balance, Lease, LeaseRequest, Shortage, apply_request
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.windows import window_of
 
@@ -133,3 +134,38 @@ def test_a_negative_amount_is_not_held() -> None:
     with pytest.raises(ValueError, match="negative"):
         book.take({"a": 1, "b": -1}, 0.0)
     assert (book.of("a").held, book.of("b").held) == (0, 0)
+
+
+@pytest.mark.parametrize(("capacity", "waits"), [(100_000, False), (2_400, True)])
+def test_steady_calls_wait_only_where_little_is_left(capacity: int, waits: bool) -> None:
+    balance, lease, book = Balance("r", "rate", capacity), Lease(), LeaseBook(valid_until=1e9)
+    waited: list[float] = []
+
+    def transact(now: float, *asks: Ask, more: Collection[str] = ()) -> list[Shortage | None]:
+        request = book.begin(asks, now, posts=["r"], more=more)
+        reply = apply_request(request, {"r": balance}, {"r": lease}, int(now * 1e9), 2)
+        book.finish(request, reply, now)
+        return reply.shortages
+
+    # forty calls a second for five seconds, and what runs low is leased every quarter of a second
+    for number in range(200):
+        now = 100.0 + number / 40
+        if number % 10 == 0 and (low := book.running_low(now)):
+            transact(now, more=low)
+        if not book.take({"r": 20}, now, ["r"]):
+            waited.append(now - 100.0)
+            if transact(now, Ask({"r": 20})) == [None]:
+                book.settle("r", 20, 20, now)
+        assert (balance.free(int(now * 1e9)) or 0) >= 0
+    assert any(at > 1.0 for at in waited) is waits
+
+
+def test_nothing_is_leased_in_advance_of_what_is_recalled_or_returned() -> None:
+    balance, lease, book = Balance("r", "rate", 1_000), Lease(), LeaseBook(valid_until=1e9)
+    request = book.begin([Ask({"r": 10})], 1.0)
+    book.finish(request, apply_request(request, {"r": balance}, {"r": lease}, 0, 1), 1.0)
+    assert book.running_low(1.1) == {"r"}
+    assert book.begin([], 1.1, more={"r"}).more == {"r": 20}
+    book.recall(["r"])
+    assert book.running_low(1.1) == set()
+    assert book.begin([], 1.1, more={"r"}).more == {}

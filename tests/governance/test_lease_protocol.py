@@ -128,14 +128,16 @@ class Protocol(RuleBasedStateMachine):
     # transactions
 
     @precondition(lambda self: any(each.request is None for each in self.replicas.values()))
-    @rule(data=st.data(), gives_back=st.booleans())
-    def send(self, data: st.DataObject, gives_back: bool) -> None:
-        self.send_of(self.some(data, [each for each in self.replicas.values() if each.request is None]), gives_back)
+    @rule(data=st.data(), gives_back=st.booleans(), leases_more=st.booleans())
+    def send(self, data: st.DataObject, gives_back: bool, leases_more: bool) -> None:
+        replica = self.some(data, [each for each in self.replicas.values() if each.request is None])
+        self.send_of(replica, gives_back, leases_more)
 
-    def send_of(self, replica: Replica, gives_back: bool) -> None:
-        asks = [Ask(needs_of(attempt)) for attempt in replica.waiting]
+    def send_of(self, replica: Replica, gives_back: bool, leases_more: bool = False) -> None:
+        asks, now = [Ask(needs_of(attempt)) for attempt in replica.waiting], self.now_ns / 1e9
         returns = [BUDGET, RATE, PERMITS] if gives_back else []
-        replica.request = replica.book.begin(asks, self.now_ns / 1e9, posts=[RATE], returns=returns)
+        more = replica.book.running_low(now) - set(returns) if leases_more else ()
+        replica.request = replica.book.begin(asks, now, posts=[RATE], returns=returns, more=more)
 
     @precondition(lambda self: any(each.request and not each.reply for each in self.replicas.values()))
     @rule(data=st.data())

@@ -56,6 +56,11 @@ class Balance(Struct):
         free = self.free(now_ns)
         return max(-free, 0) if self.is_enforced and free is not None else 0
 
+    def is_scarce(self, now_ns: int) -> bool:
+        """Return whether less than half of it is free: then nothing is leased in advance."""
+        free = self.free(now_ns)
+        return self.is_enforced and free is not None and 2 * free < (self.capacity or 0)
+
     def is_short(self, amount: int, now_ns: int) -> bool:
         """Return whether an amount cannot be granted."""
         free = self.free(now_ns)
@@ -126,6 +131,7 @@ class LeaseRequest(Struct, frozen=True):
     posts: of rates, what was used, and how many nanoseconds ago. returns: idle capacity that it gives back.
     asks: in the order of their arrival. idle: what the replica has for them, negative if attempts cost more than held.
     surplus: what it would like to have beyond that. recalled: keys of which it holds nothing before the answer.
+    more: what it would like to have in advance of balances that nobody waits for.
     """
 
     posts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -134,10 +140,11 @@ class LeaseRequest(Struct, frozen=True):
     idle: Mapping[str, int] = field(default_factory=dict)
     surplus: Mapping[str, int] = field(default_factory=dict)
     recalled: Collection[str] = ()
+    more: Mapping[str, int] = field(default_factory=dict)
 
     def keys(self) -> set[str]:
         """Return the keys of all balances that it is about."""
-        return {*self.posts, *self.returns, *self.idle, *(key for ask in self.asks for key in ask.needs)}
+        return {*self.posts, *self.returns, *self.idle, *self.more, *(key for ask in self.asks for key in ask.needs)}
 
 
 class Shortage(Struct, frozen=True):
@@ -206,6 +213,9 @@ def apply_request(
             granted.add(key)
     for key in sorted(granted):
         _grant_surplus(balances[key], leases[key], request.surplus.get(key, 0) - idle.get(key, 0), now_ns, replicas)
+    for key, amount in request.more.items():
+        if not balances[key].is_scarce(now_ns):
+            _grant_surplus(balances[key], leases[key], amount, now_ns, replicas)
     headroom = {
         key: (balance.capacity, balance.free(now_ns) or 0)
         for key, balance in balances.items()

@@ -74,16 +74,20 @@ class Housekeeping:
                 await asyncio.sleep(DOWN_SECONDS)
 
     async def _renew(self) -> None:
-        """Return what is idle or was recalled, post the use of rates, and renew the leases, as far as each is due."""
+        """Renew the leases, as far as that is due.
+
+        Idle and recalled capacity is returned, the use of rates is posted, and what runs low is leased in advance.
+        """
         transactions, now = self._transactions, self._clock()
         book = transactions.book
         idle = book.to_return(now, _IDLE_SECONDS) - self._waited_for()
         posts = now - self._posted_at >= _POST_SECONDS and any(
             each.spent and transactions.refs[key].kind == "rate" for key, each in book.holdings.items()
         )
-        if not idle and not posts and now < book.valid_until - LEASE_SECONDS * 2 / 3:
+        low = {key for key in book.running_low(now) if transactions.refs[key].kind != "permits"} - self._waited_for()
+        if not idle and not posts and not low and now < book.valid_until - LEASE_SECONDS * 2 / 3:
             return
-        await transactions.send([], returns=idle)
+        await transactions.send([], returns=idle, more=low)
         self._posted_at = now
         book.drop_empty()
         in_use = book.holdings.keys() | self._waited_for()

@@ -10,6 +10,8 @@ from msgspec import Struct, field
 from app.governance.leases.balance import Ask, LeaseReply, LeaseRequest
 
 _RECENT_SECONDS = 0.5
+# the part of what was held within that time, below which more is leased in advance
+_LOW = 0.75
 
 
 class Holding(Struct):
@@ -120,13 +122,28 @@ class LeaseBook(Struct):
             holding.spent += used.get(key, 0)
             holding.used_at = now
 
+    def running_low(self, now: float) -> set[str]:
+        """Return the keys of balances of which too little is idle for the next half second."""
+        return {
+            key
+            for key, each in self.holdings.items()
+            if not each.is_recalled and each.idle < (wish := each.wish(now)) * _LOW and wish
+        }
+
     def begin(
-        self, asks: Sequence[Ask], now: float, *, posts: Collection[str] = (), returns: Collection[str] = ()
+        self,
+        asks: Sequence[Ask],
+        now: float,
+        *,
+        posts: Collection[str] = (),
+        returns: Collection[str] = (),
+        more: Collection[str] = (),
     ) -> LeaseRequest:
-        """Make the request of a transaction. Its idle capacity cannot be held before `finish` or `abandon`.
+        """Make the request of a transaction. Idle capacity for the asks cannot be held before `finish` or `abandon`.
 
         Args:
             posts: keys of rates whose use is posted. returns: keys whose idle capacity is given back.
+            more: keys of which more is leased in advance, for about a second.
         """
         idle: dict[str, int] = {}
         for key in {key for ask in asks for key in ask.needs}:
@@ -152,6 +169,11 @@ class LeaseBook(Struct):
             idle=idle,
             surplus={key: self.of(key).wish(now) for key in idle},
             recalled=recalled,
+            more={
+                key: 2 * self.of(key).wish(now) - self.of(key).idle
+                for key in more
+                if not (key in idle or key in given or self.of(key).is_recalled)
+            },
         )
 
     def finish(self, request: LeaseRequest, reply: LeaseReply, now: float) -> None:

@@ -61,18 +61,21 @@ class ReplicaTransactions:
         self.book = LeaseBook(valid_until=started + LEASE_SECONDS)
         self.reached_since = self.reached_since or started
 
-    async def send(self, asks: Sequence[Ask], *, posts: bool = True, returns: Collection[str] = ()) -> LeaseReply:
+    async def send(
+        self, asks: Sequence[Ask], *, posts: bool = True, returns: Collection[str] = (), more: Collection[str] = ()
+    ) -> LeaseReply:
         """Renew the leases, ask for more, post what was used of rates, and return idle capacity.
 
         Args:
-            posts: post what was used. returns: keys of what is returned.
+            posts: post what was used. returns: keys of what is returned. more: keys of what is leased in advance.
 
         Raises:
             DatabaseDown: nothing was granted. NotLive: this was marked lost, and is another replica now.
         """
         async with self._turn:
             rates = [key for key, each in self.book.holdings.items() if each.spent and self.refs[key].kind == "rate"]
-            request = self.book.begin(asks, self._clock(), posts=rates if posts else (), returns=returns)
+            now = self._clock()
+            request = self.book.begin(asks, now, posts=rates if posts else (), returns=returns, more=more)
             book = self.book
             reply = await self._transact(
                 request, lambda: self.store.apply(self.replica, self._sequence, request, self.refs)
