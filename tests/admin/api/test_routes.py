@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -276,6 +277,11 @@ def test_the_same_request_at_the_same_time_is_carried_out_once(admin: httpx.Clie
 def test_an_idempotency_key_has_printable_characters(admin: httpx.Client) -> None:
     answer = admin.post("/teams", json={"name": new_id()}, headers={"idempotency-key": "a b"})
     assert error_of(answer, 422)["param"] == "Idempotency-Key"
+    headers = {"idempotency-key": secrets.token_hex(2_000)}
+    for path in ("/teams/x", "/keys/x"):
+        assert error_of(admin.delete(path, headers=headers), 422)["param"] == "Idempotency-Key"
+    url = admin.base_url.copy_with(path="/v1/organizations/spend_limits/spl_x")
+    assert admin.delete(url, headers=headers).status_code == 400
 
 
 def test_who_changed_something_is_in_the_audit_log(admin: httpx.Client) -> None:

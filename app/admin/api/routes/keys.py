@@ -68,7 +68,9 @@ class KeyEndpoints(Struct, frozen=True):
         """End a key for good. Every replica refuses it within two seconds."""
         return await self.transactions.change(request, lambda c, actor: keys.revoke_key(c, actor, key_id))
 
-    async def delete_key(self, request: Request, key_id: ObjectId, if_match: IfMatch = None) -> Response:
+    async def delete_key(
+        self, request: Request, key_id: ObjectId, if_match: IfMatch = None, _: IdempotencyKey = None
+    ) -> Response:
         """Delete a key; every replica refuses it within two seconds. Its usage and its entries in the ledger stay."""
         revision = revision_of(if_match)
         return await self.transactions.change(

@@ -109,7 +109,7 @@ class SpendLimitEndpoints(Struct, frozen=True):
         """Read a limit by its id."""
         return render(await self.transactions.read(lambda c: spend_limits.get_limit(c, spend_limit_id)))
 
-    async def delete_limit(self, request: Request, spend_limit_id: LimitId) -> Response:
+    async def delete_limit(self, request: Request, spend_limit_id: LimitId, _: IdempotencyKey = None) -> Response:
         """Delete a limit by its id."""
 
         async def delete(connection: AsyncConnection, actor: Actor) -> SpendLimitDeleted:

@@ -54,7 +54,9 @@ class TeamEndpoints(Struct, frozen=True):
             request, lambda c, actor: teams.change_team(c, actor, team_id, body, revision=revision)
         )
 
-    async def delete_team(self, request: Request, team_id: ObjectId, if_match: IfMatch = None) -> Response:
+    async def delete_team(
+        self, request: Request, team_id: ObjectId, if_match: IfMatch = None, _: IdempotencyKey = None
+    ) -> Response:
         """Delete a team without keys. Its usage and its entries in the ledger stay."""
         revision = revision_of(if_match)
         return await self.transactions.change(
