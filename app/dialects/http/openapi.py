@@ -23,9 +23,10 @@ Send a key as `Authorization: Bearer …` or as `x-api-key`, or sign with SigV4 
 access key = the key). Every response has an `x-request-id`, the caller's own if it sent one. `x-outcrop-ignored` names
 fields without effect, `x-outcrop-adjusted` changes that the model required.
 """
+_KEY = "A key of this deployment: one of API_KEYS, or a virtual key."
 _SECURITY = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "One of API_KEYS."},
-    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "One of API_KEYS."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": _KEY},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": _KEY},
     "sigv4": {
         "type": "apiKey",
         "in": "header",
@@ -35,14 +36,18 @@ _SECURITY = {
     },
 }
 _SECURITY_OF_ADMINISTRATORS = {
-    "administrator": {"type": "http", "scheme": "bearer", "description": "One of ADMIN_KEYS."},
+    "administrator": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "One of ADMIN_KEYS, or a token with the role `admin`.",
+    },
 }
 TAGS = [
     {"name": "OpenAI", "description": "For clients of OpenAI's APIs."},
     {"name": "Anthropic", "description": "For clients of Anthropic's Messages API."},
     {"name": "Cohere", "description": "For clients of Cohere's Rerank."},
     {"name": "Bedrock", "description": "For clients of Amazon Bedrock, at AWS's own paths."},
-    {"name": "Operations", "description": "For operators of the gateway. No key is needed."},
+    {"name": "Operations", "description": "For operators of the gateway. Only `/metrics` may need a key, METRICS_KEY."},
 ]
 _ADMINISTRATION = "Administration"
 _FASTAPI_S_OWN = "Validation Error"

@@ -42,7 +42,7 @@ class PlainRequest(Struct, forbid_unknown_fields=True):
 
     @property
     def include_usage(self) -> bool:
-        """A stream ends with its usage."""
+        """True if a stream ends with its usage."""
         return self.stream_options is not None and self.stream_options.include_usage is True
 
     def to_call(self) -> ModelCall:
@@ -69,7 +69,7 @@ class PlainRequest(Struct, forbid_unknown_fields=True):
 def inference_of(
     length: int | None, temperature: float | None, top_p: float | None, stop: str | list[str] | None
 ) -> InferenceConfiguration:
-    """Return what Converse calls the configuration of inference."""
+    """Return Converse's `inferenceConfig`, without what is not set."""
     config: InferenceConfiguration = {}
     if length is not None:
         config["maxTokens"] = length
@@ -83,5 +83,5 @@ def inference_of(
 
 
 def read_plain(document: JsonObject) -> PlainRequest | None:
-    """Return a request as a plain one; None if it is not, or if it is wrong."""
+    """Return a request as a plain one; None if it is not plain, or not valid."""
     return json.as_type(document, PlainRequest)

@@ -207,7 +207,7 @@ class ResponseHead(InputSchema):
 
 
 class ResponseRequest(InputSchema):
-    """The body of `POST /v1/responses`. See API.md for what each field does here."""
+    """The body of `POST /v1/responses`. See docs/reference/fields.md for each field."""
 
     model: ModelName = ""
     input: str | InputList[Item] = Field(default_factory=list)
