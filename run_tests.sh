@@ -113,6 +113,9 @@ test_database_coverage() {
   step "coverage of what needs a database" coverage report --skip-covered --fail-under=90 --include="$governed"
 }
 
+# test_other_examples: the property-based tests, each time with other examples. Elsewhere they are always the same.
+test_other_examples() { grep -rl --include='*.py' "from hypothesis" tests | xargs pytest -q -n 2 --hypothesis-profile=explore; }
+
 # test_console: the console in a browser. Without one the tests fail and say what to do.
 test_console() { step "console in a browser" pytest -q -n 2 -m browser tests/console; }
 
@@ -180,6 +183,7 @@ soak)
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || stop "nginx is not installed: run apt-get install nginx-light"
   prepare_apart linters
   step "vulnerabilities" audit
+  step "other generated examples" test_other_examples
   step "soak tests" pytest -q -s -m soak
   ;;
 clients)

@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, settings
 
 from tests.bedrock.http1.certificates import Authority
 
-# the duration of an example depends on the machine more than on the code
-settings.register_profile("steady", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# the duration of an example depends on the machine more than on the code; a change is judged by the same examples each time
+settings.register_profile(
+    "steady", settings(), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
 settings.register_profile("brief", settings.get_profile("steady"), max_examples=25)
 settings.load_profile("steady")
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Playwright
 
 AXE = gzip.decompress((Path(__file__).parent / "vendor" / "axe.min.js.gz").read_bytes()).decode()
 # of a machine that is busy with other tests
-_SECONDS = 20
+_SECONDS = 60
 expect.set_options(timeout=_SECONDS * 1000)
 INSTALLED = ("chromium-headless-shell", "chromium", "google-chrome", "google-chrome-stable")
 MISSING = (

@@ -85,8 +85,13 @@ async def test_a_budget_for_16_of_300_calls_at_once_lets_exactly_16_through(
 
 async def test_ten_requests_a_minute_are_ten_over_both(two: list[Replica], database: Database) -> None:
     _, secret = await add_key(database, limit("requests_per_minute", 10))
+    started = time.monotonic()
     found = await ask_all(two, secret, 60)
-    assert statuses(found) == {200: 10, 429: 50}
+    # on a busy machine, one more after each six seconds
+    more = int((time.monotonic() - started) / 6)
+    counts = statuses(found)
+    assert 10 <= counts[200] <= 10 + more
+    assert counts[200] + counts[429] == 60
     refused = next(each for each in found if each.status == 429)
     assert b'"code":"rate_limit_exceeded"' in refused.body
     assert 1 <= int(refused.headers["retry-after"]) <= 7
@@ -94,10 +99,11 @@ async def test_ten_requests_a_minute_are_ten_over_both(two: list[Replica], datab
 
 async def test_five_at_once_are_five(two: list[Replica], database: Database) -> None:
     _, secret = await add_key(database, limit("max_parallel_requests", 5))
-    found = await ask_all(two, secret, 20, model=f"{MODEL}.slow-1200")
+    found = await ask_all(two, secret, 20, model=f"{MODEL}.slow-4000")
     assert statuses(found) == {200: 5, 429: 15}
-    again = await ask_all(two, secret, 5)
-    assert statuses(again) == {200: 5}
+    async with asyncio.timeout(30):
+        while statuses(await ask_all(two, secret, 5)) != {200: 5}:
+            await asyncio.sleep(0.1)
 
 
 async def test_four_gateways_with_500_calls_each_never_pass_a_dollar(

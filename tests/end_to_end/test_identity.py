@@ -26,6 +26,7 @@ from tests.governance.oidc_issuer import Issuer, issuer_tables, running_issuer
 from tests.governance.test_iam import Answer, Sts, as_token, presigned
 from tests.keys import PEPPER, add_team, change_team, within
 from tests.servers import KEY, gateway, gateway_settings, serving
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.database
 
@@ -120,13 +121,6 @@ def test_a_claim_names_the_team(served: Served) -> None:
     wait_until(lambda: served.post(served.token(groups=[], department="later")).status_code == 200)
 
 
-def wait_until(is_so: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_limits_by_user_are_those_of_the_person(served: Served) -> None:
     async def add(database: Database) -> None:
         team = await add_team(database, name="limited")
@@ -207,7 +201,7 @@ def test_an_issuer_that_is_down_leaves_other_callers_alone(emulator_url: str, tm
         began = time.monotonic()
         answer = httpx.post(url + CHAT, json=BODY, headers={"authorization": f"Bearer {token}"}, timeout=20)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
         assert httpx.post(url + CHAT, json=BODY, headers={"x-api-key": KEY}, timeout=20).status_code == 200
 
 
