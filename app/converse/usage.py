@@ -52,7 +52,7 @@ def tier_of(reply: object) -> str:
             return ""
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Token counts of one call.
 
     `input` excludes cached tokens. `output` includes `reasoning`. `cache_write` includes `cache_write_1h`.

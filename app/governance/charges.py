@@ -51,7 +51,7 @@ class ChargedRequest(Protocol):
     hold: RequestHold | None
 
 
-class Charge(Struct, eq=False):
+class Charge(Struct, eq=False, gc=False):
     """An attempt that is charged. It is ended once. entry: that of its hold."""
 
     call: CalledModel

@@ -28,7 +28,7 @@ class CallSize(Struct, frozen=True):
     runs: int = 1
 
 
-class CallBounds(Struct, frozen=True):
+class CallBounds(Struct, frozen=True, gc=False):
     """The most tokens that a call can have. output: the `max_tokens` that are sent."""
 
     input: int

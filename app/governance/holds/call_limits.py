@@ -36,7 +36,7 @@ _NAMES = {
 _NONE: Mapping[str, int] = {}
 
 
-class RequestHold(Struct):
+class RequestHold(Struct, gc=False):
     """What the attempts of one request hold together: it counts once, and is one of the parallel requests.
 
     attempts: that run now. permits: held in `book` until the last of them ends.
@@ -56,7 +56,7 @@ class RequestHold(Struct):
             self.pending = None
 
 
-class Hold(Struct):
+class Hold(Struct, gc=False):
     """What an attempt holds. It is settled or released once.
 
     held: amounts by the keys of balances. book: in which they are held; None for an attempt without limits, or one that

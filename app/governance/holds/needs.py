@@ -24,7 +24,7 @@ _LABEL = "label:"
 Rule = TypeVar("Rule", bound=Limit | Budget)
 
 
-class CalledModel(Struct, frozen=True):
+class CalledModel(Struct, frozen=True, gc=False):
     """What a call is for.
 
     asked: the model as the caller named it. called: as it is called; behind: the model that an ARN hides.

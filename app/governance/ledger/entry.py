@@ -37,7 +37,7 @@ def recorded(text: str) -> str:
     return "".join(filter(str.isprintable, text))[:_MAX_TEXT]
 
 
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One phase of an attempt. It holds no content.
 
     replica_id: whose leases are charged. number: of the corrections of one attempt.
