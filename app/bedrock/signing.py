@@ -4,17 +4,20 @@ What does not change from request to request is computed once per target, identi
 botocore's, byte for byte.
 """
 
-import hmac
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from app.bedrock.credentials import BearerToken, Credentials, Identity
 from app.bedrock.transport import Headers
 from app.wire import sigv4
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 SIGNING_NAME = "bedrock"
 MANTLE = "bedrock-mantle"
@@ -24,6 +27,21 @@ OWN_NAMES = frozenset({MANTLE, "servicequotas", "monitoring"})
 _MAX_TEMPLATES = 1024
 # callers choose parts of a path, and long ones are not kept
 _MAX_TEMPLATE_LENGTH = 2048
+# of HMAC: RFC 2104
+_BLOCK, _INNER_PAD, _OUTER_PAD = 64, 0x36, 0x5C
+
+
+class _SigningKey(Struct, frozen=True):
+    """The two digests of HMAC after their blocks of the key: copies of them take a third of the time of `hmac`."""
+
+    inner: "Hash"
+    outer: "Hash"
+
+    @classmethod
+    def of(cls, key: bytes) -> "_SigningKey":
+        """Return the digests for a key of at most a block."""
+        block = key.ljust(_BLOCK, b"\0")
+        return cls(*(sha256(bytes(byte ^ pad for byte in block)) for pad in (_INNER_PAD, _OUTER_PAD)))
 
 
 class SigningTarget(Struct, frozen=True):
@@ -47,7 +65,7 @@ class _Template(Struct, frozen=True):
     before: str
     after: str
     scope: str
-    key: bytes
+    key: _SigningKey
     token: Headers
     authorization: str
 
@@ -57,7 +75,7 @@ class _Day(Struct, frozen=True):
 
     identity: Credentials
     date: str
-    keys: dict[str, bytes]
+    keys: dict[str, _SigningKey]
     templates: dict[SigningTarget, _Template]
 
 
@@ -86,12 +104,14 @@ class Signer:
         canonical = f"{template.before}{timestamp}{template.after}{sha256(body).hexdigest()}"
         digest = sha256(canonical.encode()).hexdigest()
         to_sign = f"{sigv4.ALGORITHM}\n{timestamp}\n{template.scope}\n{digest}"
-        signature = hmac.digest(template.key, to_sign.encode(), "sha256").hex()
+        inner, outer = template.key.inner.copy(), template.key.outer.copy()
+        inner.update(to_sign.encode())
+        outer.update(inner.digest())
         return [
             *target.headers,
             ("x-amz-date", timestamp),
             *template.token,
-            ("authorization", f"{template.authorization}{signature}"),
+            ("authorization", f"{template.authorization}{outer.hexdigest()}"),
         ]
 
     def _make_template(self, day: _Day, target: SigningTarget) -> _Template:
@@ -106,7 +126,8 @@ class Signer:
         before, date, after = canonical.partition("\nx-amz-date:")
         key = day.keys.get(target.name)
         if key is None:
-            key = sigv4.signing_key(day.identity.secret_key, day.date, self._region, target.name)
+            secret = day.identity.secret_key
+            key = _SigningKey.of(sigv4.signing_key(secret, day.date, self._region, target.name))
             day.keys[target.name] = key
         scope = f"{day.date}/{self._region}/{target.name}/aws4_request"
         credential = f"{sigv4.ALGORITHM} Credential={day.identity.access_key}/{scope}"

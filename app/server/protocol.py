@@ -288,9 +288,7 @@ class GuardedProtocol(asyncio.Protocol):
     def _serve(self, request: ServedRequest, scope: Scope, start: Start = start_soon) -> None:
         task = start(self.loop, request.run(self._application, scope))
         if not task.done():
-            tasks = self.server_state.tasks
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            self.server_state.tasks.add(task)  # `run` removes it: a callback of the task costs more
 
     def _accept_websocket(self, request: ServedRequest, key: str, request_id: str) -> "WebSocket":
         from app.server.websocket import WebSocket, switching_protocols

@@ -111,6 +111,8 @@ class ServedRequest:
             if not self.is_complete and not self.is_lost:
                 _log.error("the application returned without a complete response")
                 self._end_badly()
+        finally:
+            self._connection.server_state.tasks.discard(asyncio.current_task())
 
     def _end_badly(self) -> None:
         if self.has_started:

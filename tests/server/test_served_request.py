@@ -20,6 +20,7 @@ class Connection:
         self.loop = asyncio.get_running_loop()
         self.transport = self.server_state = self.unread = self.closing = self.flow = self
         self.default_headers = [(b"date", b"now")]
+        self.tasks = {asyncio.current_task()}
         self.written = 0
         self.write_paused = self.is_closed = False
         self.completed = 0
@@ -134,6 +135,7 @@ async def test_a_failed_application_gets_an_error_or_loses_the_connection() -> N
         await request_on(connection).run(fails, {"path": path})
         assert connection.said[0].startswith(expected)
         assert connection.said[-1] == b"closed"
+        assert connection.tasks == set(), "a shutdown would wait for it"
 
 
 async def test_the_body_arrives_in_pieces_and_a_disconnect_ends_it() -> None:
