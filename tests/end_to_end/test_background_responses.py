@@ -43,6 +43,20 @@ def test_running_response_is_not_dropped_for_others(emulator_url: str) -> None:
         assert client.responses.cancel(begun.id).status == "cancelled"
 
 
+def test_responses_of_one_caller_leave_room_to_others(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.dialects.openai.responses.background._MAX_RUNNING_BYTES", 60_000)
+    other = "another-key-of-the-tests"
+    with gateway(emulator_url, api_keys=f"one={KEY},two={other}") as url:
+
+        def statuses(key: str) -> set[int]:
+            body = {"model": f"{ECHO}.never", "input": "x", "background": True}
+            with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}) as caller:
+                return {caller.post("/v1/responses", json=body).status_code for _ in range(12)}
+
+        for key in (KEY, other):
+            assert statuses(key) == {200, 503}
+
+
 def test_conversation_that_is_too_large_to_store_is_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.responses.create(model=ECHO, input="z" * 8_500_000, background=True)

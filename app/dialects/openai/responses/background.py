@@ -82,18 +82,24 @@ class BackgroundResponses:
         response, items = adapter.begun_response(), listed(adapter.document.get("input"))
         entries = await off_loop(context.caller.name, context.size, partial(entries_of, response, items))
         size = sum(map(len, entries.values())) + _RESERVE
-        if sum(run.size for run in self._running.values()) + size > _MAX_RUNNING_BYTES:
-            raise Overloaded("too many responses run in the background")
+        self._check_room(context.caller.name, size)
         if not await self._store.put(context.caller.name, response["id"], entries, _RESERVE):
             raise BodyTooLarge("the conversation is too large to be stored, and so not run in the background")
         include = [*listed(request.get("include")), SIGNED]
         body = json.dumps({**request, "store": False, "include": include})
-        run = _Run(_scope(context), body, size)
+        run = _Run(context.caller.name, _scope(context), body, size)
         self._running[response["id"]] = run
         task = asyncio.create_task(self._run(run, context.caller.name, response, items))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return CompleteResponse(200, JSON, json.dumps(response))
+
+    def _check_room(self, owner: str, size: int) -> None:
+        """Raise Overloaded if too many responses run; those of one caller leave half of the room to others."""
+        of_all = sum(run.size for run in self._running.values())
+        of_owner = sum(run.size for run in self._running.values() if run.owner == owner)
+        if of_all + size > _MAX_RUNNING_BYTES or of_owner + size > _MAX_RUNNING_BYTES // 2:
+            raise Overloaded("too many responses run in the background")
 
     async def _run(self, run: _Run, owner: str, response: JsonObject, items: list[object]) -> None:
         response_id = response["id"]
@@ -160,9 +166,13 @@ class BackgroundResponses:
 
 
 class _Run:
-    """One request of the gateway to itself. size: of its entry. cancelled: ends it, as a caller does who leaves."""
+    """One request of the gateway to itself. owner: its caller. size: of its entry.
 
-    def __init__(self, scope: Scope, body: bytes, size: int) -> None:
+    cancelled: ends it, as a caller does who leaves.
+    """
+
+    def __init__(self, owner: str, scope: Scope, body: bytes, size: int) -> None:
+        self.owner = owner
         self.scope = scope
         self.size = size
         self.cancelled = asyncio.Event()
