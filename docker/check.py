@@ -134,13 +134,13 @@ class Checks:
             started, waited = start_of(self.pid())
             seconds = moment + whole - started - waited
             if seconds < START_SECONDS or not left:
-                break
+                self.report(
+                    seconds < START_SECONDS,
+                    f"responds {seconds:.2f} s after its process began (at most {START_SECONDS} s), {waited:.2f} s "
+                    f"without a processor left out; {whole:.2f} s after the engine began",
+                )
+                return
             self.call("stop", "--time", "10", NAME)
-        self.report(
-            seconds < START_SECONDS,
-            f"responds {seconds:.2f} s after its process began (at most {START_SECONDS} s), {waited:.2f} s without a "
-            f"processor left out; {whole:.2f} s after the engine began",
-        )
 
     def check_service(self, base: str) -> None:
         """Check the running service."""
