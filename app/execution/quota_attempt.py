@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -11,7 +11,6 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
-from app.bedrock.endpoints import UpstreamLocation
 from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
 from app.errors import DayQuotaSpent, GatewayError, InvalidRequest, RateLimited
@@ -37,6 +36,8 @@ _CLASSES = _INTERACTIVE, _BATCH = "interactive", "batch"
 CLASS_LABEL = "class"
 # the tier whose capacity is bought; all others share the quota (AWS user guide, service tiers, 2026-11)
 _RESERVED = "reserved"
+# Bedrock throttles it although the quota has room (AWS user guide, capacity and limits, 2026-11)
+_FLEX = "flex"
 # the paths whose calls take nothing of a quota
 _FREE = ("/count-tokens", "/count_tokens")
 # of a model whose longest answer is not known; throttles teach more
@@ -118,22 +119,21 @@ class QuotaAttempt(Struct, frozen=True):
             if spent:
                 quotas.days.note(target.location, None)
         else:
-            self._end_failed(reservation, context.record, target.location, result.usage, result.error)
+            self._end_failed(reservation, context.record, candidate, result.usage, result.error)
         return result
 
     async def _stream(self, reservation: Reservation, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """Make an attempt whose reservation ends with its stream."""
-        location = candidate.target.location
-        on_stream_end = partial(self._end_stream, reservation, call, location, candidate.on_stream_end)
+        on_stream_end = partial(self._end_stream, reservation, call, candidate)
         try:
             result = await self.attempt(call, replace(candidate, on_stream_end=on_stream_end))
         except BaseException:
             _settle(reservation, call.context.record, None)
             raise
         if result.error is not None:
-            self._end_failed(reservation, call.context.record, location, result.usage, result.error)
+            self._end_failed(reservation, call.context.record, candidate, result.usage, result.error)
         elif self.quotas.days.probe_at:
-            self.quotas.days.note(location, None)
+            self.quotas.days.note(candidate.target.location, None)
         return replace(result, candidate=candidate)
 
     async def _wait(
@@ -178,14 +178,15 @@ class QuotaAttempt(Struct, frozen=True):
         self,
         reservation: Reservation,
         record: RequestRecord,
-        location: UpstreamLocation,
+        candidate: Candidate[T],
         usage: Usage | None,
         error: GatewayError,
     ) -> None:
+        target = candidate.target
         if isinstance(error, DayQuotaSpent):
-            self.quotas.days.note(location, error)
+            self.quotas.days.note(target.location, error)
             reservation.release()
-        elif isinstance(error, RateLimited):
+        elif isinstance(error, RateLimited) and (candidate.operation.tier or target.tier) != _FLEX:
             reservation.throttled(error.retry_after)
         elif usage is None:
             reservation.release()
@@ -198,13 +199,13 @@ class QuotaAttempt(Struct, frozen=True):
         self,
         reservation: Reservation,
         call: Call[T],
-        location: UpstreamLocation,
-        before: Callable[[AttemptContext], object] | None,
+        candidate: Candidate[T],
         attempt: AttemptContext,
     ) -> None:
         """End a reservation with its stream, and call what was to be called then."""
+        before = candidate.on_stream_end
         if attempt.usage is None and isinstance(attempt.stream_error, RateLimited):
-            self._end_failed(reservation, call.context.record, location, None, attempt.stream_error)
+            self._end_failed(reservation, call.context.record, candidate, None, attempt.stream_error)
         else:
             _settle(reservation, call.context.record, attempt.usage)
         if before is not None:

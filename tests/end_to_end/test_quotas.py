@@ -257,6 +257,15 @@ def test_a_route_goes_on_where_the_day_is_not_spent() -> None:
     assert (pool.throttled, other.pool.calls) == (1, 4)
 
 
+@pytest.mark.parametrize(("tier", "throttles"), [("default", "1.0"), ("flex", "0.0")])
+def test_a_throttle_in_the_flex_tier_shows_nothing_about_the_quota(tier: str, throttles: str) -> None:
+    """Else a caller could slow down all others."""
+    with limited(bedrock=QuotaBedrock(60), toml=quota(600_000), bedrock_max_attempts=1) as (url, _):
+        assert post(url, "bedrock").status_code == 200
+        assert post(url, "bedrock", serviceTier={"type": tier}).status_code == 429
+        assert f'outcrop_quota_throttled_total{{pool="{MODEL}"}} {throttles}' in httpx.get(f"{url}/metrics").text
+
+
 def test_a_spent_day_is_known_for_models_without_a_quota_too() -> None:
     bedrock = QuotaBedrock(600_000)
     bedrock.is_day_spent = True
