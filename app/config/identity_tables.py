@@ -116,8 +116,8 @@ class ConsoleRow(Row):
         900,
         ge=10,
         le=43_200,
-        description="Seconds after which the issuer is asked again. Nobody notices while the browser is signed in "
-        "there. A role that the issuer has withdrawn ends then.",
+        description="Seconds after which the browser is sent to the issuer again, which asks nothing of a person who "
+        "is still signed in there. Roles that the issuer has withdrawn end then.",
     )
 
     @model_validator(mode="after")
