@@ -336,12 +336,14 @@ def test_errors_of_the_gateway_are_shown(desktop: Watched) -> None:
 def test_the_first_page_refreshes_itself_and_charts_are_drawn(desktop: Watched) -> None:
     page = desktop.page
     desktop.sign_in(ADMIN_KEY)
-    expect(page.locator(".chart canvas")).to_have_count(4)
+    expect(page.locator(".chart canvas")).to_have_count(5)
+    for title in ("Spend", "Calls", "Tokens", "Errors and throttles"):
+        expect(page.get_by_role("heading", name=f"{title} over time", exact=True)).to_be_visible()
     before = page.locator(".tile").nth(1).locator("data").get_attribute("value")
     call(desktop.url, KEY, MODEL, "refreshing")
     page.get_by_label("Range").select_option("30d")
     page.wait_for_url("**range=30d")
-    expect(page.locator(".chart canvas")).to_have_count(4)
+    expect(page.locator(".chart canvas")).to_have_count(5)
     with page.expect_response(lambda response: "range=30d" in response.url):
         page.evaluate("htmx.trigger('#live', 'refresh')")
     after = page.locator(".tile").nth(1).locator("data").get_attribute("value")

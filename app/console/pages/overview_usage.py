@@ -39,6 +39,7 @@ async def _usage(connection: AsyncConnection, visit: Visit, chosen: Range) -> di
     over_time = await usage_over_time(connection, chosen.since, chosen.interval, own)
     spend = {row.start: row.cost_usd / NANO for row in over_time}
     requests = {row.start: float(row.requests) for row in over_time}
+    tokens = {row.start: float(_tokens(row)) for row in over_time}
     groups = ("model",) if own else ("team", "model")
     top = {
         group: await top_usage(connection, TopUsage(chosen.since, chosen.interval, group, own, _TOP))
@@ -55,10 +56,11 @@ async def _usage(connection: AsyncConnection, visit: Visit, chosen: Range) -> di
     return {
         "cost": sum(row.cost_usd for row in over_time),
         "requests": sum(row.requests for row in over_time),
-        "tokens": sum(_tokens(row) for row in over_time),
+        "tokens": round(sum(tokens.values())),
         "unpriced": sum(row.unpriced_requests for row in over_time),
         "spend_chart": chart_data(chosen.starts, [Series("Spend", filled(chosen.starts, spend), "usd", bars=True)]),
         "requests_chart": chart_data(chosen.starts, [Series("Requests", filled(chosen.starts, requests), bars=True)]),
+        "tokens_chart": chart_data(chosen.starts, [Series("Tokens", filled(chosen.starts, tokens), bars=True)]),
         "top": top,
         "names": names,
         "budgets": budgets,
