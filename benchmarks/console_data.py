@@ -135,11 +135,11 @@ def _attempts(until: datetime, keys: int, rows: int, days: int, teams: int) -> I
         select 'hour', date_trunc('hour', at), team_id, key_id, "user", model_served,
             {_labels("substr(key_id, 2)::int")}, count(*), sum(input_tokens), sum(output_tokens), 0, 0, 0, 0, sum(cost_nano),
             0, 0
-        from ledger group by 2, 3, 4, 5, 6, 7"""
+        from ledger group by 2, 3, 4, 5, 6, 7 order by 2"""
     added = ", ".join(f"sum({name})" for name in _SUMS)
     yield f"""insert into usage (interval, start, team_id, key_id, "user", model, labels, {sums})
         select 'day', date_trunc('day', start), team_id, key_id, "user", model, labels, {added}
-        from usage where interval = 'hour' group by 2, 3, 4, 5, 6, 7"""
+        from usage where interval = 'hour' group by 2, 3, 4, 5, 6, 7 order by 2"""
     for dimension, column in (("model", "model"), ("key", "key_id"), ("user", '"user"'), ("label", "labels")):
         yield f"""insert into usage_totals (interval, dimension, start, team_id, value, {sums})
             select interval, '{dimension}', start, team_id, {column}, {added} from usage group by 1, 3, 4, 5

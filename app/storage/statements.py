@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, extract, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, cast, extract, func, literal, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,3 +35,12 @@ async def time_of_database(connection: AsyncConnection) -> datetime:
     """Return the time by the clock that decides which window of a budget runs."""
     moment_us = (await connection.execute(select(clock_us(connection)))).scalar_one()
     return datetime.fromtimestamp(moment_us / 1e6, UTC)
+
+
+async def has_turn(connection: AsyncConnection, lock: int) -> bool:
+    """Lock a number until the end of the transaction. Returns False if another transaction has locked it."""
+    if connection.dialect.name == "sqlite":
+        # its transactions are one after the other
+        return True
+    locked = await connection.execute(text("select pg_try_advisory_xact_lock(:key)"), {"key": lock})
+    return bool(locked.scalar_one())

@@ -286,6 +286,35 @@ usage_totals = Table(
     postgresql_partition_by="LIST (interval)",
 )
 
+# the same sums by one more dimension and the model, or all models, which maintenance derives of what is over: if the
+# ledger's writer kept them, each of its batches would be dearer
+derived_usage = Table(
+    "derived_usage",
+    metadata,
+    # `hour`, `day`, `today`, or a range of days that reports offer, such as `30d`
+    Column("interval", Text, primary_key=True),
+    # `key`, `user` or `label`
+    Column("dimension", Text, primary_key=True),
+    # `*` for all models
+    Column("model", Text, primary_key=True),
+    Column("start", Instant, primary_key=True),
+    Column("team_id", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    *_sum_columns(),
+    Index("ix_derived_usage_dimension_value_model_start", "dimension", "value", "model", "start"),
+    postgresql_partition_by="LIST (interval)",
+)
+
+# what is in `derived_usage`, with the sums of all entries of that time: they change if some are posted later
+derived_usage_parts = Table(
+    "derived_usage_parts",
+    metadata,
+    Column("interval", Text, primary_key=True),
+    Column("start", Instant, primary_key=True),
+    Column("until", Instant, nullable=False),
+    *_sum_columns(),
+)
+
 # requests that all replicas served, refused ones included
 request_counts = Table(
     "request_counts",

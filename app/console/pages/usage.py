@@ -14,7 +14,7 @@ from starlette.responses import Response
 from app.admin.api.documents.reports import UsageRow
 from app.admin.api.operations.names import first_teams, names_of_keys, names_of_teams
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
-from app.admin.api.operations.usage_source import COLUMNS
+from app.admin.api.operations.usage_columns import COLUMNS
 from app.console.charts import Series, chart_data, filled
 from app.console.database import read
 from app.console.figures import NANO

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Table, func, select, text
+from sqlalchemy import Table, delete, func, select, text
 
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.usage_sums import GROUP, SUMS, TOTAL, Group, add_entry, add_rows, totals_of
 from app.storage.database import AsyncConnection, Database
-from app.storage.tables import balances, budgets, leases, ledger, usage, usage_totals
+from app.storage.tables import balances, budgets, derived_usage_parts, leases, ledger, usage, usage_totals
 
 _DAY = timedelta(days=1)
 _TABLES: tuple[tuple[Table, tuple[str, ...]], ...] = ((usage, GROUP), (usage_totals, TOTAL))
@@ -111,6 +111,10 @@ async def rebuild_usage(database: Database, day: datetime) -> int:
             }
             if missing:
                 await add_rows(writing, table, names, missing)
+        if differences:
+            # what is derived of these rows is then derived again
+            start = derived_usage_parts.c.start
+            await writing.execute(delete(derived_usage_parts).where(start >= day, start < day + _DAY))
         return len(differences)
 
 

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select, tuple_
 
 from app.governance.leases.windows import PERIODS, window_of
 from app.governance.webhooks.events import SUBJECT_PREFIX
-from app.storage.database import AsyncConnection, Database
+from app.storage.database import Database
 from app.storage.records import now
+from app.storage.statements import has_turn
 from app.storage.tables import (
     balances,
     budgets,
@@ -145,17 +146,10 @@ async def _delete(database: Database, table: Table, condition: ColumnElement[boo
     """Delete a batch of rows that nobody has locked. Returns how many; None if another replica deletes now."""
     key = tuple(table.primary_key.columns)
     async with database.begin() as connection:
-        if not await _has_turn(connection, database):
+        if not await has_turn(connection, _LOCK):
             return None
         query = select(*key).where(condition).limit(batch).with_for_update(of=table, skip_locked=True)
         found = [tuple(row) for row in await connection.execute(query)]
         if found:
             await connection.execute(delete(table).where(tuple_(*key).in_(found)))
         return len(found)
-
-
-async def _has_turn(connection: AsyncConnection, database: Database) -> bool:
-    if database.is_sqlite:
-        return True
-    locked = await connection.execute(text("select pg_try_advisory_xact_lock(:key)"), {"key": _LOCK})
-    return bool(locked.scalar_one())

@@ -9,6 +9,7 @@ import random
 
 from sqlalchemy import select
 
+from app.governance.maintenance.derived_usage import derive_usage
 from app.governance.maintenance.request_counts import RequestCounts
 from app.governance.maintenance.retention import delete_old_rows
 from app.governance.webhooks.watch import WebhookWatch
@@ -22,16 +23,19 @@ _PAUSE_SECONDS = 3600.0
 _FIRST_SECONDS = 60.0
 _NAMES_SECONDS = 30.0
 _COUNTS_SECONDS = 10.0
+_USAGE_SECONDS = 60.0
 
 
 class Upkeep:
-    """Deletes old rows about once an hour, counts requests, and sends webhooks. Processes do so at random times.
+    """Deletes old rows about once an hour, derives sums about once a minute, counts requests, and sends webhooks.
+
+    Processes do so at random times.
 
     Args:
         ledger_days: for which entries of the ledger are kept. webhooks: None if none are sent.
         team_metrics: those that show the names of teams. counts: of the requests of this process.
-        first: seconds until old rows are deleted for the first time, on average, and until names are read and counts
-            are written.
+        first: seconds until old rows are deleted and sums are derived for the first time, on average, and until names
+            are read and counts are written.
     """
 
     def __init__(
@@ -53,7 +57,10 @@ class Upkeep:
 
     def start(self) -> None:
         """Begin the tasks."""
-        self._tasks = [asyncio.create_task(self._delete_old_rows(), name="retention")]
+        self._tasks = [
+            asyncio.create_task(self._delete_old_rows(), name="retention"),
+            asyncio.create_task(self._derive_usage(), name="usage by model"),
+        ]
         if self._team_metrics is not None:
             self._tasks.append(asyncio.create_task(self._read_names(self._team_metrics), name="names of teams"))
         if self._counts is not None:
@@ -84,6 +91,17 @@ class Upkeep:
             except Exception:  # noqa: BLE001 -- it is tried again
                 _log.exception("old rows could not be deleted")
             await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311  # nosec B311
+
+    async def _derive_usage(self) -> None:
+        while True:
+            longest = min(self._first, _USAGE_SECONDS)
+            await asyncio.sleep(longest * random.uniform(0.5, 1.5))  # noqa: S311  # nosec B311
+            try:
+                await derive_usage(self._database)
+            except DatabaseDown:
+                pass
+            except Exception:  # noqa: BLE001 -- it is tried again
+                _log.exception("sums of usage by model could not be derived")
 
     async def _count(self, counts: RequestCounts) -> None:
         while True:

@@ -10,9 +10,10 @@ from app.admin.api.operations.names import names_of_keys, names_of_teams
 from app.admin.api.operations.replicas import count_live_replicas
 from app.admin.api.operations.spend_near_end import spend_near_end
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
-from app.admin.api.operations.usage_source import COLUMNS
+from app.admin.api.operations.usage_columns import COLUMNS
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.usage_sums import add_to_usage, sums_of
+from app.governance.maintenance.derived_usage import derive_usage
 from app.storage import repository, tables
 from app.storage.database import Database
 from app.storage.records import Budget, Key, Team, now
@@ -50,7 +51,9 @@ async def filled(database: Database) -> list[Entry]:
     return made
 
 
-MEMBERS = {"team": "team_id", "key": "key_id", "model": "model_served", "user": "user"}
+MEMBERS = {"team": "team_id", "key": "key_id", "model": "model_served", "user": "user", "label": "labels"}
+# when maintenance ran, in hours after START: never, within the second day, several times, and within the seventh day
+RUNS = ((), (30,), (25, 26, 47), (47, 150))
 
 
 FILTERS: tuple[dict[str, str], ...] = (
@@ -59,14 +62,23 @@ FILTERS: tuple[dict[str, str], ...] = (
     {"key_id": "k1"},
     {"model": "m2"},
     {"team_id": "t1", "model": "m0"},
+    {"model": "m1", "key_id": "k3"},
+    {"model": "m1", "user": ""},
     {"user": "ann"},
     {"team_id": "t1", "key_id": "k2", "user": "bob"},
 )
 
 
-@pytest.mark.parametrize("group_by", ["", *MEMBERS])
-async def test_sums_are_those_of_the_ledger(database: Database, group_by: str) -> None:
+@pytest.mark.parametrize("runs", RUNS, ids=str)
+async def test_sums_are_those_of_the_ledger(database: Database, runs: tuple[int, ...]) -> None:
     made = await filled(database)
+    for hours in runs:
+        assert await derive_usage(database, START + timedelta(hours=hours, minutes=5)) > 0
+    for group_by in ("", *MEMBERS):
+        await check_sums(database, made, group_by)
+
+
+async def check_sums(database: Database, made: list[Entry], group_by: str) -> None:
     for filters in FILTERS:
         wanted = [
             entry
@@ -77,14 +89,14 @@ async def test_sums_are_those_of_the_ledger(database: Database, group_by: str) -
         ]
         expected: dict[str, int] = {}
         for entry in wanted:
-            group = getattr(entry, MEMBERS[group_by]) if group_by else ""
+            group = str(getattr(entry, MEMBERS[group_by])) if group_by else ""
             expected[group] = expected.get(group, 0) + (entry.cost_nano or 0)
         for interval in ("hour", "day"):
             async with database.begin(reads=True) as connection:
                 rows = await top_usage(connection, TopUsage(START, interval, group_by, filters))
                 over_time = await usage_over_time(connection, START, interval, filters)
-            found = {(getattr(row, COLUMNS[group_by]) if group_by else ""): row.cost_usd for row in rows}
-            assert found == expected, (filters, interval)
+            found = {(str(getattr(row, COLUMNS[group_by])) if group_by else ""): row.cost_usd for row in rows}
+            assert found == expected, (group_by, filters, interval)
             assert list(found.values()) == sorted(found.values(), reverse=True)
             assert sum(row.requests for row in over_time) == len(wanted)
             assert sum(row.cost_usd for row in over_time) == sum(expected.values())

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Float, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.reports import UsageRow
-from app.admin.api.operations.usage_source import COLUMNS, SUMS, UsageSource, source_for
+from app.admin.api.operations.usage_columns import COLUMNS, SUMS, Interval
+from app.admin.api.operations.usage_source import UsageSource, source_for, source_of_all_values
 from app.wire import json
 
-Interval = Literal["hour", "day"]
 # of the names by which sums are grouped
 _NAMES = {column: name for name, column in COLUMNS.items()}
 
@@ -36,7 +36,7 @@ class TopUsage(Struct, frozen=True):
 
 async def top_usage(connection: AsyncConnection, wanted: TopUsage) -> list[UsageRow]:
     """Return sums of usage since a time, those with the largest cost first."""
-    source = _source(wanted.group_by, wanted.filters)
+    source = await _source_of(connection, wanted)
     sums = _sums(source)
     conditions = _conditions(source, wanted.since, wanted.interval, wanted.filters)
     query = select(*sums.values()).where(*conditions)
@@ -45,8 +45,9 @@ async def top_usage(connection: AsyncConnection, wanted: TopUsage) -> list[Usage
         # exact sums are slow, and are computed for the groups of the page only
         cost = func.sum(cast(source.table.c.cost_nano, Float)).desc()
         groups = select(column).where(*conditions).group_by(column).order_by(cost, column)
-        of_page = groups.limit(wanted.limit).offset(wanted.offset).subquery()
-        query = query.add_columns(column.label("group")).where(column.in_(select(of_page.c[column.name])))
+        of_page = await connection.execute(groups.limit(wanted.limit).offset(wanted.offset))
+        # listed, so that an index finds them
+        query = query.add_columns(column.label("group")).where(column.in_(of_page.scalars().all()))
         query = query.group_by(column).order_by(sums["cost_nano"].desc(), column)
     rows = [dict(row._mapping) for row in await connection.execute(query)]
     return [_row(row, wanted.since, wanted.group_by) for row in rows if row["requests"] is not None]
@@ -56,15 +57,19 @@ async def usage_over_time(
     connection: AsyncConnection, since: datetime, interval: Interval, filters: Mapping[str, str]
 ) -> list[UsageRow]:
     """Return sums of usage for each hour or day since a time."""
-    source = _source("", filters)
+    source = await source_for(connection, [_NAMES[column] for column in filters], interval)
     start = source.table.c.start
     query = select(start, *_sums(source).values()).where(*_conditions(source, since, interval, filters))
     rows = [dict(row._mapping) for row in await connection.execute(query.group_by(start).order_by(start))]
     return [_row(row, row.pop("start"), "") for row in rows]
 
 
-def _source(group_by: str, filters: Mapping[str, str]) -> UsageSource:
-    return source_for([*([group_by] if group_by else []), *(_NAMES[column] for column in filters)])
+async def _source_of(connection: AsyncConnection, wanted: TopUsage) -> UsageSource:
+    names = {*([wanted.group_by] if wanted.group_by else []), *(_NAMES[column] for column in wanted.filters)}
+    is_of_all_values = wanted.group_by in ("key", "user", "label") and names <= {wanted.group_by, "team"}
+    if is_of_all_values and COLUMNS[wanted.group_by] not in wanted.filters:
+        return await source_of_all_values(connection, wanted.group_by, wanted.interval, wanted.since)
+    return await source_for(connection, names, wanted.interval, wanted.since)
 
 
 def _sums(source: UsageSource) -> dict[str, ColumnElement[Any]]:

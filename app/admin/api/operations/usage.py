@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import UsageQuery, UsageRow
 from app.admin.api.operations.paging import invalid_cursor, moment_of, read_cursor, write_cursor
-from app.admin.api.operations.usage_source import COLUMNS, SUMS, UsageSource, source_for
+from app.admin.api.operations.usage_columns import COLUMNS, SUMS, Interval
+from app.admin.api.operations.usage_source import UsageSource, source_for
 from app.storage.statements import time_of_database
 from app.wire import json
 
@@ -46,7 +47,7 @@ async def usage_rows(connection: AsyncConnection, wanted: UsageQuery, own: Mappi
     stored = _stored_interval(wanted)
     since = _start_of(since, wanted.interval or stored)
     filters = [*_filters(wanted), *own.items()]
-    source = _source(wanted, [name for name, _ in filters])
+    source = await source_for(connection, [*_grouped(wanted), *[name for name, _ in filters]], stored)
     start = source.table.c.start
     groups = _groups(connection, wanted, source)
     conditions = [
@@ -89,12 +90,13 @@ def _summed(source: UsageSource, groups: Sequence[_Group], conditions: Sequence[
     return query.group_by(*expressions).order_by(*expressions) if groups else query
 
 
-def _source(wanted: UsageQuery, filtered: Iterable[str]) -> UsageSource:
-    grouped = ("label" if name.startswith(_LABEL) else name for name in filter(None, wanted.group_by.split(",")))
-    return source_for([*grouped, *filtered])
+def _grouped(wanted: UsageQuery) -> Iterator[str]:
+    """Return the names in COLUMNS by which sums are grouped."""
+    for name in filter(None, wanted.group_by.split(",")):
+        yield "label" if name.startswith(_LABEL) else name
 
 
-def _stored_interval(wanted: UsageQuery) -> str:
+def _stored_interval(wanted: UsageQuery) -> Interval:
     """Return which rows are read. A sum without intervals reads days, if the time consists of whole days."""
     if wanted.interval is None:
         ends = [each for each in (wanted.since, wanted.until) if each is not None]

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Column, ColumnElement, Table, case
+from sqlalchemy import ColumnElement, FromClause, case
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.admin.api.operations.derived_usage import sums_by_model, sums_of_all_models
+from app.admin.api.operations.usage_columns import COLUMNS, Interval
 from app.storage.tables import usage, usage_totals
-
-# what sums can be grouped by and filtered by, and its column in `usage`
-COLUMNS = {"team": "team_id", "key": "key_id", "user": "user", "model": "model", "label": "labels"}
-SUMS = (
-    "requests", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
-    "reasoning_tokens", "cost_nano", "estimated_nano", "unpriced_requests",
-)  # fmt: skip
 
 
 class UsageSource(Struct, frozen=True):
-    """A table of sums. dimension: of `usage_totals`; empty for `usage`, which has all of them."""
+    """A table of sums. dimension: whose values are in the column `value`; empty for `usage`, which has all of them."""
 
-    table: Table
+    table: FromClause
     dimension: str = ""
 
-    def column(self, name: str) -> Column[Any]:
+    def column(self, name: str) -> ColumnElement[Any]:
         """Return the column of a name in COLUMNS."""
         return self.table.c.value if name == self.dimension else self.table.c[COLUMNS[name]]
 
@@ -39,9 +36,19 @@ class UsageSource(Struct, frozen=True):
         return [*conditions, self.table.c.dimension == self.dimension] if self.dimension else conditions
 
 
-def source_for(names: Iterable[str]) -> UsageSource:
-    """Return the smallest table with all of these dimensions: names in COLUMNS."""
+async def source_for(
+    connection: AsyncConnection, names: Iterable[str], interval: Interval, since: datetime | None = None
+) -> UsageSource:
+    """Return what is read fastest of what has all of these dimensions.
+
+    Args:
+        names: in COLUMNS. since: if only the sums since then are wanted, and not those of each hour or day.
+    """
     further = {*names} - {"team"}
+    if "model" in further and len(further) == 2:
+        (dimension,) = further - {"model"}
+        rows = await sums_by_model(connection, dimension, interval, since)
+        return UsageSource(usage) if rows is None else UsageSource(rows, dimension)
     match [*further]:
         case []:
             # fewer models than keys and users
@@ -50,3 +57,11 @@ def source_for(names: Iterable[str]) -> UsageSource:
             return UsageSource(usage_totals, dimension)
         case _:
             return UsageSource(usage)
+
+
+async def source_of_all_values(
+    connection: AsyncConnection, dimension: str, interval: Interval, since: datetime
+) -> UsageSource:
+    """Return what is read fastest for the sums of all values of a dimension: `key`, `user` or `label`."""
+    rows = await sums_of_all_models(connection, dimension, interval, since)
+    return UsageSource(usage_totals if rows is None else rows, dimension)
