@@ -74,11 +74,11 @@ def gateway(**settings: str) -> Iterator[tuple[str, int]]:
 
 def served(url: str, key: str = "secret-of-a-developer") -> int:
     headers = {"authorization": f"Bearer {key}"}
-    return httpx.post(f"{url}/v1/chat/completions", json=SMALL, headers=headers, timeout=20).status_code
+    return httpx.post(f"{url}/v1/chat/completions", json=SMALL, headers=headers, timeout=60).status_code
 
 
 def in_flight(url: str) -> float:
-    found = re.search(r"^outcrop_in_flight (\S+)", httpx.get(f"{url}/metrics").text, re.MULTILINE)
+    found = re.search(r"^outcrop_in_flight (\S+)", httpx.get(f"{url}/metrics", timeout=60).text, re.MULTILINE)
     assert found is not None
     return float(found[1]) - 1  # without this request
 
@@ -97,7 +97,7 @@ def request(path: str, body: bytes) -> bytes:
 
 def received(caller: socket.socket) -> bytes:
     """Return a whole response: its head and its body."""
-    caller.settimeout(20)
+    caller.settimeout(60)
     head, _, body = caller.recv(65536).partition(b"\r\n\r\n")
     length = re.search(rb"content-length: ([0-9]+)", head)
     assert length is not None, head
