@@ -46,6 +46,25 @@ def test_what_exceeds_a_hold_is_posted_all_the_same_and_covered_by_the_next_ask(
     assert (balance.settled, balance.leased, book.of("b").idle) == (35, 10, 0)
 
 
+def test_leases_grow_fast_where_much_is_left_of_a_balance() -> None:
+    balance, lease, book = Balance("b", "budget", 10**6), Lease(), LeaseBook(valid_until=1e9)
+    amounts = []
+    for _ in range(2):
+        request = book.begin([Ask({"b": 10})] * 4, 0.0)
+        reply = apply_request(request, {"b": balance}, {"b": lease}, 0, 2)
+        book.finish(request, reply, 0.0)
+        amounts.append(lease.amount)
+        while book.take({"b": 10}, 0.0):
+            pass
+    # a part in 256 of what is left, for each of two replicas
+    assert amounts == [360, 2_352]
+    small, lease = Balance("b", "budget", 1_000), Lease()
+    apply_request(LeaseBook().begin([Ask({"b": 10})] * 4, 0.0), {"b": small}, {"b": lease}, 0, 2)
+    permits, lease_of_permits = Balance("p", "permits", 10**6), Lease()
+    apply_request(LeaseBook().begin([Ask({"p": 1})], 0.0), {"p": permits}, {"p": lease_of_permits}, 0, 2)
+    assert (lease.amount, lease_of_permits.amount) == (40, 1)
+
+
 def test_a_cost_without_a_lease_is_posted() -> None:
     balance, lease = Balance("b", "budget", 100, leased=5), Lease(5)
     lease.post(balance, 30, 0)

@@ -17,6 +17,8 @@ MINUTE_NS = 60_000_000_000
 # a limit of this kind spaces starts: its capacity is what may start within so many nanoseconds
 STARTS, STARTS_NS = "starts", 1_000_000_000
 Kind = Literal["budget", "rate", "permits"]
+# leases of a balance grow by this factor with each grant, up to this part of what is left of it
+_GROWTH, _PLENTY = 8, 256
 
 
 class Balance(Struct):
@@ -60,6 +62,13 @@ class Balance(Struct):
         """Return whether less than half of it is free: then nothing is leased in advance."""
         free = self.free(now_ns)
         return self.is_enforced and free is not None and 2 * free < (self.capacity or 0)
+
+    def plenty(self, now_ns: int, replicas: int) -> int:
+        """Return how much of it a replica may lease that does not need it yet: others will not miss it soon."""
+        free = self.free(now_ns)
+        if self.kind == "permits" or free is None:
+            return 0
+        return max(free, 0) // (_PLENTY * max(replicas, 1))
 
     def is_short(self, amount: int, now_ns: int) -> bool:
         """Return whether an amount cannot be granted."""
@@ -196,7 +205,7 @@ def apply_request(
             idle[key] -= excess
     shortages: list[Shortage | None] = []
     over: set[str] = set()
-    granted: set[str] = set()
+    granted: dict[str, int] = {}
     for ask in request.asks:
         missing = {key: max(need - idle.get(key, 0), 0) for key, need in ask.needs.items()}
         short = next((key for key in sorted(missing) if balances[key].is_short(missing[key], now_ns)), None)
@@ -210,9 +219,13 @@ def apply_request(
                 over.add(key)
             leases[key].grant(balances[key], amount)
             idle[key] = idle.get(key, 0) + amount - ask.needs[key]
-            granted.add(key)
+            granted[key] = granted.get(key, 0) + ask.needs[key]
     for key in sorted(granted):
-        _grant_surplus(balances[key], leases[key], request.surplus.get(key, 0) - idle.get(key, 0), now_ns, replicas)
+        balance = balances[key]
+        wish, plenty = request.surplus.get(key, 0), balance.plenty(now_ns, replicas)
+        if plenty >= granted[key]:
+            wish = max(wish, min(_GROWTH * max(wish, granted[key]), plenty))
+        _grant_surplus(balance, leases[key], wish - idle.get(key, 0), now_ns, replicas)
     for key, amount in request.more.items():
         if not balances[key].is_scarce(now_ns):
             _grant_surplus(balances[key], leases[key], amount, now_ns, replicas)
