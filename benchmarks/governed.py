@@ -44,10 +44,13 @@ async def _prepare(url: str) -> str:
 
 @contextmanager
 def governed(
-    port: int, core: int, server: PostgresServer | None, *, knows_quota: bool
+    port: int, core: int, server: PostgresServer | None, *, knows_quota: bool, **more: str
 ) -> Iterator[tuple[Process, Call]]:
-    """Run a gateway; yield it with a chat request. server: where its database is; None if it has none."""
-    settings: dict[str, Any] = {"CONFIG_TOML": _PRICES + _QUOTA * knows_quota}
+    """Run a gateway; yield it with a chat request.
+
+    server: where its database is; None if it has none. more: further settings.
+    """
+    settings: dict[str, Any] = {**more, "CONFIG_TOML": _PRICES + _QUOTA * knows_quota}
     key = KEY
     with TemporaryDirectory() as folder:
         if server is not None:

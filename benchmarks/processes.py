@@ -93,15 +93,16 @@ def running(
     environment: dict[str, str] | None = None,
     root: Path = ROOT,
 ) -> Iterator[Process]:
-    """Start a process in the folder `root`; yield it once `path` on its port returns a response."""
+    """Start a process in the folder `root`, with a pipe for its log; yield it once `path` on its port responds."""
     known = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    log = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # noqa: S607
     started = time.perf_counter()
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *command],  # noqa: S607
         cwd=root,
         env={**known, **(environment or {})},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log.stdin,
     )
     try:
         _wait(process, port, path)
@@ -113,6 +114,7 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        log.communicate()
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, path: str) -> None:

@@ -1,8 +1,8 @@
 """Have pydantic build models when they are first used, those of libraries too. Import this module before FastAPI.
 
-FastAPI would build the models of the OpenAPI page at import, for a page that most processes never show. Models that
-read requests are built at import all the same, because they say so. pydantic imports zoneinfo, which reads Python's
-build variables unless PYTHONTZPATH is set. Memory: docs/adr/0006-build-openapi-models-on-demand.md.
+FastAPI would build the models of the OpenAPI page at import, for a page that most processes never show. pydantic
+imports zoneinfo, which reads Python's build variables unless PYTHONTZPATH is set.
+Memory: docs/adr/0006-build-openapi-models-on-demand.md.
 """
 
 import os
