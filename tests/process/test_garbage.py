@@ -27,7 +27,10 @@ before = gc.get_freeze_count()
 collect_less_often()
 assert collections == ["start", "stop"]
 assert gc.get_freeze_count() >= before + 1_000
-assert gc.get_threshold() == (2000, 5, 1000)
+young, middle, old = gc.get_threshold()
+# what a collection of the middle generation covers: a larger one would delay all streams
+assert young * (middle + 1) <= 10_000
+assert old == 1000
 """
 
 
