@@ -100,8 +100,9 @@ def test_a_caller_who_leaves_while_it_waits_for_a_quota_is_charged_nothing(emula
     options = {"database_url": database, "key_pepper": PEPPER, "config_toml": config, "quota_max_wait": 120.0}
     with gateway(emulator_url, records, **options) as url:
         deployment = Deployment(url, database, records)
-        # it takes more than half a minute of the quota
-        with closing(deployment.ask(MODEL, max_tokens=100)) as first:
+        # it takes more than two minutes of the quota
+        long = [{"role": "user", "content": "word " * 600}]
+        with closing(deployment.ask(MODEL, messages=long)) as first:
             assert first.getresponse().status == 200
         for stream in (False, True):
             waiting = deployment.ask(MODEL, stream=stream)
