@@ -10,21 +10,14 @@ from msgspec import Struct
 from sqlalchemy import FromClause, Select, Table, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.admin.api.operations.usage_columns import COLUMNS, SUMS, Interval
+from app.admin.api.operations.usage_columns import COLUMNS, Interval
+from app.governance.ledger.usage_sums import SUMS
+from app.governance.maintenance.derived_usage import ALL_MODELS, Part
 from app.storage.columns import Instant
 from app.storage.tables import derived_usage, derived_usage_parts, usage, usage_totals
 
-_ALL_MODELS = "*"
 _Rows = Select[Any]
 _DAY = timedelta(days=1)
-
-
-class _Part(Struct, frozen=True):
-    """A time of which the sums are derived."""
-
-    interval: str
-    start: datetime
-    until: datetime
 
 
 class _Segment(Struct, frozen=True):
@@ -48,7 +41,7 @@ async def sums_by_model(
     value = usage.c[COLUMNS[dimension]]
     live = select(usage.c.team_id, usage.c.model, value.label("value"))
     derived = select(derived_usage.c.team_id, derived_usage.c.model, derived_usage.c.value)
-    derived = derived.where(derived_usage.c.model != _ALL_MODELS, derived_usage.c.dimension == dimension)
+    derived = derived.where(derived_usage.c.model != ALL_MODELS, derived_usage.c.dimension == dimension)
     return await _united(connection, (usage, live), derived, dimension, interval, since)
 
 
@@ -58,7 +51,7 @@ async def sums_of_all_models(
     """Return rows with the columns of `usage_totals`, as `sums_by_model` does."""
     live = select(usage_totals.c.team_id, usage_totals.c.value).where(usage_totals.c.dimension == dimension)
     derived = select(derived_usage.c.team_id, derived_usage.c.value)
-    derived = derived.where(derived_usage.c.model == _ALL_MODELS, derived_usage.c.dimension == dimension)
+    derived = derived.where(derived_usage.c.model == ALL_MODELS, derived_usage.c.dimension == dimension)
     return await _united(connection, (usage_totals, live), derived, dimension, interval, since)
 
 
@@ -72,7 +65,7 @@ async def _united(
 ) -> FromClause | None:
     columns = derived_usage_parts.c
     found = await connection.execute(select(columns.interval, columns.start, columns.until))
-    parts = [_Part(*row) for row in found]
+    parts = [Part(*row) for row in found]
     segments = [] if since is None else _of_range(parts, interval, since)
     segments = segments or [*(_hours(parts) if interval == "hour" else _days(parts))]
     if not any(each.is_derived for each in segments):
@@ -87,7 +80,7 @@ async def _united(
     ).subquery("sums")
 
 
-def _of_range(parts: Sequence[_Part], interval: Interval, since: datetime) -> list[_Segment]:
+def _of_range(parts: Sequence[Part], interval: Interval, since: datetime) -> list[_Segment]:
     """Return what holds the sums of a range that is derived as a whole."""
     names = ("24h",) if interval == "hour" else ("7d", "30d", "90d")
     found = next((each for each in parts if each.interval in names and each.start == since), None)
@@ -100,13 +93,13 @@ def _of_range(parts: Sequence[_Part], interval: Interval, since: datetime) -> li
     return [*segments, _Segment("hour", since=derived[-1].until)]
 
 
-def _span(parts: Sequence[_Part], interval: str) -> tuple[datetime, datetime] | None:
+def _span(parts: Sequence[Part], interval: str) -> tuple[datetime, datetime] | None:
     """Return from when until when hours or days are derived."""
     found = [each for each in parts if each.interval == interval]
     return (min(each.start for each in found), max(each.until for each in found)) if found else None
 
 
-def _hours(parts: Sequence[_Part]) -> Iterator[_Segment]:
+def _hours(parts: Sequence[Part]) -> Iterator[_Segment]:
     """Return what holds the sums by hour."""
     hours = _span(parts, "hour")
     if hours is not None:
@@ -115,7 +108,7 @@ def _hours(parts: Sequence[_Part]) -> Iterator[_Segment]:
     yield _Segment("hour", since=hours and hours[1])
 
 
-def _days(parts: Sequence[_Part]) -> Iterator[_Segment]:
+def _days(parts: Sequence[Part]) -> Iterator[_Segment]:
     """Return what holds the sums by day: those of the days after the last one that is derived come from their hours."""
     days, hours = _span(parts, "day"), _span(parts, "hour")
     end = days and days[1]

@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Float, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.reports import UsageRow
-from app.admin.api.operations.usage_columns import COLUMNS, SUMS, Interval
+from app.admin.api.operations.usage_columns import COLUMNS, Interval
 from app.admin.api.operations.usage_source import UsageSource, source_for, source_of_all_values
+from app.governance.ledger.usage_sums import SUMS
 from app.wire import json
 
 # of the names by which sums are grouped

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import UsageQuery, UsageRow
 from app.admin.api.operations.paging import invalid_cursor, moment_of, read_cursor, write_cursor
-from app.admin.api.operations.usage_columns import COLUMNS, SUMS, Interval
+from app.admin.api.operations.usage_columns import COLUMNS, Interval
 from app.admin.api.operations.usage_source import UsageSource, source_for
+from app.governance.ledger.usage_sums import SUMS
 from app.storage.statements import time_of_database
 from app.wire import json
 
