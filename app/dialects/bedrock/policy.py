@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from app.converse.call import Surface
+from app.dialects.bedrock.async_invokes import READS, only_of_team, with_team
 from app.dialects.bedrock.operations import Operation
 from app.dialects.http.responses import CompleteResponse
 from app.errors import InvalidRequest
@@ -38,6 +39,8 @@ async def apply_policy(
 ) -> list[str]:
     """Check the model and the lengths of a request; the default length may be filled in. Returns what was changed.
 
+    The token of StartAsyncInvoke gets the team of the caller.
+
     Args:
         name: of the model in the path.
 
@@ -46,9 +49,11 @@ async def apply_policy(
             length, or is missing, or the body could be read in two ways.
     """
     named = context.params.get(_IN_PATH.get(operation.name, ""), "")
-    if policy.models and operation.name == _IN_BODY:
-        model = (await _run(context, partial(_document_of, context.body))).get("modelId")
+    if operation.name == _IN_BODY:
+        document = await _run(context, partial(_document_of, context.body))
+        model = document.get("modelId")
         named = model if isinstance(model, str) else ""
+        context.body = await _run(context, partial(with_team, document, policy.team_id))
     if named or operation.name == _IN_BODY:
         check_model(policy, named, _targets(executor.planner, named))
     if not (operation.surface and name and (policy.largest_max_tokens or policy.default_max_tokens)):
@@ -66,7 +71,13 @@ async def apply_policy(
 def without_forbidden(
     operation: Operation, planner: Planner, policy: Policy, response: CompleteResponse
 ) -> CompleteResponse:
-    """Return a list of the control plane without the models that a policy does not allow."""
+    """Return a response without what a policy does not allow: models, and asynchronous calls of other teams.
+
+    Raises:
+        NotFound: that is all of the response.
+    """
+    if operation.name in READS and response.status == 200:
+        return only_of_team(operation.name, policy.team_id, response)
     if not policy.models or operation.name not in _LISTS or response.status != 200:
         return response
     member, named_by = _LISTS[operation.name]
