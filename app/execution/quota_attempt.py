@@ -34,7 +34,8 @@ CLASS = "x-outcrop-class"
 _CLASSES = _INTERACTIVE, _BATCH = "interactive", "batch"
 # and in this label a key or a team has the class of its calls
 CLASS_LABEL = "class"
-# the tier whose capacity is bought; all others share the quota (AWS user guide, service tiers, 2026-11)
+# the tier whose capacity is bought; all others share the quota (AWS user guide, service tiers, 2026-11). Only the
+# configuration knows that it was bought: a caller who requests it would pass by the queue
 _RESERVED = "reserved"
 # Bedrock throttles it although the quota has room (AWS user guide, capacity and limits, 2026-11)
 _FLEX = "flex"
@@ -79,7 +80,8 @@ class QuotaAttempt(Struct, frozen=True):
         spent = quotas.days.probe_at
         if spent and (refusal := quotas.days.refusal(target.location)) is not None:
             return AttemptResult(candidate, error=refusal)
-        tier, surface = operation.tier or target.tier, operation.surface
+        surface = operation.surface
+        tier = target.tier if operation.tier == _RESERVED else operation.tier or target.tier
         key = candidate.model.raw, target.known.raw, target.location, surface, tier
         pool = quotas.by_call[key] if key in quotas.by_call else self._pool_of(target, candidate)
         if pool is None:
@@ -213,7 +215,8 @@ class QuotaAttempt(Struct, frozen=True):
 
     def _pool_of(self, target: Target, candidate: Candidate[T]) -> QuotaPool | None:
         called = candidate.model if target is candidate.target else target.model
-        tier, surface = candidate.operation.tier or target.tier, candidate.operation.surface
+        requested, surface = candidate.operation.tier, candidate.operation.surface
+        tier = target.tier if requested == _RESERVED else requested or target.tier
         pool = None
         if tier != _RESERVED:
             is_mantle = surface is Surface.MANTLE

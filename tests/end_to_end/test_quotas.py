@@ -266,6 +266,16 @@ def test_a_throttle_in_the_flex_tier_shows_nothing_about_the_quota(tier: str, th
         assert f'outcrop_quota_throttled_total{{pool="{MODEL}"}} {throttles}' in httpx.get(f"{url}/metrics").text
 
 
+def test_only_the_configuration_takes_calls_out_of_the_quota() -> None:
+    """A caller that requests the tier `reserved` does not pass by the others; a target with this tier has no quota."""
+    toml = quota(6000) + f'[routes.bought]\ntargets = [{{ model = "{MODEL}", tier = "reserved" }}]\n'
+    with limited(bedrock=QuotaBedrock(600_000), quota_max_wait=2, toml=toml) as (url, _):
+        requested = in_parallel(6, lambda _: post(url, "bedrock", serviceTier={"type": "reserved"}).status_code)
+        bought = in_parallel(6, lambda _: post(url, model="bought").status_code)
+    assert sorted({*requested}) == [200, 429]
+    assert bought == [200] * 6
+
+
 def test_a_spent_day_is_known_for_models_without_a_quota_too() -> None:
     bedrock = QuotaBedrock(600_000)
     bedrock.is_day_spent = True
