@@ -5,7 +5,16 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from app.governance.leases.balance import MINUTE_NS, Ask, Balance, Lease, LeaseRequest, Shortage, apply_request
+from app.governance.leases.balance import (
+    MINUTE_NS,
+    STARTS_NS,
+    Ask,
+    Balance,
+    Lease,
+    LeaseRequest,
+    Shortage,
+    apply_request,
+)
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.windows import window_of
 
@@ -188,3 +197,39 @@ def test_nothing_is_leased_in_advance_of_what_is_recalled_or_returned() -> None:
     book.recall(["r"])
     assert book.running_low(1.1) == set()
     assert book.begin([], 1.1, more={"r"}).more == {}
+
+
+def refused_for(balance: Balance, now_ns: int) -> float:
+    """Return the seconds after which an ask for one of a rate would fit."""
+    reply = apply_request(LeaseRequest(asks=[Ask({"b": 1})]), {"b": balance}, {"b": Lease()}, now_ns, 1)
+    (shortage,) = reply.shortages
+    assert shortage is not None
+    assert shortage.retry_ns is not None
+    return shortage.retry_ns / 1e9
+
+
+def test_a_clock_that_is_set_back_stops_a_rate_for_an_hour_at_most() -> None:
+    day_ns = 24 * 60 * MINUTE_NS
+    balance = Balance("b", "rate", 60)
+    balance.use(60, 10 * day_ns)
+    assert refused_for(balance, 10 * day_ns) == 1
+    # a failover to a machine whose clock is a day behind
+    assert refused_for(balance, 9 * day_ns) == 59 * 60 + 1
+    starts = Balance("b", "rate", 60, period_ns=STARTS_NS)
+    starts.use(60, 10 * day_ns)
+    assert refused_for(starts, 9 * day_ns) == pytest.approx(59, abs=0.1)
+
+
+def test_a_call_beyond_a_rate_delays_the_next_one_by_all_that_it_took() -> None:
+    balance = Balance("b", "rate", 60)
+    balance.use(60 * 20, 0)
+    assert refused_for(balance, 0) == 19 * 60 + 1
+
+
+def test_a_limit_that_becomes_enforced_does_not_make_up_for_what_exceeded_it_before() -> None:
+    balance, lease = Balance("b", "rate", 60, is_enforced=False), Lease()
+    for _ in range(600):
+        apply_request(LeaseRequest(asks=[Ask({"b": 60})]), {"b": balance}, {"b": lease}, 0, 1)
+        apply_request(LeaseRequest(posts={"b": (60, 0)}), {"b": balance}, {"b": lease}, 0, 1)
+    balance.is_enforced = True
+    assert refused_for(balance, 0) == 61

@@ -19,6 +19,9 @@ STARTS, STARTS_NS = "starts", 1_000_000_000
 Kind = Literal["budget", "rate", "permits"]
 # leases of a balance grow by this factor with each grant, up to this part of what is left of it
 _GROWTH, _PLENTY = 8, 256
+# periods after which the use of a rate is refilled at most. It would take longer after the database's clock was ahead
+# and is set right, and after a shadow limit, which lets through any number of calls, became enforced
+_LONGEST_REFILL, _LONGEST_REFILL_IN_SHADOW = 60, 2
 
 
 class Balance(Struct):
@@ -82,12 +85,19 @@ class Balance(Struct):
         excess = self.used(now_ns) + self.leased + amount - self.capacity
         return max(-(-excess * self.period_ns // self.capacity), 0)
 
+    def bound(self, now_ns: int) -> None:
+        """Forget what was used of a rate beyond the longest time to refill it."""
+        periods = _LONGEST_REFILL if self.is_enforced else _LONGEST_REFILL_IN_SHADOW
+        self.refilled_at_ns = min(self.refilled_at_ns, now_ns + periods * self.period_ns)
+
     def use(self, amount: int, at_ns: int) -> None:
         """Count what was used: of a budget, what was spent; of a rate, what was used at a time that has passed."""
         if self.kind == "budget":
             self.settled += amount
         elif self.kind == "rate" and self.capacity:
             self.refilled_at_ns = max(self.refilled_at_ns, at_ns) - (-amount * self.period_ns // self.capacity)
+            if not self.is_enforced:
+                self.bound(at_ns)
 
 
 class Lease(Struct):
@@ -194,6 +204,9 @@ def apply_request(
     Args:
         balances, leases: by key, one of each for every key of the request. replicas: that are live.
     """
+    for balance in balances.values():
+        if balance.refilled_at_ns > now_ns:
+            balance.bound(now_ns)
     for key, (amount, age_ns) in request.posts.items():
         leases[key].post(balances[key], amount, now_ns - age_ns)
     for key, amount in request.returns.items():
