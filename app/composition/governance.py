@@ -23,7 +23,14 @@ class Governance:
     """The limits, budgets and the ledger of this process. teams: counts what is posted; None if no team has metrics."""
 
     def __init__(
-        self, database: Database, prices: Prices, folder: Path, *, fail_open: bool, teams: TeamMetrics | None = None
+        self,
+        database: Database,
+        prices: Prices,
+        folder: Path,
+        *,
+        fail_open: bool,
+        users_per_hour: int,
+        teams: TeamMetrics | None = None,
     ) -> None:
         from app.execution.abandoned_calls import AbandonedCalls
         from app.governance.charges import Charges
@@ -38,7 +45,7 @@ class Governance:
         self._kinds = {name: name.removesuffix("_tokens") for name in COUNTS}
         self.client = LeaseClient(database, take_leases)
         limits = CallLimits(self.client, fail_open=fail_open, wall=database.clock.now)
-        self.charges = Charges(limits, ExactPrices(prices), database.clock.now)
+        self.charges = Charges(limits, ExactPrices(prices), database.clock.now, users_per_hour)
         if teams is not None:
             self.charges.on_refused = teams.note_refused
         self._abandoned = AbandonedCalls()
@@ -116,7 +123,14 @@ def build_governance(
     from app.observability.team_metrics import TeamMetrics
 
     teams = TeamMetrics(metrics, settings.metrics_teams) if settings.metrics_teams else None
-    governance = Governance(database, prices, settings.data_dir, fail_open=settings.fail_open, teams=teams)
+    governance = Governance(
+        database,
+        prices,
+        settings.data_dir,
+        fail_open=settings.fail_open,
+        users_per_hour=settings.users_per_hour,
+        teams=teams,
+    )
     metrics.watch("ledger_unposted", "Settled attempts that are not in the database yet.", governance.unposted)
     metrics.watch("database_reachable", "1 if the last transaction succeeded.", governance.is_reachable)
     return governance

@@ -20,6 +20,13 @@ class OperationSettings(DatabaseSettings):
         description="Days for which entries of the ledger are kept. Sums by hour and by day, and the audit log, are "
         "not deleted.",
     )
+    users_per_hour: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="End users of a key that are new to a process within an hour and counted each, with DATABASE_URL. "
+        "The others are counted together, as `(other users)`.",
+    )
     metrics_teams: int = Field(
         50,
         ge=0,

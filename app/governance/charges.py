@@ -19,7 +19,7 @@ from app.errors import GatewayError
 from app.governance.holds.bounds import CallBounds
 from app.governance.holds.call_limits import CallLimits, Hold, RequestHold
 from app.governance.holds.needs import CalledModel, Subject
-from app.governance.holds.subjects import Subjects
+from app.governance.holds.subjects import USERS_PER_HOUR, Subjects
 from app.governance.holds.usual_tokens import UsualTokens
 from app.governance.identity.caller import Caller
 from app.governance.ledger.entry import Entry, recorded
@@ -67,16 +67,22 @@ class Charges:
     on_refused: called with the team and the kind of error of each call that is refused.
 
     Args:
-        wall: the time that entries of the ledger have.
+        wall: the time that entries of the ledger have. users_per_hour: see `Subjects`.
     """
 
     ledger: LedgerWriter
     on_refused: Callable[[str, str], object] = staticmethod(_ignore)
 
-    def __init__(self, limits: CallLimits, prices: ExactPrices, wall: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self,
+        limits: CallLimits,
+        prices: ExactPrices,
+        wall: Callable[[], datetime] = now,
+        users_per_hour: int = USERS_PER_HOUR,
+    ) -> None:
         self.limits = limits
         self._wall = wall
-        self._subjects = Subjects()
+        self._subjects = Subjects(users_per_hour)
         self._prices = prices
         self._usual = UsualTokens()
         self._first_entries: dict[tuple[Subject, CalledModel], Entry] = {}

@@ -132,7 +132,9 @@ async def gateway_of(folder: str, **options: Any) -> AsyncIterator[Gateway]:
     file = Path(folder) / "outcrop.db"
     await write_prepared(file)
     database = Database(parse_database_url(f"sqlite:///{file}"))
-    governance = Governance(database, Prices(PRICES), Path(folder), **{"fail_open": False, **options})
+    governance = Governance(
+        database, Prices(PRICES), Path(folder), **{"fail_open": False, "users_per_hour": 100, **options}
+    )
     await governance.start()
     try:
         yield Gateway(database, governance)

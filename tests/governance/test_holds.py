@@ -17,7 +17,7 @@ from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
 from app.governance.holds.call_limits import CallLimits, RequestHold
 from app.governance.holds.needs import Subject, apply_rules
 from app.governance.holds.standing import Standing, Standings
-from app.governance.holds.subjects import Subjects
+from app.governance.holds.subjects import OTHER_USERS, Subjects
 from app.governance.holds.usual_costs import UsualCosts
 from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.client import LeaseClient, LeasesUnavailable
@@ -181,6 +181,24 @@ def test_a_person_does_not_choose_its_user_and_a_name_is_not_recorded_in_full() 
     assert subjects.of(Caller("team", Policy(team_id="t")), "bob").user == ""
     assert subjects.of(Caller("k", Policy(team_id="t", key_id="k")), "bob\0" + "x" * 1000).user == "bob" + "x" * 253
     assert subjects.of(Caller("environment"), "bob").user == "bob"
+
+
+def test_a_key_that_names_too_many_users_has_the_others_counted_together(caplog: pytest.LogCaptureFixture) -> None:
+    clock = [100.0]
+    subjects = Subjects(3, lambda: clock[0])
+    policy = Policy(team_id="t", key_id="k")
+    named = [subjects.of(Caller("k", policy), f"session {number}").user for number in range(50)]
+    assert named == ["session 0", "session 1", "session 2"] + [OTHER_USERS] * 47
+    assert len(caplog.records) == 1
+    # those that are known go on, calls without a user and other keys too
+    assert subjects.of(Caller("k", policy), "session 1").user == "session 1"
+    assert subjects.of(Caller("k", policy), "").user == ""
+    assert subjects.of(Caller("l", Policy(team_id="t", key_id="l")), "session 7").user == "session 7"
+    # people without keys are counted by their team: an AWS role has as many names of sessions as its caller likes
+    people = [subjects.of(Caller(f"iam/{name}", Policy(team_id="t", person=name)), "").user for name in "abcd"]
+    assert people == ["a", "b", "c", OTHER_USERS]
+    clock[0] += 3600
+    assert subjects.of(Caller("k", policy), "session 9").user == "session 9"
 
 
 def test_the_headers_of_what_is_left_are_rendered_once() -> None:

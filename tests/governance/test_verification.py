@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 
 from app.governance.leases.store import hold_replica, lock, write
 from app.governance.ledger.entry import Entry
@@ -204,3 +204,13 @@ def test_money_is_written_exactly(nano: int, text: str) -> None:
 
 def test_a_hold_is_in_no_sum() -> None:
     assert sums_of([entry(1, FIRST, phase="hold")]) == {}
+
+
+async def test_calls_that_bedrock_refuses_add_no_sums(posted: Database) -> None:
+    """A caller could name any number of models that do not exist."""
+    nothing = {"input_tokens": 0, "output_tokens": 0, "cost_nano": 0, "charged_to": {}, "outcome": "model_not_found"}
+    await post_entries(posted, *[entry(200 + each, FIRST, model_served=f"m{each}", **nothing) for each in range(5)])
+    async with posted.begin(reads=True) as connection:
+        models = {row.model for row in await connection.execute(select(tables.usage.c.model))}
+    assert models == {"m"}
+    assert not (await verify(posted, FIRST)).differs

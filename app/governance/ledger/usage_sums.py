@@ -37,13 +37,15 @@ def add_entry(sums: dict[Group, dict[str, int]], entry: Entry) -> None:
 
 
 def sums_of(entries: Iterable[Entry]) -> dict[Group, dict[str, int]]:
-    """Return the sums of entries by group. Holds are in no sum."""
+    """Return the sums of entries by group. Holds, and attempts that used and cost nothing, are in none."""
     hours: dict[Group, list[int]] = {}
     for start, members in _by_hour_and_kind(entries):
         first = members[0]
         labels = _written(first.labels)
         group = ("hour", start, first.team_id, first.key_id, first.user, first.model_served, labels)
         counts = _counts_of(members)
+        if not any(counts):
+            continue
         hours[group] = [*map(add, hours[group], counts)] if group in hours else counts
     days: dict[Group, list[int]] = {}
     for group, sums in hours.items():
