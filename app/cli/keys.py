@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -11,13 +11,15 @@ from app.cli.administration.client import AdminClient, Document, find_team, list
 from app.cli.administration.connection import asks_administration
 from app.cli.administration.members import body_of, member_options
 from app.cli.administration.output import json_option, new_secret_file, write_list, write_one
-from app.cli.moments import Moment
+from app.cli.moments import MomentOrNone
 
+# none given, a time, or that there is no end
+_End = datetime | Literal["none"] | None
 _COLUMNS = ("id", "name", "team_id", "person", "status", "expires_at", "limits")
 _SECRET = click.option(
     "--secret-file", type=click.Path(), help="Write the secret into a new file that only you can read."
 )
-_EXPIRES = click.option("--expires", "expires_at", type=Moment(), help="When the key ends.")
+_EXPIRES = click.option("--expires", "expires_at", type=MomentOrNone(), help="When the key ends; `none` for never.")
 
 
 @click.group("keys")
@@ -57,7 +59,7 @@ def show(client: AdminClient, key: str, is_json: bool) -> None:
 @json_option
 @asks_administration
 def create(
-    client: AdminClient, team: str, expires_at: datetime | None, secret_file: str | None, is_json: bool, **options: Any
+    client: AdminClient, team: str, expires_at: _End, secret_file: str | None, is_json: bool, **options: Any
 ) -> None:
     """Create a key. Its secret is shown once."""
     body = body_of({**options, "team_id": find_team(client, team), "expires_at": _text(expires_at)})
@@ -72,7 +74,7 @@ def create(
 @member_options
 @json_option
 @asks_administration
-def change(client: AdminClient, key: str, expires_at: datetime | None, is_json: bool, **options: Any) -> None:
+def change(client: AdminClient, key: str, expires_at: _End, is_json: bool, **options: Any) -> None:
     """Change members of a key. Others stay as they are."""
     body = body_of({**options, "expires_at": _text(expires_at)}, client.call("GET", f"keys/{key}"))
     write_one(client.call("PATCH", f"keys/{key}", body=body), is_json=is_json)
@@ -118,5 +120,5 @@ def _make_secret(client: AdminClient, path: str, body: Document, secret_file: st
     write_one(created, is_json=is_json)
 
 
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _text(end: _End) -> str | None:
+    return end.isoformat() if isinstance(end, datetime) else end

@@ -1,6 +1,7 @@
 """Points in time as arguments."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import click
 
@@ -20,6 +21,18 @@ class Moment(click.ParamType[datetime]):
             return today - timedelta(days=text == "yesterday")
         try:
             found = datetime.fromisoformat(text)
-        except ValueError:
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{text!r} is not a time: write 2026-11-30, 2026-11-30T12:00Z, today or yesterday", param, ctx)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+class MomentOrNone(click.ParamType[datetime | Literal["none"]]):
+    """As `Moment`, or `none`."""
+
+    name = "time"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime | Literal["none"]:
+        """Return the time, or `none`."""
+        return "none" if value == "none" else Moment().convert(value, param, ctx)

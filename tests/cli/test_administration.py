@@ -100,12 +100,15 @@ def test_a_key_lives_from_creation_to_deletion(outcrop: Outcrop, tmp_path: Path)
     assert "File exists" in outcrop.refused("keys", "rotate", made["id"], "--secret-file", str(target))
     assert len(outcrop("keys", "show", made["id"])["secrets"]) == 2
     assert outcrop("keys", "change", made["id"], "--requests", "7")["limits"]["requests_per_minute"] == 7
+    assert outcrop("keys", "show", made["id"])["expires_at"] == made["expires_at"]
+    assert outcrop("keys", "change", made["id"], "--expires", "none")["expires_at"] is None
+    assert "write 2026-11-30" in outcrop.refused("keys", "change", made["id"], "--expires", "never")
     assert [each["id"] for each in outcrop("keys", "list", "--team", "t", "--person", "ann")["data"]] == [made["id"]]
     assert outcrop("keys", "list", "--person", "bob") == {"data": []}
     assert outcrop("keys", "revoke", made["id"])["status"] == "revoked"
     outcrop("keys", "delete", made["id"])
     actions = [(each["action"], each["actor"][:4]) for each in outcrop("audit", "--object", made["id"])["data"]]
-    expected = ["key.delete", "key.revoke", "key.change", "key.rotate", "key.create"]
+    expected = ["key.delete", "key.revoke", "key.change", "key.change", "key.rotate", "key.create"]
     actor = "key:" if outcrop.environment else "cli:"
     assert actions == [(action, actor) for action in expected]
     assert len(outcrop("audit", "--limit", "2")["data"]) == 2

@@ -70,6 +70,7 @@ def test_limits_budgets_and_models_are_carried_over() -> None:
         ({"metadata": "{model_rpm_limit"}, "a text in metadata"),
         ({"models": "{fast}"}, "a text in models"),
         ({"expires": "soon"}, "expires of soon"),
+        ({"expires": "0001-01-01T00:00:00+14:00"}, "expires of 0001-01-01T00:00:00+14:00"),
         ({"expires": "9999-01-01"}, "expires_at of 9999-01-01T00:00:00Z"),
         ({"models": ["a" * 300]}, f"models of ['{'a' * 300}']"),
         ({"model_max_budget": {"a": {"budget_limit": 1}}}, "model_max_budget"),
@@ -117,6 +118,12 @@ def test_what_is_not_carried_over_is_said() -> None:
     ]
 
 
+def test_a_key_that_the_administrator_made_is_nobodys() -> None:
+    """Otherwise all these keys would share the limits by user, and the users that their programs name would not count."""
+    plan = plan_of([{"token": "ab" * 32, "team_id": None, "user_id": "default_user_id"}], "others")
+    assert "person" not in plan.keys[0][1].body
+
+
 def test_keys_of_sessions_are_left_out() -> None:
     plan = plan_of([{"token": "x", "team_id": "litellm-dashboard"}, {"token": "y"}], "t")
     assert ([key.name for _, key in plan.keys], [each.name for each in plan.teams.values()]) == (["y"], ["t"])
@@ -155,7 +162,8 @@ def test_an_import_creates_each_team_and_key_once(tmp_path: Path) -> None:
     files, target = files_in(tmp_path), tmp_path / "secrets.jsonl"
     dry = invoke(tmp_path, "import", "litellm", *files, "--dry-run")
     assert (dry.exit_code, dry.stdout) == (0, "3 teams and 2 keys, less those that exist.\n")
-    ended = invoke(tmp_path, "import", "litellm", *files, "--secrets", str(target))
+    # pages may overlap
+    ended = invoke(tmp_path, "import", "litellm", *files, files[1], "--secrets", str(target))
     assert ended.exit_code == 0, ended.output
     assert ended.stdout == f"3 teams and 2 keys were created. Their secrets are in {target}.\n"
     assert "key sk-...ef01: max_budget of 3 for 90d has no counterpart, so it is created blocked" in ended.stderr

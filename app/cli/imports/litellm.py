@@ -47,6 +47,8 @@ _MAX_ORIGIN = 64
 _MAX_LIMIT = Decimal(10**12)
 _MAX_USD = Decimal(999_999_999)
 _PREFIX = "bedrock/"
+# the user of the keys that nobody in particular holds: whoever has the master key made them
+_NOBODY = "default_user_id"
 # the team of the keys that LiteLLM makes for sessions of its pages
 _SESSIONS = "litellm-dashboard"
 
@@ -120,12 +122,12 @@ def _key(row: Document) -> Planned:
     token = str(row.get("token") or row.get("key_name"))
     name = str(row.get("key_alias") or row.get("key_name") or token[:12])
     body, losses, missing = _read(row, name)
-    if row.get("user_id"):
+    if row.get("user_id") not in (None, "", _NOBODY):
         body["person"] = _printable(row["user_id"], _MAX_LABEL)
     if row.get("expires"):
         try:
             body["expires_at"] = _time(str(row["expires"]))
-        except ValueError:
+        except (ValueError, OverflowError):
             missing.append(f"expires of {row['expires']}")
     return _planned(body, losses, missing, KeyCreate, token)
 

@@ -70,7 +70,10 @@ def carry_out(client: AdminClient, plan: Plan) -> Iterator[tuple[str, Planned, D
         yield "team", planned, created
     known = {each["labels"].get(ORIGIN) for each in list_all(client, "keys")}
     for source, planned in plan.keys:
-        if planned.body["labels"][ORIGIN] not in known:
+        origin = planned.body["labels"][ORIGIN]
+        if origin not in known:
+            # pages that were fetched one after the other may have a key twice
+            known.add(origin)
             yield "key", planned, client.call("POST", "keys", body={**planned.body, "team_id": ids[source]})
 
 
