@@ -28,6 +28,7 @@ from tests.governed import (
     Reply,
     add_key,
     ask,
+    ask_all,
     balance_of,
     emulator,
     ledger_of,
@@ -186,32 +187,41 @@ def started(folder: Path, url: str, max_file_bytes: int | None = None) -> subpro
 
 @contextlib.contextmanager
 def full(replica: Replica) -> Iterator[None]:
-    """Let the journal of a gateway have no more than a few bytes, as on a full disk."""
-    size = max(path.stat().st_size for path in replica.folder.glob("journal-*.jsonl"))
+    """Let a gateway begin no other file of its journal, as on a full disk."""
     before = resource.prlimit(replica.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(replica.process.pid, resource.RLIMIT_FSIZE, (size + 10, before[1]))
+    resource.prlimit(replica.process.pid, resource.RLIMIT_FSIZE, (10, before[1]))
     try:
         yield
     finally:
         resource.prlimit(replica.process.pid, resource.RLIMIT_FSIZE, before)
 
 
+async def fill(replica: Replica, room: int) -> None:
+    """Make calls until the file of a gateway's journal has less room than that, in bytes."""
+    (path,) = replica.folder.glob("journal-*.jsonl")
+    while path.stat().st_size - len(path.read_bytes().rstrip(b"\0")) > room:
+        await ask_all([replica], OF_ENVIRONMENT, 5)
+
+
 async def test_a_full_disk_refuses_calls_and_loses_none(
     upstream: str, url: str, database: Database, tmp_path: Path
 ) -> None:
     key, secret = await add_key(database, money(1))
-    # a pipe is not a file that the limit is about
+    # a pipe is not a file that the limit is about, and it has room for few lines
     reading, writing = os.pipe()
-    replica = Replica(upstream, tmp_path, DATABASE_URL=url)
+    replica = Replica(upstream, tmp_path, DATABASE_URL=url, LOG_LEVEL="WARNING")
     replica.log = Path(f"/proc/self/fd/{writing}")
     replica.start()
     try:
         await asyncio.to_thread(replica.wait)
         answered = [await ask(replica.url, secret)]
+        await fill(replica, 10_000)
         running = asyncio.create_task(ask(replica.url, secret, model=SLOWER))
         while len(await ledger_of(database, key, "hold")) < 1:
             await asyncio.sleep(0.02)
         with full(replica):
+            while (await ask(replica.url, OF_ENVIRONMENT)).status == 200:
+                pass
             for each in (secret, OF_ENVIRONMENT):
                 refused = await ask(replica.url, each)
                 assert (refused.status, b"the gateway cannot record calls now" in refused.body) == (503, True)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_a_journal_with_an_unreadable_line_is_kept(
     journal.write(hold("a1"))
     end(journal)
     (file,) = tmp_path.glob("*.jsonl")
-    line = json.loads(file.read_text())
+    line = json.loads(file.read_text().rstrip("\0"))
     with file.open("a") as stream:
         stream.write(json.dumps({**line, "attempt_id": "a2", "phase": "settle", **changes}) + "\n")
     content = file.read_bytes()
@@ -181,7 +182,9 @@ def test_files_are_deleted_when_all_of_their_attempts_are_posted(
 
 
 def test_a_full_disk_is_an_error_and_later_lines_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "_SEGMENT_BYTES", 1000)
     journal = Journal(tmp_path)
+    journal.note_replica("r")
     real = os.write
 
     def fills(descriptor: int, data: bytes) -> int:
@@ -190,14 +193,47 @@ def test_a_full_disk_is_an_error_and_later_lines_are_whole(tmp_path: Path, monke
     def is_full(descriptor: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    written = []
     for broken in (fills, is_full):
         monkeypatch.setattr(os, "write", broken)
-        with pytest.raises(JournalFull, match=r"full|No space"):
-            journal.write(hold("a1"))
+        with pytest.raises(JournalFull, match="No space"):  # noqa: PT012
+            # the file that it has takes some lines more
+            for number in count(len(written)):
+                journal.write(hold(f"a{number}"))
+                written.append(f"a{number}")
+        assert len(list(tmp_path.glob("*.jsonl"))) == 1, "what has no room leaves no file"
+    assert written
     monkeypatch.setattr(os, "write", real)
-    journal.write(hold("a2"))
+    journal.write(hold("b"))
     end(journal)
-    assert [*the_ended(tmp_path).holds] == ["a2"]
+    ended = the_ended(tmp_path)
+    assert ([*ended.holds], ended.unposted) == ([*written, "b"], 0)
+    assert ended.replicas == ["r", "r"]
+
+
+@pytest.mark.parametrize("part", [slice(20), slice(20, 40), slice(-20, None), slice(None)])
+def test_a_line_that_a_kill_cuts_off_is_no_line(tmp_path: Path, part: slice) -> None:
+    """A copy to memory may begin with any part of a line. Only its newline comes last."""
+    journal = Journal(tmp_path)
+    journal.write(hold("a1"))
+    segment, line = journal._segments[-1], json.dumps(hold("a2").attempt_id).encode() * 10
+    start, stop, _ = part.indices(len(line))
+    segment.memory[segment.end + start : segment.end + stop] = line[part]
+    end(journal)
+    ended = the_ended(tmp_path)
+    assert ([*ended.holds], ended.unposted) == (["a1"], 0)
+
+
+def test_a_line_that_is_longer_than_a_file_has_one_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "_SEGMENT_BYTES", 600)
+    journal = Journal(tmp_path)
+    journal.note_replica("r")
+    labels = {f"label{number}": "x" * 200 for number in range(20)}
+    entries = [hold("a1"), hold("a2", labels=labels), hold("a3")]
+    for entry in entries:
+        journal.write(entry)
+    end(journal)
+    assert [*the_ended(tmp_path).holds.values()] == entries
 
 
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:

@@ -2,12 +2,18 @@
 
 A line is in the file when `write` returns, so it survives the process. It survives the machine once `sync` has run. A
 process locks its journal as long as it lives: one that can be locked is that of a process that has ended.
+
+Files are mapped into memory, so that a line takes no system call. Each file is filled with zeros before it is used: a
+full disk is then an error of the new file, and does not end the process when a page of memory is written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import logging
+import mmap
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -21,10 +27,11 @@ from app.wire import json
 
 _log = logging.getLogger(__name__)
 
-_SEGMENT_BYTES = 8_000_000
+_SEGMENT_BYTES = 128 * 1024
 _PREFIX = "journal-"
 _NAME = re.compile(f"{_PREFIX}[0-9A-Za-z]+")
 _KEPT = ".unreadable"
+_NEWLINE, _ZERO = ord("\n"), b"\0"
 
 
 class JournalFull(Exception):
@@ -32,12 +39,34 @@ class JournalFull(Exception):
 
 
 class _Segment(Struct):
-    """A file of a journal. attempts: those that it has lines of, and that are not in the database."""
+    """A file of a journal.
+
+    end: of its lines. attempts: those that it has lines of, and that are not in the database.
+    """
 
     path: Path
     descriptor: int
-    size: int = 0
+    memory: mmap.mmap
+    end: int = 0
     attempts: set[str] = field(default_factory=set)
+
+    def append(self, line: bytes) -> bool:
+        """Add a line; returns False if it has no room."""
+        newline = self.end + len(line)
+        if newline >= len(self.memory):
+            return False
+        self.memory[self.end : newline] = line
+        # last, so that a line that a kill cuts off has no end
+        self.memory[newline] = _NEWLINE
+        self.end = newline + 1
+        return True
+
+    def close(self) -> None:
+        """Close the file, unless that was done."""
+        if self.descriptor >= 0:
+            self.memory.close()
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 class Journal:
@@ -51,23 +80,25 @@ class Journal:
         self._folder, self._name = folder, new_id()
         self._lock_path = folder / f"{_PREFIX}{self._name}.lock"
         self._number = 0
-        self._is_torn = False
-        self._replica = ""
+        self._replica = b""
         try:
             self._lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._segments = [self._open_segment()]
         except OSError as error:
             raise JournalFull(f"{folder}: {error.strerror}") from None
+        self._segments = [self._open_segment(_SEGMENT_BYTES)]
 
     def note_replica(self, replica: str) -> None:
         """Write which replica this process is, so that its leases are returned even if it has no attempts."""
-        self._replica = replica
-        self._append({"replica": replica}, None)
+        self._replica = json.dumps({"replica": replica})
+        self._append(self._replica)
 
     def write(self, entry: Entry) -> None:
         """Write a line. Raises JournalFull: it is not written."""
-        self._append(entry, entry.attempt_id)
+        line = json.dumps(entry)
+        if not self._segments[-1].append(line):
+            self._append(line)
+        self._segments[-1].attempts.add(entry.attempt_id)
 
     def forget(self, attempts: Collection[str]) -> None:
         """Drop attempts whose settlement is in the database; a file without others is deleted."""
@@ -80,8 +111,13 @@ class Journal:
         self._segments = [each for each in self._segments if each.attempts or each is current]
 
     def sync(self) -> None:
-        """Wait until the lines are on the disk. Blocks."""
-        os.fsync(self._segments[-1].descriptor)
+        """Wait until the lines are on the disk, and close files that have no more room. Blocks."""
+        *full, current = self._segments
+        for segment in full:
+            if segment.descriptor >= 0:
+                os.fsync(segment.descriptor)
+                segment.close()
+        os.fsync(current.descriptor)
 
     def close(self, *, delete: bool) -> None:
         """Close the files. delete: nothing has to be replayed."""
@@ -89,39 +125,39 @@ class Journal:
             if delete:
                 self._delete(segment)
             else:
-                os.close(segment.descriptor)
+                segment.close()
         if delete:
             self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
 
-    def _append(self, line: object, attempt: str | None) -> None:
-        current = self._segments[-1]
-        data = json.dumps(line) + b"\n"
-        if self._is_torn:
-            data = b"\n" + data
-        try:
-            if current.size > _SEGMENT_BYTES:
-                current = self._open_segment()
-                self._segments.append(current)
-                self.note_replica(self._replica)
-            written = os.write(current.descriptor, data)
-        except OSError as error:
-            raise JournalFull(f"{current.path}: {error.strerror}") from None
-        current.size += written
-        self._is_torn = written < len(data)
-        if self._is_torn:
-            raise JournalFull(f"{current.path}: the disk is full")
-        if attempt is not None:
-            current.attempts.add(attempt)
+    def _append(self, line: bytes) -> None:
+        """Add a line to the last file, or to another one. Raises JournalFull."""
+        if self._segments[-1].append(line):
+            return
+        segment = self._open_segment(max(_SEGMENT_BYTES, len(self._replica) + len(line) + 2))
+        segment.append(self._replica)
+        segment.append(line)
+        self._segments.append(segment)
 
-    def _open_segment(self) -> _Segment:
+    def _open_segment(self, size: int) -> _Segment:
+        """Make a file of zeros. Raises JournalFull: the disk has no room for it."""
         self._number += 1
         path = self._folder / f"{_PREFIX}{self._name}.{self._number:06}.jsonl"
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-        return _Segment(path, os.open(path, flags, 0o600))
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise JournalFull(f"{path}: {error.strerror}") from None
+        try:
+            if os.write(descriptor, bytes(size)) < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return _Segment(path, descriptor, mmap.mmap(descriptor, size))
+        except OSError as error:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            raise JournalFull(f"{path}: {error.strerror}") from None
 
     def _delete(self, segment: _Segment) -> None:
-        os.close(segment.descriptor)
+        segment.close()
         segment.path.unlink(missing_ok=True)
 
 
@@ -156,11 +192,18 @@ class EndedJournal(Struct):
                 _log.error("a journal has lines that cannot be posted, and is kept", extra={"fields": fields})
             for path in segments:
                 if self.unposted:
+                    _cut_zeros(path)
                     path.replace(path.with_name(path.name + _KEPT))
                 else:
                     path.unlink(missing_ok=True)
             lock_path.unlink(missing_ok=True)
         os.close(self.lock)
+
+
+def _cut_zeros(path: Path) -> None:
+    """Cut off what follows the last line, so that a file can be read and corrected by hand."""
+    with contextlib.suppress(OSError):
+        os.truncate(path, len(path.read_bytes().rstrip(_ZERO)))
 
 
 def ended_journals(folder: Path) -> Iterator[EndedJournal]:
@@ -198,13 +241,14 @@ def _read(path: Path, journal: EndedJournal) -> None:
         return
     for number, line in enumerate(lines, start=1):
         try:
-            if line:
-                _read_line(json.loads(line), journal)
+            # zeros before a line: somebody has added it to the file
+            if content := line.lstrip(_ZERO):
+                _read_line(json.loads(content), journal)
         except ValueError as error:
             journal.unposted += 1
             origin: dict[str, str | int] = {"file": path.name, "line": number, "error": str(error)}
             _log.warning("a line of the journal is malformed", extra={"fields": origin})
-    if rest:
+    if rest.strip(_ZERO):
         # a process that is killed while it writes leaves a part of a line
         _log.warning("the last line of a journal is cut off", extra={"fields": {"file": path.name}})
 
