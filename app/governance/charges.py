@@ -24,7 +24,7 @@ from app.governance.holds.usual_tokens import UsualTokens
 from app.governance.identity.caller import Caller
 from app.governance.ledger.entry import Entry, recorded
 from app.governance.ledger.writer import LedgerWriter
-from app.models.exact_prices import ExactPrices
+from app.models.exact_prices import ExactPrice, ExactPrices
 from app.server.request_head import RequestHead
 from app.storage.records import now
 
@@ -32,7 +32,7 @@ from app.storage.records import now
 _USER = "x-outcrop-user"
 
 # callers choose the names of models and users: 4 KB each at most
-_MAX_ENTRIES = 5_000
+_MAX_TERMS = 5_000
 # of a stream, for each token of the answer at most: an event has more than this, and a token at least
 _BYTES_OF_A_TOKEN = 300
 _NOTHING = Usage()
@@ -51,10 +51,35 @@ class ChargedRequest(Protocol):
     hold: RequestHold | None
 
 
+class Terms(Struct, frozen=True):
+    """What the calls of a subject for a model have in common.
+
+    entry: the members that their entries share. payer_and_model: what their usual tokens are learned by.
+    asked, standard: the prices in the tier that is requested, and in the standard tier; None if one is not known.
+    """
+
+    call: CalledModel
+    entry: Entry
+    payer_and_model: tuple[str, str]
+    asked: ExactPrice | None
+    standard: ExactPrice | None
+
+    def worst_nano(self, bounds: CallBounds) -> int | None:
+        """Return the most that a call costs; None if the price is not known.
+
+        A call may be served by the standard tier instead, which then has the price of that.
+        """
+        asked, standard = self.asked, self.standard
+        if asked is None or standard is None:
+            return None
+        worst = standard.worst_nano(bounds.input, bounds.output)
+        return worst if asked is standard else max(worst, asked.worst_nano(bounds.input, bounds.output))
+
+
 class Charge(Struct, eq=False, gc=False):
     """An attempt that is charged. It is ended once. entry: that of its hold."""
 
-    call: CalledModel
+    terms: Terms
     bounds: CallBounds
     hold: Hold
     entry: Entry
@@ -85,7 +110,7 @@ class Charges:
         self._subjects = Subjects(users_per_hour)
         self._prices = prices
         self._usual = UsualTokens()
-        self._first_entries: dict[tuple[Subject, CalledModel], Entry] = {}
+        self._terms: dict[tuple[Subject, CalledModel], Terms] = {}
 
     def charged_for(self, request: ChargedRequest) -> tuple[Subject, RequestHold]:
         """Return who makes a request, and what its attempts hold together."""
@@ -107,12 +132,13 @@ class Charges:
         """Hold what an attempt may cost, and write that to the journal.
 
         Args:
-            examined: how many characters a guardrail examines at most.
+            request_id: as it is logged. examined: how many characters a guardrail examines at most.
 
         Raises:
             GatewayError: see `CallLimits.hold` and `LedgerWriter.admit`.
         """
-        worst = self._prices.worst_nano(call.called, call.behind, call.tier, bounds.input, bounds.output)
+        terms = self._terms.get((subject, call)) or self._begin_terms(subject, call)
+        worst = terms.worst_nano(bounds)
         if examined and worst is not None:
             worst += self._prices.worst_guardrail_nano(examined)
         try:
@@ -121,11 +147,11 @@ class Charges:
             self.on_refused(subject.team_id, error.kind)
             raise
         entry = replace(
-            self._first_entries.get((subject, call)) or self._begin_entries(subject, call),
+            terms.entry,
             attempt_id=self.ledger.next_id(),
             at=hold.at,
             replica_id=hold.replica,
-            request_id=recorded(request_id),
+            request_id=request_id,
             cost_nano=worst,
             charged_to={key: hold.held[key] for key in hold.rules.money},
         )
@@ -134,7 +160,7 @@ class Charges:
         except GatewayError:
             self.limits.release(hold)
             raise
-        return Charge(call, bounds, hold, entry)
+        return Charge(terms, bounds, hold, entry)
 
     def settle(
         self, charge: Charge, usage: Usage | None, tier: str, outcome: str, *, received: int = 0, is_left: bool = False
@@ -148,23 +174,26 @@ class Charges:
         if not charge.is_open:
             return
         charge.is_open = False
-        call, tier = charge.call, tier or charge.call.tier
-        is_estimated = usage is None or not usage.is_final
-        known = usage
+        terms = charge.terms
+        call, tier = terms.call, tier or terms.call.tier
+        known, is_estimated = usage, usage is None or not usage.is_final
         if known is None or is_estimated:
             known = self._with_estimates(charge, usage, received, is_left=is_left)
-        cost, is_exact = self._cost(call, known, tier)
+        else:
+            self._usual.note(terms.payer_and_model, charge.bounds, known)
+        price = terms.asked if tier == call.tier else self._prices.of(call.called, call.behind, tier)
+        cost = None if price is None else price.cost_nano(known)
+        if cost is None and (price := price or terms.standard) is not None:
+            # the price of this tier, or of a cache, is not known
+            cost, is_estimated = price.worst_nano(known.prompt, known.output), True
         if known.guardrail_units and cost is not None:
             cost += self._prices.guardrail_nano(known.guardrail_units)
-        if not is_estimated:
-            self._usual.note((charge.entry.payer, call.called), charge.bounds, known.prompt, known.output)
-        is_estimated = (is_estimated or not is_exact) and cost is not None
         entry = charge.entry.settled(
             known,
             cost,
-            tier=recorded(tier),
+            tier=charge.entry.tier if tier == call.tier else recorded(tier),
             outcome=outcome,
-            is_estimated=is_estimated,
+            is_estimated=is_estimated and cost is not None,
             at=self._wall(),
         )
         self.ledger.settle(entry)
@@ -174,15 +203,14 @@ class Charges:
         """End an attempt that Bedrock does not bill."""
         if charge.is_open:
             charge.is_open = False
-            moment, tier = self._wall(), charge.call.tier
-            self.ledger.settle(charge.entry.settled(_NOTHING, 0, tier=tier, outcome=outcome, at=moment))
+            entry = charge.entry
+            self.ledger.settle(entry.settled(_NOTHING, 0, tier=entry.tier, outcome=outcome, at=self._wall()))
             self.limits.release(charge.hold)
 
-    def _begin_entries(self, subject: Subject, call: CalledModel) -> Entry:
-        """Return what the entries of a subject's calls of a model have in common."""
-        if len(self._first_entries) >= _MAX_ENTRIES:
-            self._first_entries.clear()
-        entry = self._first_entries[subject, call] = Entry(
+    def _begin_terms(self, subject: Subject, call: CalledModel) -> Terms:
+        if len(self._terms) >= _MAX_TERMS:
+            self._terms.clear()
+        entry = Entry(
             attempt_id="",
             phase="hold",
             replica_id="",
@@ -196,17 +224,9 @@ class Charges:
             tier=recorded(call.tier),
             price_version=self._prices.version,
         )
-        return entry
-
-    def _cost(self, call: CalledModel, usage: Usage, tier: str) -> tuple[int | None, bool]:
-        """Return what tokens cost, and whether that is exact; None if the price of the model is not known."""
-        price = self._prices.of(call.called, call.behind, tier)
-        cost = None if price is None else price.cost_nano(usage)
-        if cost is not None:
-            return cost, True
-        # the price of this tier, or of a cache, is not known
-        standard = price or self._prices.of(call.called, call.behind, "")
-        return (None, True) if standard is None else (standard.worst_nano(usage.prompt, usage.output), False)
+        asked, standard = [self._prices.of(call.called, call.behind, tier) for tier in (call.tier, "")]
+        terms = self._terms[subject, call] = Terms(call, entry, (entry.payer, call.called), asked, standard)
+        return terms
 
     def _with_estimates(self, charge: Charge, usage: Usage | None, received: int, *, is_left: bool) -> Usage:
         """Return what was reported of an attempt, with estimates of what was not."""
@@ -214,7 +234,7 @@ class Charges:
         if is_left and charge.hold.rules.is_hard:
             usual = bounds
         else:
-            usual = self._usual.estimate((charge.entry.payer, charge.call.called), bounds)
+            usual = self._usual.estimate(charge.terms.payer_and_model, bounds)
         output = max(usual.output, min(received // _BYTES_OF_A_TOKEN, bounds.output))
         if usage is None or not usage.prompt:
             reported, units = (0, ()) if usage is None else (usage.output, usage.guardrail_units)

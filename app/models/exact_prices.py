@@ -101,17 +101,6 @@ class ExactPrices:
         """Return what Bedrock bills for the units that a guardrail has examined, in nano-dollars."""
         return sum(count * self._guardrails.get(name, 0) for name, count in units)
 
-    def worst_nano(self, called: str, behind: str, tier: str, input_tokens: int, output_tokens: int) -> int | None:
-        """Return the most that a call costs in the tier that it requests; None if the price is not known.
-
-        A call may be served by the standard tier instead, which then has the price of that.
-        """
-        asked, standard = self.of(called, behind, tier), self.of(called, behind, "")
-        if asked is None or standard is None:
-            return None
-        worst = standard.worst_nano(input_tokens, output_tokens)
-        return worst if asked is standard else max(worst, asked.worst_nano(input_tokens, output_tokens))
-
 
 def _pico(per_million: float, factor: float) -> int:
     """Convert USD per million tokens. The shortest decimal of each number counts, and not its binary value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from math import ceil
 
+from app.converse.usage import Usage
 from app.governance.holds.bounds import CallBounds
 
 _SAMPLES, _MIN_SAMPLES = 64, 5
@@ -21,14 +22,14 @@ class UsualTokens:
     def __init__(self) -> None:
         self._samples: OrderedDict[tuple[str, str], deque[tuple[CallBounds, int, int]]] = OrderedDict()
 
-    def note(self, of: tuple[str, str], bounds: CallBounds, input_tokens: int, output_tokens: int) -> None:
+    def note(self, of: tuple[str, str], bounds: CallBounds, usage: Usage) -> None:
         """Count what a call used. of: its key and model."""
         samples = self._samples.get(of)
         if samples is None:
             if len(self._samples) >= _MAX_KINDS:
                 self._samples.popitem(last=False)
             samples = self._samples[of] = deque(maxlen=_SAMPLES)
-        samples.append((bounds, input_tokens, output_tokens))
+        samples.append((bounds, usage.input + usage.cache_read + usage.cache_write, usage.output))
 
     def estimate(self, of: tuple[str, str], bounds: CallBounds) -> CallBounds:
         """Return the tokens that a call probably used at most; its bounds before enough calls are known."""
