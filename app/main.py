@@ -3,20 +3,21 @@
 `python -m app` and `uvicorn app.main:app` both serve it.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-from fastapi.responses import RedirectResponse, Response
-from fastapi.telemetry import TelemetryConfig
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from app import __version__
-from app.admin.browser_documents import browser_documents_router
-from app.admin.health import health_router
-from app.admin.metrics import metrics_router
-from app.composition.administration import Administration, open_administration
+from app.admin.browser_documents import browser_document_routes
+from app.admin.direct_route import DirectRoute
+from app.admin.health import health_routes
+from app.admin.metrics import metrics_route
+from app.composition.administration import open_administration
 from app.composition.gateway import Gateway, build_gateway
 from app.config.entries import parse_origins
 from app.config.environment import faults_end_the_start, load_settings
@@ -28,7 +29,7 @@ from app.dialects.cohere.endpoints import rerank_endpoints
 from app.dialects.http.cross_origin import allow_origins
 from app.dialects.http.endpoint_spec import EndpointSpec, aliases_of
 from app.dialects.http.middleware import RequestMiddleware
-from app.dialects.http.openapi import DESCRIPTION, TAGS, openapi_document, openapi_route
+from app.dialects.http.openapi_route import openapi_route
 from app.dialects.http.route_table import RouteTable
 from app.dialects.openai.chat.endpoints import chat_endpoints
 from app.dialects.openai.embeddings.endpoints import embedding_endpoints
@@ -41,16 +42,39 @@ from app.observability.metrics import CONTENT_TYPE
 from app.observability.observer import Observer
 from app.server.asgi_extensions import TASKS
 from app.server.worker_context import WorkerContext
+from app.wire.json import JsonObject
 
 # the second is bedrock-access-gateway's, for its callers
 OPENAI_PREFIXES = ("/v1", "/api/v1")
-# FastAPI's own spans would hold paths and queries
-_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
+
+class Application(Starlette):
+    """The ASGI application. FastAPI describes it and serves the admin API, and is loaded when one of them is requested.
+
+    Args:
+        specs: its endpoints. routes: what serves other paths.
+    """
+
+    def __init__(
+        self, specs: Sequence[EndpointSpec], routes: Sequence[BaseRoute], lifespan: Lifespan["Application"]
+    ) -> None:
+        document = openapi_route(self.openapi)
+        super().__init__(
+            routes=[document, *routes], exception_handlers={HTTPException: answer_unknown_route}, lifespan=lifespan
+        )
+        self.router.redirect_slashes = False
+        self._specs = specs
+
+    def openapi(self) -> JsonObject:
+        """Return the OpenAPI document."""
+        from app.dialects.http.openapi import openapi_document
+
+        return openapi_document(self._specs, self.routes)
 
 
 def create_app(
     settings: Settings, observer: Observer | None = None, worker_context: WorkerContext | None = None
-) -> FastAPI:
+) -> Application:
     """Make the application for these settings. It connects to nothing before its lifespan starts.
 
     Args:
@@ -63,7 +87,7 @@ def create_app(
     )
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
         await gateway.start()
         try:
             yield {TASKS: background.tasks}
@@ -73,19 +97,17 @@ def create_app(
             if administration is not None:
                 await administration.close()
 
-    application = _new_application(lifespan)
     specs = endpoints_of(settings, gateway, background)
-    _include_routers(application, settings, gateway, administration)
+    routes = _other_routes(settings, gateway)
     if administration is not None:
         specs += administration.own
+        routes.append(administration.routes)
     route_table = RouteTable(specs, gateway.ingress_limits)
     observers = [gateway.metrics, observer or LogObserver(log_format=settings.log_format)]
     if settings.console:
         database = None if administration is None else administration.database
-        parts = ConsoleParts(settings, gateway, route_table, observers, database)
-        application.router.routes += console_routes(parts)
-    _add_greetings(application)
-    application.add_exception_handler(HTTPException, answer_unknown_route)
+        routes += console_routes(ConsoleParts(settings, gateway, route_table, observers, database))
+    application = Application(specs, routes, lifespan)
     origins = parse_origins(settings.cors_origins)
     application.middleware_stack = RequestMiddleware(
         _pages_of(application),
@@ -100,14 +122,11 @@ def create_app(
     background.serve = application.middleware_stack
     if origins:
         application.middleware_stack = allow_origins(application.middleware_stack, origins)
-    application.openapi = lambda: openapi_document(application, specs)  # type: ignore[method-assign]
-    # before FastAPI's own, which writes the document anew for each request
-    application.router.routes.insert(0, openapi_route(application))
     return application
 
 
-def _pages_of(application: FastAPI) -> ASGIApp:
-    """Return what serves the paths that FastAPI knows, and the lifespan."""
+def _pages_of(application: Starlette) -> ASGIApp:
+    """Return what serves the paths that are not in the route table, and the lifespan."""
     pages = application.build_middleware_stack()
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,47 +136,29 @@ def _pages_of(application: FastAPI) -> ASGIApp:
     return serve
 
 
-def without_fastapi(application: FastAPI) -> ASGIApp:
-    """Return what serves requests before FastAPI sees them: its own call costs as much as finding an endpoint."""
+def without_starlette(application: Starlette) -> ASGIApp:
+    """Return what serves requests before Starlette sees them: its own call costs as much as finding an endpoint."""
     return application.middleware_stack or application
 
 
-def _include_routers(
-    application: FastAPI, settings: Settings, gateway: Gateway, administration: Administration | None
-) -> None:
-    """Add the endpoints of operators and administrators, which FastAPI serves."""
-    application.include_router(health_router(gateway.reasons_not_ready, gateway.breakers))
-    application.include_router(metrics_router(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()))
-    application.include_router(browser_documents_router())
-    if administration is not None:
-        application.router.routes.append(administration.routes)
+def _other_routes(settings: Settings, gateway: Gateway) -> list[BaseRoute]:
+    """Return what serves operators and browsers, and what clients ask for before they know an endpoint."""
+    return [
+        *health_routes(gateway.reasons_not_ready, gateway.breakers),
+        metrics_route(gateway.render_metrics, CONTENT_TYPE, settings.metrics_secret()),
+        *browser_document_routes(),
+        DirectRoute("/", _redirect),
+        # Claude Code asks for it at each start, to open its connection (2.1.332)
+        DirectRoute("/api/hello", _greet),
+    ]
 
 
-def _add_greetings(application: FastAPI) -> None:
-    """Answer what people and clients ask for before they know an endpoint."""
-
-    @application.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
-    # Claude Code asks for it at each start, to open its connection (2.1.332)
-    @application.api_route("/api/hello", methods=["GET", "HEAD"], include_in_schema=False)
-    async def hello() -> Response:
-        return Response(status_code=204)
+async def _redirect(_: Request) -> Response:
+    return RedirectResponse("/docs")
 
 
-def _new_application(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]) -> FastAPI:
-    return FastAPI(
-        title="Outcrop",
-        version=__version__,
-        description=DESCRIPTION,
-        openapi_tags=TAGS,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
-        telemetry=_NO_TELEMETRY,
-    )
+async def _greet(_: Request) -> Response:
+    return Response(status_code=204)
 
 
 def endpoints_of(settings: Settings, gateway: Gateway, background: BackgroundResponses) -> list[EndpointSpec]:
@@ -178,7 +179,7 @@ def endpoints_of(settings: Settings, gateway: Gateway, background: BackgroundRes
     return [*specs, *rerank_endpoints(executor), *message_endpoints(executor), *bedrock_endpoints(executor), *aliases]
 
 
-def __getattr__(name: str) -> FastAPI:
+def __getattr__(name: str) -> Application:
     """Make `app` on first use: importing this module reads no environment."""
     if name != "app":
         raise AttributeError(name)

@@ -4,10 +4,14 @@ scripts/browser_assets.py writes those files. Nothing is read or loaded before a
 """
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.admin.direct_route import DirectRoute
 
 _FOLDER = Path(__file__).parent / "browser"
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
@@ -31,27 +35,22 @@ _HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-def browser_documents_router() -> APIRouter:
+def browser_document_routes() -> Sequence[DirectRoute]:
     """Return the pages and the files that they load. They need no key."""
-    router = APIRouter(include_in_schema=False)
 
-    @router.api_route("/docs", methods=["GET", "HEAD"])
-    def docs() -> Response:
+    def docs(_: Request) -> Response:
         return _page("docs.html", _POLICY)
 
-    @router.api_route("/redoc", methods=["GET", "HEAD"])
-    def redoc() -> Response:
+    def redoc(_: Request) -> Response:
         return _page("redoc.html", _REDOC_POLICY)
 
-    @router.api_route("/docs/{name}", methods=["GET", "HEAD"])
     def asset(request: Request) -> Response:
-        # FastAPI would load pydantic's first version, 2 MB, for a parameter of the path
         name: str = request.path_params["name"]
         if name not in _ASSETS:
             raise HTTPException(404)
         return _asset(name, accepts_gzip="gzip" in request.headers.get("accept-encoding", ""))
 
-    return router
+    return [DirectRoute("/docs", docs), DirectRoute("/redoc", redoc), DirectRoute("/docs/{name}", asset)]
 
 
 def _page(name: str, policy: str) -> Response:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 import app
+from app.admin.direct_route import DirectRoute
 
 ReadinessCheck = Callable[[], Sequence[str]]
 
@@ -30,39 +31,36 @@ class Readiness(BaseModel):
     )
 
 
-def health_router(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict[str, str]]) -> APIRouter:
+def health_routes(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict[str, str]]) -> Sequence[DirectRoute]:
     """Return the health endpoints. They need no key."""
-    router = APIRouter(tags=["Operations"])
 
-    @router.get(
-        "/health",
-        summary="Check that the process is alive",
-        response_model=None,
-        responses={200: _described(Health, "The process is alive.")},
-    )
-    async def health() -> JSONResponse:
+    async def health(_: Request) -> JSONResponse:
         """Answers in every state, and checks nothing."""
-        return JSONResponse(Health().model_dump())
+        return JSONResponse({"status": "ok", "version": app.__version__})
 
-    @router.get(
-        "/health/ready",
-        summary="Check that the process accepts requests",
-        response_model=None,
-        responses={
-            200: _described(Readiness, "The process accepts requests."),
-            503: _described(Readiness, "Not ready, with the reasons."),
-        },
-    )
-    async def ready() -> JSONResponse:
+    async def ready(_: Request) -> JSONResponse:
         """Ready when AWS credentials are resolved and Bedrock was reachable when last seen."""
         reasons = list(reasons_not_ready())
-        state = Readiness(status="not ready" if reasons else "ready", reasons=reasons, breakers=breakers())
-        return JSONResponse(state.model_dump(), 503 if reasons else 200)
+        state = {"status": "not ready" if reasons else "ready", "reasons": reasons, "breakers": breakers()}
+        return JSONResponse(state, 503 if reasons else 200)
 
-    # some load balancers send HEAD
-    router.add_api_route("/health", health, methods=["HEAD"], response_model=None, include_in_schema=False)
-    router.add_api_route("/health/ready", ready, methods=["HEAD"], response_model=None, include_in_schema=False)
-    return router
+    return [
+        DirectRoute(
+            "/health",
+            health,
+            "Check that the process is alive",
+            lambda: {200: _described(Health, "The process is alive.")},
+        ),
+        DirectRoute(
+            "/health/ready",
+            ready,
+            "Check that the process accepts requests",
+            lambda: {
+                200: _described(Readiness, "The process accepts requests."),
+                503: _described(Readiness, "Not ready, with the reasons."),
+            },
+        ),
+    ]
 
 
 def _described(model: type[BaseModel], meaning: str) -> dict[str, Any]:

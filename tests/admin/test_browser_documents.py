@@ -8,9 +8,9 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
-from app.admin.browser_documents import browser_documents_router
+from app.admin.browser_documents import browser_document_routes
 from scripts.browser_assets import BUNDLES, DOCUMENTS, Bundle
 
 PAGES = {"/docs": "docs.html", "/redoc": "redoc.html"}
@@ -25,8 +25,7 @@ ASSETS = sorted({name for page in PAGES.values() for name in references(page)})
 
 
 async def request(path: str, method: str = "GET", encoding: str = "gzip") -> httpx.Response:
-    application = FastAPI(docs_url=None, redoc_url=None)
-    application.include_router(browser_documents_router())
+    application = Starlette(routes=browser_document_routes())
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         return await client.request(method, path, headers={"accept-encoding": encoding})

@@ -1,12 +1,11 @@
 import httpx
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
-from app.admin.health import health_router
+from app.admin.health import health_routes
 
 
 async def request(reasons: list[str], path: str, method: str = "GET") -> httpx.Response:
-    application = FastAPI()
-    application.include_router(health_router(lambda: reasons, lambda: {"a.b@here": "open"}))
+    application = Starlette(routes=health_routes(lambda: reasons, lambda: {"a.b@here": "open"}))
     transport = httpx.ASGITransport(application)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         return await client.request(method, path)

@@ -2,14 +2,13 @@
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
-from app.admin.metrics import metrics_router
+from app.admin.metrics import metrics_route
 
 
 async def status(key: str, client: str, headers: dict[str, str]) -> int:
-    application = FastAPI()
-    application.include_router(metrics_router(lambda: b"m 1\n", "text/plain", key))
+    application = Starlette(routes=[metrics_route(lambda: b"m 1\n", "text/plain", key)])
     transport = httpx.ASGITransport(application, client=(client, 5000))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as caller:
         return (await caller.get("/metrics", headers=headers)).status_code

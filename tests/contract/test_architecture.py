@@ -155,7 +155,6 @@ from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.schema_out import ChatCompletionChunk
 from app.main import create_app
-from fastapi.openapi.models import OpenAPI
 
 settings = load_settings("nowhere.env")
 application = create_app(settings)
@@ -170,7 +169,7 @@ databases |= {"app.admin.api", "cryptography", "jwt"}
 assert not databases & sys.modules.keys(), "what only a database needs has been loaded"
 built = [each.__name__ for each in (ChatRequest, ChatCompletionChunk, MessagesRequest) if each.__pydantic_complete__]
 assert not built, "no request has needed it"
-assert not OpenAPI.__pydantic_complete__, "what only the page needs has been built"
+assert "fastapi" not in sys.modules, "what only the page and administrators need has been loaded"
 assert "/v1/chat/completions" in application.openapi()["paths"]
 """
 
@@ -187,6 +186,41 @@ def test_what_serves_holds_nothing_that_only_the_start_or_a_page_needs(tmp_path:
     }
     ended = subprocess.run(
         [sys.executable, "-c", _AT_REST], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+_AT_REST_WITH_A_DATABASE = """
+import sys
+import app.cli.program, app.cli.serve
+from app.config.environment import load_settings
+from app.main import create_app
+
+create_app(load_settings("nowhere.env"))
+import app.governance.ledger.writer, app.governance.webhooks.events
+unused = {"alembic", "app.admin.api.routes.router", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm", "sqlite3"}
+assert not unused & sys.modules.keys(), unused & sys.modules.keys()
+from sqlalchemy.ext.asyncio.session import AsyncSession
+assert AsyncSession.__name__ == "AsyncSession", "a test or a tool may still load the ORM"
+"""
+
+
+def test_what_serves_with_postgresql_loads_no_orm_and_no_admin_api(tmp_path: Path) -> None:
+    environment = {
+        "AUTH_DISABLED": "true",
+        "AWS_REGION": "us-east-1",
+        "BEDROCK_MODEL_ID": "m",
+        "DATABASE_URL": "postgresql://u:p@127.0.0.1:9/d",
+        "DATA_DIR": str(tmp_path),
+        "KEY_PEPPER": "p" * 40,
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", _AT_REST_WITH_A_DATABASE],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
 

@@ -102,16 +102,15 @@ def test_root_redirects_to_the_page() -> None:
 
 async def test_the_document_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Findings, Low: each request without a key for the document took 2.45 ms of the event loop."""
-    application = create_app(gateway_settings("http://127.0.0.1:9"))
     built = 0
 
-    def document() -> Any:
+    def document(*_: object) -> Any:
         nonlocal built
         built += 1
         return DOCUMENT
 
-    monkeypatch.setattr(application, "openapi", document)
-    transport = httpx.ASGITransport(application)
+    monkeypatch.setattr("app.dialects.http.openapi.openapi_document", document)
+    transport = httpx.ASGITransport(create_app(gateway_settings("http://127.0.0.1:9")))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answers = [await client.get("/openapi.json") for _ in range(3)]
     assert [answer.json() for answer in answers] == [DOCUMENT] * 3

@@ -1,22 +1,21 @@
-"""Builds the OpenAPI document from the specs of the endpoints."""
+"""Builds the OpenAPI document from the specs of the endpoints. Only its page loads this module, and FastAPI with it."""
 
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
+from functools import partial
 from inspect import Parameter, Signature
-from threading import Lock
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Query
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.routing import BaseRoute, Route, compile_path
+from starlette.routing import BaseRoute, compile_path
 
+from app import __version__
 from app.dialects.http.endpoint_spec import EndpointSpec
-from app.wire import json
 from app.wire.json import JsonObject
 
-DESCRIPTION = """
+_DESCRIPTION = """
 One HTTP endpoint in front of Amazon Bedrock. Unmodified clients of OpenAI, Anthropic and Bedrock work.
 
 Send a key as `Authorization: Bearer …` or as `x-api-key`, or sign with SigV4 (access key id = the key's name, secret
@@ -42,7 +41,7 @@ _SECURITY_OF_ADMINISTRATORS = {
         "description": "One of ADMIN_KEYS, or a token with the role `admin`.",
     },
 }
-TAGS = [
+_TAGS = [
     {"name": "OpenAI", "description": "For clients of OpenAI's APIs."},
     {"name": "Anthropic", "description": "For clients of Anthropic's Messages API."},
     {"name": "Cohere", "description": "For clients of Cohere's Rerank."},
@@ -53,49 +52,31 @@ _ADMINISTRATION = "Administration"
 _FASTAPI_S_OWN = "Validation Error"
 
 
-def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> JsonObject:
-    """Return the OpenAPI document of the endpoints and of FastAPI's own routes, made at the first call.
+def openapi_document(specs: Iterable[EndpointSpec], routes: Iterable[BaseRoute]) -> JsonObject:
+    """Return the OpenAPI document of the endpoints and of other routes.
 
     Each endpoint that needs a key has the security schemes.
     """
-    if application.openapi_schema is None:
-        document = get_openapi(
-            title=application.title,
-            version=application.version,
-            description=application.description,
-            routes=[*(_route(spec) for spec in specs), *_made(application.routes)],
-            tags=application.openapi_tags,
-        )
-        schemes = document.setdefault("components", {})["securitySchemes"] = {**_SECURITY}
-        for item in document["paths"].values():
-            for operation in item.values():
-                tags = operation.get("tags", ())
-                if _ADMINISTRATION in tags:
-                    schemes |= _SECURITY_OF_ADMINISTRATORS
-                    operation["security"] = [{name: []} for name in _SECURITY_OF_ADMINISTRATORS]
-                elif "Operations" not in tags:
-                    operation["security"] = [{name: []} for name in _SECURITY]
-                # the gateway answers invalid requests in other ways
-                if operation["responses"].get("422", {}).get("description") == _FASTAPI_S_OWN:
-                    del operation["responses"]["422"]
-        application.openapi_schema = document
-    return application.openapi_schema
-
-
-def openapi_route(application: FastAPI) -> Route:
-    """Return the route `/openapi.json`, which builds the document once, in a thread, and keeps its bytes."""
-    building = Lock()
-
-    @cache
-    def build() -> bytes:
-        return json.dumps(application.openapi())
-
-    def serve(_: Request) -> Response:
-        with building:
-            document = build()
-        return Response(document, media_type="application/json")
-
-    return Route("/openapi.json", serve, include_in_schema=False)
+    document: JsonObject = get_openapi(
+        title="Outcrop",
+        version=__version__,
+        description=_DESCRIPTION,
+        routes=[*(_route(spec) for spec in specs), *_made(routes)],
+        tags=_TAGS,
+    )
+    schemes = document.setdefault("components", {})["securitySchemes"] = {**_SECURITY}
+    for item in document["paths"].values():
+        for operation in item.values():
+            tags = operation.get("tags", ())
+            if _ADMINISTRATION in tags:
+                schemes |= _SECURITY_OF_ADMINISTRATORS
+                operation["security"] = [{name: []} for name in _SECURITY_OF_ADMINISTRATORS]
+            elif "Operations" not in tags:
+                operation["security"] = [{name: []} for name in _SECURITY]
+            # the gateway answers invalid requests in other ways
+            if operation["responses"].get("422", {}).get("description") == _FASTAPI_S_OWN:
+                del operation["responses"]["422"]
+    return document
 
 
 def _made(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
@@ -110,8 +91,9 @@ def _route(spec: EndpointSpec) -> APIRoute:
     parameters = [Parameter(name, Parameter.KEYWORD_ONLY, annotation=str) for name in names]
     if spec.request is not None:
         parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=spec.request))
+    # a name such as `from` is none of Python's
     parameters += [
-        Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+        Parameter(f"{name}_", Parameter.KEYWORD_ONLY, annotation=Annotated[kind, Query(alias=name)], default=default)
         for name, (kind, default) in spec.query.items()
     ]
     documented: Any = partial(spec.handler)

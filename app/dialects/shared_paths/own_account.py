@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Protocol
+from typing import Protocol
 from urllib.parse import parse_qsl
 
-from fastapi import Query
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -62,8 +61,8 @@ def own_account_endpoints(account: OwnAccount) -> Sequence[EndpointSpec]:
         query={
             "group_by": (str, ""),
             "interval": (str | None, None),
-            "since": (Annotated[str | None, Query(alias="from")], None),
-            "until": (Annotated[str | None, Query(alias="to")], None),
+            "from": (str | None, None),
+            "to": (str | None, None),
             "model": (str, ""),
             "user": (str | None, None),
             "limit": (int, 50),

@@ -1,7 +1,8 @@
 """Answers unknown paths in the dialect of the caller."""
 
-from fastapi import Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.dialects.anthropic import errors as anthropic_messages
 from app.dialects.bedrock import errors as bedrock
@@ -47,7 +48,7 @@ def _advice(path: str) -> str:
 
 
 async def answer_unknown_route(request: Request, exception: Exception) -> Response:
-    """Return the response for an unknown path, or a method that FastAPI's route does not have."""
+    """Return the response for an unknown path, or a method that a route of Starlette does not have."""
     path = request.url.path
     error: GatewayError
     if isinstance(exception, HTTPException) and exception.status_code == MethodNotAllowed.status:

@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-from fastapi import Request, Response
 from sqlalchemy import ColumnElement, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.admin.api.operations.actor import Actor
 from app.admin.api.routes.answers import Failure

@@ -7,10 +7,11 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from fastapi import Request, Response
 from msgspec import Struct
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.admin.api.documents.teams_and_keys import KeyView, TeamView
 from app.admin.api.operations.actor import Actor
