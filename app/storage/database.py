@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext, SSLError
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import event, text
 from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.config.database_url import DatabaseUrl
 from app.storage.database_clock import DatabaseClock
 from app.storage.database_down import DatabaseDown
+from app.storage.without_orm import AsyncConnection, AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
     import asyncpg
@@ -28,16 +27,6 @@ _CONNECT_SECONDS = 2.0
 _MIN_POSTGRESQL = 140000
 # of a server that only reads, as PostgreSQL names it
 _READ_ONLY = "25006"
-_SQLITE_TROUBLE = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-    }
-)
 # a stopped replica must not keep rows locked
 _SESSION = {
     "application_name": "outcrop",
@@ -82,7 +71,7 @@ class Database:
         self.clock = DatabaseClock()
         self._tls = tls
         self._passwords = passwords
-        self._engine = _sqlite_engine(url) if url.is_sqlite else _postgresql_engine(self._connect, connections)
+        self._engine = self._make_engine(connections)
 
     @property
     def is_sqlite(self) -> bool:
@@ -172,6 +161,13 @@ class Database:
         if self._passwords is not None:
             await self._passwords.close()
 
+    def _make_engine(self, connections: int) -> AsyncEngine:
+        if not self.is_sqlite:
+            return _postgresql_engine(self._connect, connections)
+        from app.storage.sqlite_engine import sqlite_engine
+
+        return sqlite_engine(self.url)
+
     async def _connect(self) -> asyncpg.Connection:
         """Connect to a PostgreSQL."""
         import asyncpg
@@ -196,20 +192,14 @@ class Database:
         return f"{self.url.shown} cannot be used: {reason or message or type(error).__name__}"
 
 
-class _SqliteConnection(sqlite3.Connection):
-    """Closes itself if nobody got it: who asked for it was cancelled while it was opened."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
 def is_unreachable(error: DBAPIError) -> bool:
     """Return whether an error means that the connection is lost, or that the database cannot serve now."""
     if error.connection_invalidated:
         return True
     if (failure := getattr(error.orig, "sqlite_errorcode", None)) is not None:
-        # extended codes have more bits
-        return failure & 0xFF in _SQLITE_TROUBLE
+        from app.storage.sqlite_engine import is_trouble
+
+        return is_trouble(failure)
     code = _code_of(error)
     # connection failures, no authorization, no such database, out of resources, intervention, lock not available
     return code[:2] in ("08", "28", "3D", "53", "57") or code in ("55P03", _READ_ONLY)
@@ -242,35 +232,5 @@ def _postgresql_engine(connect: Callable[[], Awaitable[asyncpg.Connection]], con
         # the server was restarted since it was last used: the pool then opens another one
         if connection.driver_connection.is_closed():
             raise DisconnectionError
-
-    return engine
-
-
-def _sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
-    if url.path is not None:
-        url.path.touch(mode=0o600)
-    engine = create_async_engine(
-        f"sqlite+aiosqlite:///{url.path}",
-        connect_args={"factory": _SqliteConnection},
-        hide_parameters=True,
-        pool_size=2,
-        max_overflow=0,
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def set_up(connection: Any, _: object) -> None:
-        # transactions begin below
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("busy_timeout = 5000", "journal_mode = wal", "synchronous = full", "foreign_keys = on"):
-            cursor.execute(f"pragma {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin(connection: Any) -> None:
-        # a transaction that writes only later could not wait for another one
-        connection.exec_driver_sql(
-            "begin" if connection.get_execution_options()["outcrop_reads"] else "begin immediate"
-        )
 
     return engine

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, cast, extract, func, literal, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
@@ -16,7 +16,11 @@ def insert_into(connection: AsyncConnection, table: Any) -> Any:
 
 def insert_of(dialect: str, table: Any) -> Any:
     """Return the same by the name of the dialect, for statements that are built once."""
-    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    if dialect != "sqlite":
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite  # deployments with PostgreSQL do not load it
+
+    return sqlite.insert(table)
 
 
 def clock_us(connection: AsyncConnection) -> ColumnElement[int]:

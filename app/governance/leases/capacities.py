@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app.governance.leases.store import recall
 from app.storage.database import Database
 from app.storage.records import now
+from app.storage.statements import insert_into
 from app.storage.tables import limits
 
 _SCOPE = "quota"
@@ -39,7 +37,7 @@ async def write_capacities(database: Database, rows: Iterable[tuple[str, str, in
         for id_, kind, capacity in sorted(rows)
     ]
     async with database.begin() as connection:
-        insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(limits)
+        insert = insert_into(connection, limits)
         changed = {"capacity": insert.excluded.capacity, "updated_at": insert.excluded.updated_at}
         statement = insert.on_conflict_do_update(
             index_elements=["id"], set_=changed, where=limits.c.capacity != insert.excluded.capacity

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from msgspec import structs
 from sqlalchemy import JSON, BigInteger, Boolean, SmallInteger, Text, TextClause, select, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.leases.store import BalanceRef, LockedRows, end, hold_replica, lock, write
@@ -15,6 +15,7 @@ from app.governance.ledger.usage_sums import add_to_usage, sums_of
 from app.storage.columns import Instant
 from app.storage.database import Database
 from app.storage.frequent import Frequent
+from app.storage.statements import insert_of
 from app.storage.tables import leases, ledger
 from app.wire import json
 
@@ -138,7 +139,7 @@ async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> tupl
     if not unique:
         return [], []
     if connection.dialect.name == "sqlite":
-        insert = sqlite.insert(ledger).on_conflict_do_nothing(index_elements=_IDENTITY)
+        insert = insert_of("sqlite", ledger).on_conflict_do_nothing(index_elements=_IDENTITY)
         statement = insert.returning(*[ledger.c[name] for name in _IDENTITY])
         returned = await connection.execute(statement, [structs.asdict(each) for each in unique.values()])
         known = unique.keys() - {(row.attempt_id, row.phase, row.number) for row in returned}

@@ -8,13 +8,13 @@ from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Row, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from app.governance.leases.current_budgets import amount_at, is_current
 from app.governance.leases.windows import window_of
 from app.governance.ledger.export import usd
 from app.storage.database import AsyncConnection
 from app.storage.records import new_id
+from app.storage.statements import insert_into
 from app.storage.tables import balances, budgets, keys, webhooks
 
 THRESHOLDS = (100, 95, 75)
@@ -39,7 +39,6 @@ async def find_events(connection: AsyncConnection, moment: datetime) -> list[Eve
 
 async def add_events(connection: AsyncConnection, events: Iterable[Event], moment: datetime) -> None:
     """Add events that were not reported before."""
-    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
     rows = [
         {
             "id": new_id(),
@@ -53,7 +52,8 @@ async def add_events(connection: AsyncConnection, events: Iterable[Event], momen
         for each in events
     ]
     if rows:
-        await connection.execute(dialect.insert(webhooks).on_conflict_do_nothing(index_elements=["subject"]), rows)
+        insert = insert_into(connection, webhooks).on_conflict_do_nothing(index_elements=["subject"])
+        await connection.execute(insert, rows)
 
 
 async def reported(connection: AsyncConnection, subjects: Iterable[str]) -> set[str]:

@@ -1,0 +1,63 @@
+"""Opens a database of SQLite. Only deployments that use it load this module, which takes 2 MB."""
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy import event
+
+from app.config.database_url import DatabaseUrl
+from app.storage.without_orm import AsyncEngine, create_async_engine
+
+_TROUBLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """Closes itself if nobody got it: who asked for it was cancelled while it was opened."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def is_trouble(code: int) -> bool:
+    """Return whether an error code means that the file cannot be used now. Extended codes have more bits."""
+    return code & 0xFF in _TROUBLE
+
+
+def sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
+    """Return the engine of a file, or of a database in memory."""
+    if url.path is not None:
+        url.path.touch(mode=0o600)
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{url.path}",
+        connect_args={"factory": _SqliteConnection},
+        hide_parameters=True,
+        pool_size=2,
+        max_overflow=0,
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_up(connection: Any, _: object) -> None:
+        # transactions begin below
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("busy_timeout = 5000", "journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+            cursor.execute(f"pragma {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # a transaction that writes only later could not wait for another one
+        connection.exec_driver_sql(
+            "begin" if connection.get_execution_options()["outcrop_reads"] else "begin immediate"
+        )
+
+    return engine
