@@ -183,6 +183,9 @@ def test_unknown_paths_parameters_and_methods_are_refused(admin: httpx.Client) -
         error = error_of(admin.get("/teams", params={"cursor": cursor}), 422)
         assert error["message"] == "cursor: must be `next_cursor` of the page before"
     assert error_of(admin.get("/teams", params={"name": "\x00"}), 422)["param"] == "name"
+    body = b'{"name": "t", "budgets": [{"amount_usd": "5", "amount_usd": "500", "period": "day"}]}'
+    twice = error_of(admin.post("/teams", content=body, headers={"content-type": "application/json"}), 422)
+    assert twice["message"] == "budgets[0].amount_usd: is given twice"
     twice = error_of(admin.get("/usage?group_by=team&group_by=key"), 422)
     assert (twice["param"], twice["message"]) == ("group_by", "group_by: is given twice")
     for path in ("/usage", "/ledger", "/audit"):

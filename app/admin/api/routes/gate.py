@@ -20,6 +20,7 @@ from app.errors import GatewayError
 from app.governance.identity.administrators import Administrators
 from app.observability.observer import RequestRecord
 from app.storage.database import DatabaseDown
+from app.wire import json
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class _CheckedRequest(Request):
     """A request whose body is read before FastAPI asks for it."""
 
     async def read(self) -> None:
-        """Read the body. Raises Failure: it is too large, too slow, or no JSON."""
+        """Read the body. Raises Failure: it is too large, too slow, or no JSON, or has a member twice."""
         content_type = self.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         parts: list[bytes] = []
         size = 0
@@ -119,3 +120,10 @@ class _CheckedRequest(Request):
         if size and content_type != "application/json":
             raise Failure(415, "unsupported_media_type", "send the body as content-type: application/json")
         self._body = b"".join(parts)
+        try:
+            json.loads_strictly(self._body or b"{}")
+        except json.JsonError as error:
+            # what is no JSON is refused by FastAPI
+            if error.path:
+                faults = [Fault(error.path, "is given twice")]
+                raise Failure(422, "invalid_request", f"{error.path}: is given twice", faults) from None
