@@ -1,6 +1,7 @@
 """Have pydantic build models when they are first used. Import this module before any model.
 
-pydantic imports zoneinfo, which reads Python's build variables unless PYTHONTZPATH is set.
+pydantic imports zoneinfo, which reads Python's build variables unless PYTHONTZPATH is set. It searches all packages for
+plugins, of which there are none here, unless PYDANTIC_DISABLE_PLUGINS is set.
 Memory: docs/adr/0006-build-openapi-models-on-demand.md.
 """
 
@@ -8,6 +9,7 @@ import os
 import warnings
 
 os.environ.setdefault("PYTHONTZPATH", "/usr/share/zoneinfo")
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 from pydantic import BaseModel
 from pydantic.warnings import UnsupportedFieldAttributeWarning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from app.governance.identity.failed_attempts import FailedAttempts
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+    from app.admin.api.own_account import OwnAccount
+    from app.admin.api.routes.transactions import Transactions
     from app.composition.quotas import BedrockQuotas
     from app.dialects.http.endpoint_spec import EndpointSpec
     from app.governance.identity.external_callers import ExternalCallers
@@ -56,14 +59,10 @@ def open_administration(
     if database is None:
         return None
     # only deployments with a database load it
-    from app.admin.api.own_account import OwnAccount
-    from app.admin.api.routes.idempotency import StoredAnswers
-    from app.admin.api.routes.transactions import Transactions
     from app.dialects.shared_paths.own_account import own_account_endpoints
     from app.governance.identity.administrators import Administrators
 
     pepper = settings.pepper()
-    transactions = Transactions(database, StoredAnswers(pepper))
     administrators = Administrators(settings.administrators(), failed_attempts, external)
 
     def make_routers() -> Sequence[APIRouter]:
@@ -73,11 +72,50 @@ def open_administration(
         from app.admin.api.routes.router import admin_router
         from app.admin.api.routes.spend_limits import render_for_anthropic, spend_limit_router
 
+        transactions = _transactions(database, pepper)
         gate = Gate(administrators, lambda scope: scope[RECORD])
         return [
             admin_router(transactions, pepper, gate, no_quotas if quotas is None else quotas.describe),
             spend_limit_router(transactions, replace(gate, render=render_for_anthropic)),
         ]
 
-    routes = LazyRoutes(_PREFIXES, make_routers)
-    return Administration(routes, own_account_endpoints(OwnAccount(transactions)), database, database.close)
+    own = own_account_endpoints(_account_opener(database, pepper), _usage_type, _limits_type)
+    return Administration(LazyRoutes(_PREFIXES, make_routers), own, database, database.close)
+
+
+def _transactions(database: Database, pepper: bytes) -> Transactions:
+    from app.admin.api.routes.idempotency import StoredAnswers
+    from app.admin.api.routes.transactions import Transactions
+
+    return Transactions(database, StoredAnswers(pepper))
+
+
+def _account_opener(database: Database, pepper: bytes) -> Callable[[], Awaitable[OwnAccount]]:
+    """Return what makes the account once, in a thread: its imports take some tenths of a second."""
+    opened: list[OwnAccount] = []
+    lock = asyncio.Lock()
+
+    def make() -> OwnAccount:
+        from app.admin.api.own_account import OwnAccount
+
+        return OwnAccount(_transactions(database, pepper))
+
+    async def open_account() -> OwnAccount:
+        async with lock:
+            if not opened:
+                opened.append(await asyncio.to_thread(make))
+        return opened[0]
+
+    return open_account
+
+
+def _usage_type() -> object:
+    from app.admin.api.own_account import OwnAccount
+
+    return OwnAccount.usage_type
+
+
+def _limits_type() -> object:
+    from app.admin.api.own_account import OwnAccount
+
+    return OwnAccount.limits_type

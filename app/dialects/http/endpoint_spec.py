@@ -51,15 +51,21 @@ class WebSocketHandler(Protocol):
         ...
 
 
+class LazyType(Struct, frozen=True):
+    """The type of a body that is loaded when the OpenAPI page is requested."""
+
+    load: Callable[[], object]
+
+
 class EndpointSpec(Struct, frozen=True, kw_only=True):
     """One endpoint.
 
     path: a template, with parameters as `{name}`, or `{name:path}` for one that may hold slashes. name: in
-    `operationId`, unless `operation_id` is set. request, response: types of the bodies; None for none. chunk: the type
-    of each event of a stream; None if it is not described. query: type and default of each query parameter.
-    responses: further responses by status, as OpenAPI has them. body_examples: members of the media type of the request
-    body. render_by_head: chooses the renderer of errors, for a path that several dialects share. in_schema: the OpenAPI
-    page shows the endpoint.
+    `operationId`, unless `operation_id` is set. request, response: types of the bodies, or LazyType; None for none.
+    chunk: returns the type of each event of a stream; None if it is not described. query: type and default of each
+    query parameter. responses: further responses by status, as OpenAPI has them. body_examples: members of the media
+    type of the request body. render_by_head: chooses the renderer of errors, for a path that several dialects share.
+    in_schema: the OpenAPI page shows the endpoint.
     websocket: makes the handler of a WebSocket at the path; None if there is none.
     limit_headers: returns headers for what is left of the caller's limits and budgets.
     """
@@ -75,7 +81,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     request: object = None
     response: object = None
-    chunk: type[BaseModel] | None = None
+    chunk: Callable[[], type[BaseModel]] | None = None
     query: Mapping[str, tuple[object, object]] = {}
     responses: Mapping[int | str, JsonObject] = {}
     body_examples: Mapping[str, object] | None = None

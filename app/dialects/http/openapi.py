@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute, compile_path
 
 from app import __version__
-from app.dialects.http.endpoint_spec import EndpointSpec
+from app.dialects.http.endpoint_spec import EndpointSpec, LazyType
 from app.wire.json import JsonObject
 
 _DESCRIPTION = """
@@ -89,8 +89,8 @@ def _route(spec: EndpointSpec) -> APIRoute:
     """Make the route that documents an endpoint. It serves no request: FastAPI reads parameters from its signature."""
     _, _, names = compile_path(spec.path)
     parameters = [Parameter(name, Parameter.KEYWORD_ONLY, annotation=str) for name in names]
-    if spec.request is not None:
-        parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=spec.request))
+    if (body := _loaded(spec.request)) is not None:
+        parameters.append(Parameter("body", Parameter.KEYWORD_ONLY, annotation=body))
     # a name such as `from` is none of Python's
     parameters += [
         Parameter(f"{name}_", Parameter.KEYWORD_ONLY, annotation=Annotated[kind, Query(alias=name)], default=default)
@@ -100,7 +100,7 @@ def _route(spec: EndpointSpec) -> APIRoute:
     documented.__signature__ = Signature(parameters)
     responses = {**spec.responses}
     if spec.chunk is not None:
-        responses = {200: {"content": {"text/event-stream": {"schema": _schema_of(spec.chunk)}}}, **responses}
+        responses = {200: {"content": {"text/event-stream": {"schema": _schema_of(spec.chunk())}}}, **responses}
     extra = None if spec.body_examples is None else {"content": {"application/json": {**spec.body_examples}}}
     return APIRoute(
         spec.path,
@@ -111,11 +111,15 @@ def _route(spec: EndpointSpec) -> APIRoute:
         summary=spec.summary,
         description=spec.description,
         operation_id=spec.operation_id,
-        response_model=spec.response,
+        response_model=_loaded(spec.response),
         responses=responses,
         include_in_schema=spec.in_schema,
         openapi_extra=extra and {"requestBody": extra},
     )
+
+
+def _loaded(type_: object) -> object:
+    return type_.load() if isinstance(type_, LazyType) else type_
 
 
 def _schema_of(model: type[BaseModel]) -> JsonObject:

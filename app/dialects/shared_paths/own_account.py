@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from app.dialects.anthropic.errors import render_error as render_for_anthropic
-from app.dialects.http.endpoint_spec import EndpointSpec
+from app.dialects.http.endpoint_spec import EndpointSpec, LazyType
 from app.dialects.http.responses import JSON, Answer, CompleteResponse, ErrorRenderer
 from app.dialects.openai.common.errors import render_error as render_for_openai
 from app.dialects.openai.common.schemas import ERRORS
@@ -22,10 +22,7 @@ DIALECT = "own account"
 
 
 class OwnAccount(Protocol):
-    """Reads what callers may know of themselves, as JSON. usage_type, limits_type: of the bodies, for OpenAPI."""
-
-    usage_type: object
-    limits_type: object
+    """Reads what callers may know of themselves, as JSON."""
 
     async def usage(self, caller: Caller, query: Mapping[str, str]) -> bytes: ...
 
@@ -33,18 +30,28 @@ class OwnAccount(Protocol):
 
 
 class _OwnAccountHandler(Struct, frozen=True):
-    account: OwnAccount
+    open_account: Callable[[], Awaitable[OwnAccount]]
 
     async def usage(self, context: RequestContext) -> Answer:
-        return CompleteResponse(200, JSON, await self.account.usage(context.caller, _query(context)))
+        account = await self.open_account()
+        return CompleteResponse(200, JSON, await account.usage(context.caller, _query(context)))
 
     async def limits(self, context: RequestContext) -> Answer:
-        return CompleteResponse(200, JSON, await self.account.limits(context.caller, _query(context)))
+        account = await self.open_account()
+        return CompleteResponse(200, JSON, await account.limits(context.caller, _query(context)))
 
 
-def own_account_endpoints(account: OwnAccount) -> Sequence[EndpointSpec]:
-    """Return the endpoints."""
-    handler = _OwnAccountHandler(account)
+def own_account_endpoints(
+    open_account: Callable[[], Awaitable[OwnAccount]],
+    usage_type: Callable[[], object],
+    limits_type: Callable[[], object],
+) -> Sequence[EndpointSpec]:
+    """Return the endpoints.
+
+    Args:
+        open_account: returns what reads. usage_type, limits_type: return the types of the bodies, for OpenAPI.
+    """
+    handler = _OwnAccountHandler(open_account)
     usage = EndpointSpec(
         method="GET",
         path="/v1/usage",
@@ -56,7 +63,7 @@ def own_account_endpoints(account: OwnAccount) -> Sequence[EndpointSpec]:
         summary="Sum up your own usage",
         description="Sum up the requests, tokens and cost of the caller's key by group and interval.",
         tags=("OpenAI", "Anthropic"),
-        response=account.usage_type,
+        response=LazyType(usage_type),
         responses=ERRORS,
         query={
             "group_by": (str, ""),
@@ -77,7 +84,7 @@ def own_account_endpoints(account: OwnAccount) -> Sequence[EndpointSpec]:
         summary="Show your own limits and budgets",
         description="Show the limits and budgets that apply to the caller, and what is left of them. `user` names an "
         "end user.",
-        response=account.limits_type,
+        response=LazyType(limits_type),
         query={"user": (str, "")},
     )
     return [usage, limits]

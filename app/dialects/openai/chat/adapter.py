@@ -9,18 +9,15 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from app.converse.call import NativeCall
+from app.converse.call import ModelCall, NativeCall
 from app.converse.openai_documents import usage_of_completion
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import model_name_of, validate
 from app.dialects.http.responses import Headers
 from app.dialects.openai.chat import native
 from app.dialects.openai.chat.plain import read_plain
-from app.dialects.openai.chat.request import to_call
 from app.dialects.openai.chat.response import ChatResponseContext, from_reply
-from app.dialects.openai.chat.schema_in import ChatRequest
 from app.dialects.openai.chat.stream import ChunkStream
-from app.dialects.openai.chat.tools import custom_names
 from app.dialects.openai.common.errors import error_body
 from app.errors import GatewayError
 from app.execution.operations.openai import OpenAIFormat
@@ -28,6 +25,8 @@ from app.execution.request_context import RequestContext
 from app.routing.planner import BodyFormat, Planner, Target
 from app.wire import sse
 from app.wire.json import JsonObject
+
+_NO_NAMES: frozenset[str] = frozenset()
 
 
 class ChatAdapter(Struct):
@@ -55,15 +54,11 @@ class ChatAdapter(Struct):
     def to_call(self, _target: Target) -> TranslatedRequest:
         """See `DialectAdapter`. The translation is the same for every target."""
         if self._translated is None:
-            custom_tools: frozenset[str] = frozenset()
             plain = read_plain(self.document)
             if plain is not None:
-                call, include_usage = plain.to_call(), plain.include_usage
+                call, include_usage, custom_tools = plain.to_call(), plain.include_usage, _NO_NAMES
             else:
-                request = validate(self.document, ChatRequest)
-                call = to_call(request)
-                include_usage = bool(request.stream_options and request.stream_options.include_usage)
-                custom_tools = custom_names(request) if request.tools else custom_tools
+                call, include_usage, custom_tools = _validated(self.document)
             response_context = ChatResponseContext(
                 "chatcmpl-" + secrets.token_hex(12), int(time.time()), self.known_as, custom_tools, include_usage
             )
@@ -89,3 +84,19 @@ class ChatAdapter(Struct):
 
     async def finish(self, stream: native.NativeChunks | ChunkStream) -> bytes:
         return stream.finish()
+
+
+def _validated(document: JsonObject) -> tuple[ModelCall, bool, frozenset[str]]:
+    """Validate a request that is not plain.
+
+    Returns:
+        Its call, whether a stream ends with its usage, and the names of its custom tools.
+    """
+    # plain requests, and gateways without this dialect, need none of it
+    from app.dialects.openai.chat.request import to_call
+    from app.dialects.openai.chat.schema_in import ChatRequest
+    from app.dialects.openai.chat.tools import custom_names
+
+    request = validate(document, ChatRequest)
+    include_usage = bool(request.stream_options and request.stream_options.include_usage)
+    return to_call(request), include_usage, custom_names(request) if request.tools else _NO_NAMES

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from functools import partial
 
-from app.dialects.http.endpoint_spec import EndpointSpec
+from pydantic import BaseModel
+
+from app.dialects.http.endpoint_spec import EndpointSpec, LazyType
 from app.dialects.http.handler import DialectHandler
 from app.dialects.openai.chat.adapter import ChatAdapter
-from app.dialects.openai.chat.schema_in import ChatRequest
-from app.dialects.openai.chat.schema_out import ChatCompletion, ChatCompletionChunk
 from app.dialects.openai.common.errors import render_error
 from app.dialects.openai.common.limit_headers import limit_headers
 from app.dialects.openai.common.schemas import ERRORS
@@ -58,11 +58,29 @@ def chat_endpoints(executor: Executor, prefix: str = "/v1") -> Sequence[Endpoint
             description="Answer a conversation, in one piece or, with `stream`, as server-sent events that end with "
             "`[DONE]`.",
             tags=("OpenAI",),
-            request=ChatRequest,
-            response=ChatCompletion,
-            chunk=ChatCompletionChunk,
+            request=LazyType(_request_type),
+            response=LazyType(_response_type),
+            chunk=_chunk_type,
             responses=ERRORS,
             body_examples={"examples": _EXAMPLES},
             in_schema=prefix == "/v1",
         )
     ]
+
+
+def _request_type() -> object:
+    from app.dialects.openai.chat.schema_in import ChatRequest
+
+    return ChatRequest
+
+
+def _response_type() -> object:
+    from app.dialects.openai.chat.schema_out import ChatCompletion
+
+    return ChatCompletion
+
+
+def _chunk_type() -> type[BaseModel]:
+    from app.dialects.openai.chat.schema_out import ChatCompletionChunk
+
+    return ChatCompletionChunk
