@@ -45,7 +45,7 @@ def rules_of_form(form: Form) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     for name, shown in LIMITS.items():
         if text := value_of(form, name):
-            if not text.isdigit():
+            if not text.isdecimal():
                 raise FormFault(f"{shown} must be a whole number.")
             limits[name] = int(text)
     budgets = []
@@ -86,6 +86,12 @@ def changed_rules(form: Form, shadow: Sequence[str]) -> dict[str, Any]:
     if "amount_usd" not in form:
         del members["budgets"]
     return members
+
+
+def revision_of(form: Form) -> int | None:
+    """Return the revision that the reader of a form has seen; None if the form does not say it."""
+    text = value_of(form, "revision")
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def document_of(kind: type[Document], members: Mapping[str, Any]) -> Document:

@@ -12,7 +12,7 @@ from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.failures import OperationRefused
 from app.console.database import change
 from app.console.entry import PREFIX
-from app.console.rule_fields import FormFault, changed_rules, document_of, fault_of
+from app.console.rule_fields import FormFault, changed_rules, document_of, fault_of, revision_of
 from app.console.visit import Visit
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ async def save_rules(
     visit: Visit,
     kind: type[Change],
     get: Callable[[AsyncConnection, str], Awaitable[KeyView | TeamView]],
-    apply: Callable[[AsyncConnection, Actor, str, Change], Awaitable[object]],
+    apply: Callable[..., Awaitable[object]],
     show: Callable[[Visit, str], Awaitable[Response]],
 ) -> Response:
-    """Apply a form to the key or team that the path names, and show its page.
+    """Apply a form to the key or team that the path names, and show its page. One that is out of date is refused.
 
     Args:
         kind: of the change. get, apply: the operations. show: shows the page with what is wrong in the form.
@@ -37,7 +37,8 @@ async def save_rules(
 
     async def operation(connection: AsyncConnection, actor: Actor) -> None:
         before = await get(connection, identifier)
-        await apply(connection, actor, identifier, document_of(kind, changed_rules(form, before.limits.shadow)))
+        body = document_of(kind, changed_rules(form, before.limits.shadow))
+        await apply(connection, actor, identifier, body, revision=revision_of(form))
 
     try:
         await change(visit, operation)

@@ -118,6 +118,31 @@ def test_what_a_form_does_not_show_stays(admin: Visitor, url: str, token: str) -
     assert (stored["limits"]["tokens_per_minute"], stored["limits"]["shadow"]) == (200, ["tokens_per_minute"])
 
 
+def test_a_form_that_is_out_of_date_changes_nothing(admin: Visitor, url: str, token: str) -> None:
+    """It has one field for a budget, and others may have been added since."""
+    team = api(url, "POST", "/teams", json={"name": "raced", "budgets": [{"amount_usd": "1.00", "period": "day"}]})[
+        "id"
+    ]
+    key = api(url, "POST", "/keys", json={"name": "raced", "team_id": team})["id"]
+    for path in (f"/teams/{team}", f"/keys/{key}"):
+        revision = re.search('name="revision" value="([0-9]+)"', admin.get(path).text)
+        assert revision
+        budgets = [{"amount_usd": "2.00", "period": period} for period in ("day", "month")]
+        api(url, "PATCH", path, json={"budgets": budgets})
+        refused = admin.post(path, token=token, revision=revision[1], amount_usd="5", period="day", models="")
+        assert refused.status_code == 400
+        assert "It has changed" in refused.text
+        assert len(api(url, "GET", path)["budgets"]) == 2
+
+
+@pytest.mark.parametrize("number", ["\N{SUPERSCRIPT TWO}", "\N{CIRCLED DIGIT ONE}"])
+def test_what_only_looks_like_a_number_is_none(admin: Visitor, url: str, token: str, number: str) -> None:
+    for path in ("/usage", "/requests?source=process", "/models"):
+        assert admin.get(f"{path}{'&' if '?' in path else '?'}offset={number}").status_code == 200
+    team = api(url, "POST", "/teams", json={"name": f"n{number}"})["id"]
+    assert "must be a whole number" in admin.post(f"/teams/{team}", token=token, requests_per_minute=number).text
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -51,7 +51,7 @@ async def show_models(visit: Visit) -> Response:
     """List the models."""
     wanted = visit.query("search").lower()
     offset = visit.query("offset", "0")
-    start = int(offset) if offset.isdigit() and len(offset) < 6 else 0
+    start = int(offset) if offset.isdecimal() and len(offset) < 6 else 0
     gateway = visit.parts.gateway
     entries = await listed_models(gateway.directory, gateway.executor.planner, gateway.mantle_models)
     found = [each for each in entries if wanted in f"{each.id} {each.title} {each.owner}".lower()]

@@ -44,7 +44,7 @@ async def show_cost(visit: Visit) -> Response:
 
 def _count(visit: Visit, name: str) -> int:
     text = visit.query(name, "0")
-    if not text.isdigit() or len(text) > 12:
+    if not text.isdecimal() or len(text) > 12:
         raise Refused(400, f"{name} must be a number of tokens.")
     return int(text)
 

@@ -61,7 +61,7 @@ async def show_requests(visit: Visit) -> Response:
         found_there = await settled_attempts(visit, filters, _PER_PAGE)
         return visit.page("requests.html", TITLE, **values, **found_there)
     offset = visit.query("offset", "0")
-    start = min(int(offset), MAX_KEPT) if offset.isdigit() and len(offset) < 5 else 0
+    start = min(int(offset), MAX_KEPT) if offset.isdecimal() and len(offset) < 5 else 0
     found = [each for each in visit.console.recent.of(visit.own_caller) if _matches(each, filters)]
     rows = [shown(each) for each in found[start : start + _PER_PAGE]]
     since = datetime.fromtimestamp(visit.console.recent.since, UTC)

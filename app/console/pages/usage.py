@@ -63,7 +63,7 @@ def _wanted(visit: Visit) -> _Wanted:
         range_of(visit, "30d"),
         group_by if group_by in allowed else "model",
         {**asked, **own},
-        min(int(offset), 100_000) if offset.isdigit() and len(offset) < 7 else 0,
+        min(int(offset), 100_000) if offset.isdecimal() and len(offset) < 7 else 0,
     )
 
 
