@@ -25,7 +25,7 @@ class KnownKey(Struct):
 
     ends: when it expires, in seconds since the epoch. refusal: why it is refused; empty if it is not.
     changes: how many changes of teams were known when it was read. refreshed_at: when it was last to be read again.
-    correct: those of its secrets that callers have used, by their keyed digests; see `KeyDirectory.find`.
+    correct: when those of its secrets end that callers have used, by their keyed digests; see `KeyDirectory.find`.
     """
 
     caller: Caller
@@ -35,7 +35,7 @@ class KnownKey(Struct):
     refusal: str
     changes: int
     refreshed_at: float
-    correct: dict[bytes, KeySecret] = field(default_factory=dict)
+    correct: dict[bytes, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: KeyRows, read_at: float, changes: int = 0) -> KnownKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -91,12 +92,12 @@ class KeyDirectory:
         """
         key_id = text[ID_OF_SECRET]
         known = self._use(key_id)
-        if known is not None and (secret := known.correct.get(digest)) is not None:
-            return self._caller_with(secret, key_id, known)
+        if known is not None and (ends := known.correct.get(digest)) is not None:
+            return self._checked(key_id, known, ends)
         stored = hash_of(text, self._pepper)
         if known is not None and (secret := _secret_with(known, stored)) is not None:
-            known.correct[digest] = secret
-            return self._caller_with(secret, key_id, known)
+            ends = known.correct[digest] = _end_of(secret)
+            return self._checked(key_id, known, ends)
         if key_id in self._keys.absent or not is_genuine(text, self._pepper):
             raise AuthenticationFailed(INCORRECT)
         if stored in self._wrong or (known is not None and known.refusal):
@@ -116,7 +117,7 @@ class KeyDirectory:
             await self._key_reader.read(key_id)
             known = self._use(key_id)
             if known is not None and (secret := _secret_with(known, stored)) is not None:
-                return self._caller_with(secret, key_id, known)
+                return self._checked(key_id, known, _end_of(secret))
             if key_id in self._keys.absent:
                 break
         if known is None:
@@ -139,7 +140,7 @@ class KeyDirectory:
         opened = [
             self._cipher.decrypt(key_id, secret.signing)
             for secret in known.secrets
-            if secret.signing is not None and (known.refusal or _is_live(secret, now))
+            if secret.signing is not None and (known.refusal or _end_of(secret) > now)
         ]
         try:
             caller = self._checked(key_id, known)
@@ -213,17 +214,21 @@ class KeyDirectory:
     def _keep_team(self, team_id: str, rows: TeamRows | None) -> None:
         self._teams.put(team_id, None if rows is None else KnownTeam.of(rows, self._clock()))
 
-    def _caller_with(self, secret: KeySecret, key_id: str, known: KnownKey) -> Caller:
-        """Return the caller with one of the secrets of a key. Raises AuthenticationFailed."""
-        if not _is_live(secret, self._wall()):
-            raise _refusal_of_former(known)
-        return self._checked(key_id, known)
+    def _checked(self, key_id: str, known: KnownKey, ends: float = math.inf) -> Caller:
+        """Return the caller of a key.
 
-    def _checked(self, key_id: str, known: KnownKey) -> Caller:
-        """Return the caller of a key. Raises AuthenticationFailed: it is revoked, blocked or expired."""
+        Args:
+            ends: when the secret that was used ends, in seconds since the epoch.
+
+        Raises:
+            AuthenticationFailed: the key is revoked, blocked or expired, or the secret has ended.
+        """
+        now = self._wall()
+        if ends <= now:
+            raise _refusal_of_former(known)
         if known.refusal:
             raise AuthenticationFailed(known.refusal)
-        if known.ends <= self._wall():
+        if known.ends <= now:
             raise AuthenticationFailed("this API key has expired")
         if self._clock() - known.refreshed_at > _REFRESH_SECONDS:
             known.refreshed_at = self._clock()
@@ -241,5 +246,5 @@ def _secret_with(known: KnownKey, stored: bytes) -> KeySecret | None:
     return next((each for each in known.secrets if hmac.compare_digest(each.hash, stored)), None)
 
 
-def _is_live(secret: KeySecret, now: float) -> bool:
-    return secret.expires_at is None or secret.expires_at.timestamp() > now
+def _end_of(secret: KeySecret) -> float:
+    return math.inf if secret.expires_at is None else secret.expires_at.timestamp()
