@@ -115,6 +115,18 @@ def test_other_secrets_are_refused_in_the_dialect(served: Served) -> None:
         assert caught.value.response["Error"]["Code"] == "InvalidSignatureException"
 
 
+def test_the_log_says_that_the_pepper_may_be_another_one(emulator_url: str, records: Records, tmp_path: Path) -> None:
+    settings = database_settings(tmp_path)
+    text, _ = new_key(settings["database_url"])
+    with gateway(emulator_url, records, **settings, api_keys=None) as url:
+        assert httpx.get(f"{url}/v1/models", headers={"x-api-key": text}).status_code == 200
+    with gateway(emulator_url, records, **{**settings, "key_pepper": PEPPER[::-1]}, api_keys=None) as url:
+        for wrong in (text, "sk-of-another-service"):
+            answer = httpx.get(f"{url}/v1/models", headers={"x-api-key": wrong})
+            assert (answer.status_code, "KEY_PEPPER" in answer.text) == (401, False)
+    assert ["KEY_PEPPER" in each.detail for each in records.all[-2:]] == [True, False]
+
+
 def test_guessed_key_ids_do_not_reach_the_database(emulator_url: str, tmp_path: Path) -> None:
     settings = database_settings(tmp_path)
     text, key = new_key(settings["database_url"])

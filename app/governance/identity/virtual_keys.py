@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from app.errors import AuthenticationFailed
 from app.governance.identity.caller import Caller, Policy
-from app.governance.identity.key_secrets import ID_OF_SECRET, SigningCipher, hash_of, is_genuine, is_key_id
+from app.governance.identity.key_secrets import ID_OF_SECRET, SigningCipher, hash_of, is_genuine, is_key_id, key_id_of
 from app.governance.identity.key_watch import KeyWatch
 from app.governance.identity.known_keys import Absent, Known, KnownKey, KnownTeam
 from app.governance.identity.row_reader import RowReader
@@ -21,6 +21,8 @@ from app.storage.records import KeySecret
 
 INCORRECT = "incorrect API key"
 _ROTATED = "this secret of the API key was rotated, and has expired"
+# for the log
+_OTHER_PEPPER = "the secret is misspelled, or was made with another KEY_PEPPER"
 _NO_TEAM = "the team of this caller does not exist"
 _MAX_KEYS = 10_000
 _MAX_TEAMS = 10_000
@@ -98,8 +100,10 @@ class KeyDirectory:
         if known is not None and (secret := _secret_with(known, stored)) is not None:
             ends = known.correct[digest] = _end_of(secret)
             return self._checked(key_id, known, ends)
-        if key_id in self._keys.absent or not is_genuine(text, self._pepper):
+        if key_id in self._keys.absent:
             raise AuthenticationFailed(INCORRECT)
+        if not is_genuine(text, self._pepper):
+            raise AuthenticationFailed(INCORRECT, detail=_OTHER_PEPPER if key_id_of(text) else "")
         if stored in self._wrong or (known is not None and known.refusal):
             raise _refusal_of_former(known)
         return None
