@@ -168,17 +168,31 @@ def test_files_are_deleted_when_all_of_their_attempts_are_posted(
     monkeypatch.setattr(journals, "_SEGMENT_BYTES", 2000)
     journal = Journal(tmp_path)
     journal.note_replica("r")
-    for number in range(20):
+    for number in range(60):
         journal.write(hold(f"a{number}"))
         journal.write(settlement(f"a{number}"))
     before = len(list(tmp_path.glob("*.jsonl")))
     assert before > 3
-    journal.forget([f"a{number}" for number in range(1, 20)])
+    journal.forget([f"a{number}" for number in range(1, 60)])
     assert len(list(tmp_path.glob("*.jsonl"))) == 2, "that of the first attempt, and the current one"
     end(journal)
     ended = the_ended(tmp_path)
     assert "a0" in ended.settlements
     assert set(ended.replicas) == {"r"}
+
+
+def test_what_waits_for_the_database_for_long_takes_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "_SEGMENT_BYTES", 2000)
+    journal = Journal(tmp_path)
+    for number in range(1000):
+        journal.write(hold(f"a{number}"))
+    files = sorted(tmp_path.glob("*.jsonl"))
+    written = sum(len(file.read_bytes().rstrip(b"\0")) for file in files)
+    assert (len(files) - 1) ** 2 < 2 * written / 2000
+    journal.sync()
+    assert [each.descriptor >= 0 for each in journal._segments] == [*[False] * (len(files) - 1), True]
+    end(journal)
+    assert len(the_ended(tmp_path).holds) == 1000
 
 
 def test_a_full_disk_is_an_error_and_later_lines_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ from app.wire import json
 
 _log = logging.getLogger(__name__)
 
-_SEGMENT_BYTES = 128 * 1024
+# of the first file. The more wait for the database, the larger is the next one, so that there are few
+_SEGMENT_BYTES, _MAX_SEGMENT_BYTES = 128 * 1024, 8 * 1024 * 1024
 _PREFIX = "journal-"
 _NAME = re.compile(f"{_PREFIX}[0-9A-Za-z]+")
 _KEPT = ".unreadable"
@@ -62,11 +63,11 @@ class _Segment(Struct):
         return True
 
     def close(self) -> None:
-        """Close the file, unless that was done."""
-        if self.descriptor >= 0:
+        """Close the file, unless that was done: by `sync`, which may still run in its thread."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
             self.memory.close()
-            os.close(self.descriptor)
-            self.descriptor = -1
+            os.close(descriptor)
 
 
 class Journal:
@@ -134,7 +135,8 @@ class Journal:
         """Add a line to the last file, or to another one. Raises JournalFull."""
         if self._segments[-1].append(line):
             return
-        segment = self._open_segment(max(_SEGMENT_BYTES, len(self._replica) + len(line) + 2))
+        size = min(len(self._segments) * _SEGMENT_BYTES, _MAX_SEGMENT_BYTES)
+        segment = self._open_segment(max(size, len(self._replica) + len(line) + 2))
         segment.append(self._replica)
         segment.append(line)
         self._segments.append(segment)
