@@ -44,6 +44,7 @@ MODEL = "meta.llama3-8b-instruct-v1:0"
 PRICES = {
     MODEL: {"input": 1.0, "output": 2.0},
     "anthropic.claude-sonnet-4-20250514-v1:0": {"input": 1.0, "output": 2.0},
+    "example.unknown-v1:0": {"input": 1.0, "output": 2.0},
 }
 MAX_TOKENS = 50
 COST = 3 * 1_000 + 4 * 2_000
@@ -215,6 +216,15 @@ async def test_a_call_without_a_length_holds_the_longest_answer(gateway: Gateway
     await gateway.with_rules(money(longest))
     with pytest.raises(errors.BudgetSpent):
         await gateway.call(call=without)
+
+
+@pytest.mark.parametrize("length", [10**13, 10**18])
+async def test_a_length_that_no_answer_has_keeps_nobody_from_the_database(gateway: Gateway, length: int) -> None:
+    """Else what it costs fits into no column, and all calls failed that waited for the same transaction."""
+    await gateway.with_rules(money(10**9, action="warn"))
+    long: Any = ModelCall("example.unknown-v1:0", {**CALL.converse, "inferenceConfig": {"maxTokens": length}})
+    assert await asyncio.gather(*[gateway.call(call=each) for each in (long, CALL, long)]) == [REPLY] * 3
+    assert [entry.outcome for entry in await gateway.entries()] == ["ok"] * 3
 
 
 async def test_an_attempt_that_bedrock_refuses_is_not_charged_and_another_one_is(gateway: Gateway) -> None:

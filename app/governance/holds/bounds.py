@@ -12,6 +12,8 @@ _TURN_TOKENS = 16
 _TOOLS_TOKENS = 1_000
 _IMAGE_TOKENS = 5_000
 _CONTEXT_TOKENS = 1_000_000
+# no call has so many: what they cost must fit into a column of the database, with many calls at once
+_LONGEST_TOKENS = 100_000_000
 
 
 class CallSize(Struct, frozen=True):
@@ -29,7 +31,7 @@ class CallSize(Struct, frozen=True):
 
 
 class CallBounds(Struct, frozen=True, gc=False):
-    """The most tokens that a call can have. output: the `max_tokens` that are sent."""
+    """The most tokens that a call can have. output: the `max_tokens` that are sent, if answers can be so long."""
 
     input: int
     output: int
@@ -44,7 +46,7 @@ def bounds_of_size(size: CallSize, max_tokens: int) -> CallBounds:
     """Return the bounds of a call, which no input can exceed: more than a context is refused by every model."""
     tokens = size.text_bytes + _TEMPLATE_TOKENS + size.turns * _TURN_TOKENS + size.has_tools * _TOOLS_TOKENS
     tokens += size.images * _IMAGE_TOKENS + size.documents * _CONTEXT_TOKENS
-    return CallBounds(min(tokens, _CONTEXT_TOKENS) * size.runs, max_tokens * size.runs)
+    return CallBounds(min(tokens, _CONTEXT_TOKENS) * size.runs, min(max_tokens * size.runs, _LONGEST_TOKENS))
 
 
 def bounds_of_body(body_bytes: int, max_tokens: int, *, has_tools: bool) -> CallBounds:
@@ -53,4 +55,5 @@ def bounds_of_body(body_bytes: int, max_tokens: int, *, has_tools: bool) -> Call
     The JSON around the text of a turn has more bytes than a template adds tokens for it.
     """
     tokens = body_bytes + (_TEMPLATE_TOKENS + _TOOLS_TOKENS if has_tools else _TEMPLATE_TOKENS)
-    return CallBounds(tokens if tokens < _CONTEXT_TOKENS else _CONTEXT_TOKENS, max_tokens)
+    longest = max_tokens if max_tokens < _LONGEST_TOKENS else _LONGEST_TOKENS
+    return CallBounds(tokens if tokens < _CONTEXT_TOKENS else _CONTEXT_TOKENS, longest)
