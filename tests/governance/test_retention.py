@@ -58,6 +58,19 @@ async def test_entries_are_deleted_by_whole_days_and_in_batches(database: Databa
     assert await delete_old_rows(database, 60, NOW) == {}
 
 
+async def test_a_machine_whose_clock_is_ahead_deletes_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would delete the ledger of all, and what the budgets of this month have spent."""
+    moment = datetime.now(UTC)
+    budget = await add_budget(database, "month", "month")
+    spent = {"key": f"budget/{budget.id}/{moment:%Y-%m}", "kind": "budget", "source_id": budget.id, **EMPTY}
+    await add(database, tables.balances, spent)
+    await add(database, tables.ledger, entry("new", moment))
+    monkeypatch.setattr("app.governance.maintenance.retention.now", lambda: moment + timedelta(days=1000))
+    assert await delete_old_rows(database, 400) == {}
+
+
 async def test_balances_of_ended_windows_are_deleted_40_days_later(database: Database) -> None:
     for period in ("day", "week", "month", "total"):
         await add_budget(database, period, period)

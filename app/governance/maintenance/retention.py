@@ -27,7 +27,7 @@ from app.governance.leases.windows import PERIODS, window_of
 from app.governance.webhooks.events import SUBJECT_PREFIX
 from app.storage.database import Database
 from app.storage.records import now
-from app.storage.statements import has_turn
+from app.storage.statements import has_turn, time_of_database
 from app.storage.tables import (
     balances,
     budgets,
@@ -59,12 +59,15 @@ async def delete_old_rows(
     One replica does so at a time; another one returns at once.
 
     Args:
-        ledger_days: for which entries of the ledger are kept. moment: now, by this machine's clock.
+        ledger_days: for which entries of the ledger are kept. moment: now; by default the earlier time of the clocks
+            of the database and of this machine, since what is deleted does not come back.
 
     Raises:
         DatabaseDown: the database cannot be reached.
     """
-    moment = moment or now()
+    if moment is None:
+        async with database.begin(reads=True) as connection:
+            moment = min(await time_of_database(connection), now())
     deleted: dict[str, int] = {}
     for table, condition in _old_rows(ledger_days, moment):
         count = batch
