@@ -142,12 +142,11 @@ class Connection(asyncio.Protocol):
         if self._is_complete:  # bytes after the response are not part of it
             self._end_response(body, is_reusable=self._is_kept_alive and not failure)
             return
-        if body:
-            response.put(body)
         if failure:
+            response.put(body)
             self._fail(ConnectionLost("Bedrock's response is not HTTP", detail=failure))
         elif body:
-            response.wake()
+            response.pass_on(body)
 
     def eof_received(self) -> None:
         """End a response that has no length; by TLS, EOF may have been forged, and such a response fails."""

@@ -36,8 +36,8 @@ class Http1Response(Struct):
     """A response. See `HttpResponse`.
 
     head: done once the source has set `status` and `headers`; who awaits it closes the response if that fails.
-    The source then calls `put` and `wake`, and in the end `complete` or `fail`. A reader gets all bytes that arrived
-    before it gets the error.
+    The source then calls `pass_on`, or `put` and `wake`, and in the end `complete` or `fail`. A reader
+    gets all bytes that arrived before it gets the error.
     """
 
     _source: Source | None
@@ -105,6 +105,22 @@ class Http1Response(Struct):
         return data
 
     # called by the source
+
+    def pass_on(self, pieces: list[bytes]) -> None:
+        """Give pieces of the body to the reader that waits in `deliver`, or buffer them."""
+        waiter = self._waiter
+        if self._take is None or waiter is None or waiter.done() or self._pieces:
+            self.put(pieces)
+            self.wake()
+            return
+        try:
+            is_wanted = self._take(b"".join(pieces))
+        except Exception as error:  # noqa: BLE001 -- it is raised in `deliver`
+            waiter.set_exception(error)
+            del waiter  # the error references this frame, which would reference the error
+            return
+        if not is_wanted:
+            waiter.set_result(False)
 
     def put(self, pieces: list[bytes]) -> None:
         """Buffer pieces of the body; pause the source when the buffer is full."""

@@ -48,10 +48,11 @@ async def test_body_is_delivered_from_within_the_read() -> None:
         for piece in pieces:
             response.put([piece])
         response.wake()
-    assert taken == [b"a", b"bc"]
-    response.put([b"d"])
+    response.pass_on([b"d", b"e"])
+    assert taken == [b"a", b"bc", b"de"]
+    response.put([b"f"])
     response.complete()
-    assert taken == [b"a", b"bc", b"d"]
+    assert taken == [b"a", b"bc", b"de", b"f"]
     assert await delivery
 
 
@@ -60,8 +61,7 @@ async def test_body_after_take_returned_false_is_kept() -> None:
     response = response_from(Source())
     delivery = await delivering(response, lambda data: bool(taken.append(data)))
     for piece in (b"a", b"b"):
-        response.put([piece])
-        response.wake()
+        response.pass_on([piece])
     response.complete()
     assert (await delivery, taken) == (False, [b"a"])
     assert not await response.deliver(lambda data: bool(taken.append(data)))
@@ -87,8 +87,7 @@ async def test_exception_of_take_is_raised_by_deliver(*, is_complete: bool) -> N
 
     response = response_from(Source())
     delivery = await delivering(response, refuse)
-    response.put([b"a"])
-    response.wake()
+    response.pass_on([b"a"])
     response.put([b"b"])
     if is_complete:
         response.complete()
@@ -102,15 +101,12 @@ async def test_source_is_paused_only_without_a_reader() -> None:
     source = Source()
     response = response_from(source)
     delivery = await delivering(response, lambda data: data != b"enough")
-    response.put([bytes(100_000)])
-    response.wake()
-    assert source.calls == ["pause", "resume"]
-    response.put([b"enough"])
-    response.wake()
+    response.pass_on([bytes(100_000)])
+    assert source.calls == []
+    response.pass_on([b"enough"])
     assert not await delivery
-    response.put([bytes(100_000)])
-    response.wake()
-    assert source.calls == ["pause", "resume", "pause"]
+    response.pass_on([bytes(100_000)])
+    assert source.calls == ["pause"]
 
 
 async def test_cancelled_delivery_takes_no_more() -> None:
@@ -119,8 +115,7 @@ async def test_cancelled_delivery_takes_no_more() -> None:
     response = response_from(source)
     delivery = await delivering(response, lambda data: not taken.append(data))
     delivery.cancel()
-    response.put([b"a"])
-    response.wake()
+    response.pass_on([b"a"])
     response.close()
     with pytest.raises(asyncio.CancelledError):
         await delivery
