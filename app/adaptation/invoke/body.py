@@ -68,6 +68,8 @@ def _adapt_betas(
     adapted: AdaptedInvokeBody, in_header: Sequence[str], document: JsonObject, also_passed: frozenset[str]
 ) -> None:
     in_body = document.get("anthropic_beta")
+    if not in_header and in_body is None and OF_FIELDS.keys().isdisjoint(adapted.body):
+        return
     strings = [each for each in listed(in_body) if isinstance(each, str)]
     needed = [beta for name, beta in OF_FIELDS.items() if name in adapted.body]
     is_newer = adapted.capabilities.native.newest_anthropic_version
