@@ -24,8 +24,8 @@ class OperationSettings(DatabaseSettings):
         10_000,
         ge=1,
         le=1_000_000,
-        description="End users of a key that are new to a process within an hour and counted each, with DATABASE_URL. "
-        "The others are counted together, as `(other users)`.",
+        description="End users of a key that a process counts each within an hour, with DATABASE_URL. The others are "
+        "counted together, as `(other users)`.",
     )
     metrics_teams: int = Field(
         50,

@@ -183,7 +183,9 @@ def test_a_person_does_not_choose_its_user_and_a_name_is_not_recorded_in_full() 
     assert subjects.of(Caller("environment"), "bob").user == "bob"
 
 
-def test_a_key_that_names_too_many_users_has_the_others_counted_together(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_that_names_too_many_users_has_the_others_counted_together(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = [100.0]
     subjects = Subjects(3, lambda: clock[0])
     policy = Policy(team_id="t", key_id="k")
@@ -194,9 +196,18 @@ def test_a_key_that_names_too_many_users_has_the_others_counted_together(caplog:
     assert subjects.of(Caller("k", policy), "session 1").user == "session 1"
     assert subjects.of(Caller("k", policy), "").user == ""
     assert subjects.of(Caller("l", Policy(team_id="t", key_id="l")), "session 7").user == "session 7"
-    # people without keys are counted by their team: an AWS role has as many names of sessions as its caller likes
-    people = [subjects.of(Caller(f"iam/{name}", Policy(team_id="t", person=name)), "").user for name in "abcd"]
-    assert people == ["a", "b", "c", OTHER_USERS]
+    # people do not choose their names
+    people = [subjects.of(Caller(f"oidc/{name}", Policy(team_id="t", person=name)), "").user for name in "abcd"]
+    assert people == ["a", "b", "c", "d"]
+    # whoever was counted stays so, even when the subjects are forgotten
+    subjects._kept.clear()
+    assert [subjects.of(Caller("k", policy), f"session {number}").user for number in (2, 0, 3)] == [
+        "session 2", "session 0", OTHER_USERS,
+    ]  # fmt: skip
+    # the oldest counts are forgotten first
+    monkeypatch.setattr("app.governance.holds.subjects._MAX_NAMED", 4)
+    assert [subjects.of(Caller("l", policy), name).user for name in ("a", "b")] == ["a", "b"]
+    assert subjects._count == 3
     clock[0] += 3600
     assert subjects.of(Caller("k", policy), "session 9").user == "session 9"
 
