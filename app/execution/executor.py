@@ -145,11 +145,12 @@ class Executor(Struct, frozen=True, kw_only=True):
             GatewayError: as `run` does, with Bedrock's own response in `upstream` if there was one.
         """
         policy = context.caller.policy
-        if not self.planner.knows(name):
+        plan = self.planner.plan_for(name)
+        if plan is None:
             if policy is not None and name:
                 check_model(policy, name, ())
             return await self._forward_without_model(context, operation)
-        targets = self.planner.as_named(name)
+        targets = plan.as_named
         fold_plan(context.record, name, targets[0])
         unresolved = [target for target in targets if target.is_unresolved]
         if unresolved and self.find_model is not None:
@@ -167,8 +168,10 @@ class Executor(Struct, frozen=True, kw_only=True):
         attempt, caller = partial(self.attempt, call), context.caller.name
         result = await self.failover.run(targets, call.prepare, attempt, context.deadline, caller)
         target = result.candidate.target
-        known = replace(target, known=self.planner.known(target.model.raw))
-        fold(call, replace(result, candidate=replace(result.candidate, target=known)))
+        if target.is_unresolved:
+            # its model may have become known meanwhile
+            known = replace(target, known=self.planner.known(target.model.raw))
+            fold(call, replace(result, candidate=replace(result.candidate, target=known)))
         return call.value_of(result)
 
     async def check_texts(self, context: RequestContext, texts: list[str]) -> None:

@@ -126,6 +126,22 @@ class Route(Struct, frozen=True):
         return sorted(self.choices, key=lambda choice: uniform() ** (1 / choice.weight), reverse=True)
 
 
+class Plan(Struct, frozen=True):
+    """What follows from a name that a caller used.
+
+    targets: in the order in which they are tried. as_named: the same, without inference profiles that the caller did
+    not name. is_renamed: see `Planner.renames`.
+    needs_beta: it requests the long context, and a model gets that only by a beta in the body.
+    is_translated: Converse does not serve one of the targets.
+    """
+
+    targets: list[Target]
+    as_named: list[Target]
+    is_renamed: bool
+    needs_beta: bool
+    is_translated: bool
+
+
 class Planner(Struct, frozen=True):
     """Resolves names.
 
@@ -161,8 +177,8 @@ class Planner(Struct, frozen=True):
     has_several_callers: bool = False
     hides_arns: bool = False
     clock: Callable[[], float] = time.monotonic
-    # what `plan` returns for a name, for as long as nothing is learned; callers choose the names, so it is bounded
-    _plans: dict[str, list[Target]] = field(default_factory=dict)
+    # for as long as nothing is learned; callers choose the names, so it is bounded
+    _plans: dict[str, Plan] = field(default_factory=dict)
 
     def plan(self, name: str, caller: str = "") -> list[Target]:
         """Return the targets for a name that a caller used, in the order in which they are tried.
@@ -170,23 +186,36 @@ class Planner(Struct, frozen=True):
         Raises:
             InvalidRequest: no model can have the name.
         """
-        planned = self._plans.get(name)
-        if planned is None:
-            planned = self._plan(name)
+        targets = (self._plans.get(name) or self._plan(name)).targets
         if not self.overrides_of_callers:
-            return planned
-        return [self._with_overrides_of(caller, target) for target in planned]
+            return targets
+        return [self._with_overrides_of(caller, target) for target in targets]
 
-    def _plan(self, name: str) -> list[Target]:
-        targets = [self._by_profile(target) for target in self.as_named(name)]
+    def plan_for(self, name: str) -> Plan | None:
+        """Return what follows from a name for all callers; None if it is empty, or if no model can have it."""
+        try:
+            return (self._plans.get(name) or self._plan(name)) if name else None
+        except InvalidRequest:
+            return None
+
+    def _plan(self, name: str) -> Plan:
+        as_named = self.as_named(name)
+        targets = [self._by_profile(target) for target in as_named]
+        plan = Plan(
+            targets,
+            as_named,
+            is_renamed=self.renames(name),
+            needs_beta=name.endswith(LONG_CONTEXT) and any(each.capabilities.context.is_extended for each in as_named),
+            is_translated=any(target.translated_to != "converse" for target in targets),
+        )
         route = self.routes.get(without_prefix(name) or DEFAULT_ALIAS)
         # weights are drawn anew for each request
         is_lasting = all(map(self._is_lasting, targets)) and not (route is not None and route.is_weighted)
         if is_lasting and len(name) <= _MAX_PLANNED_NAME:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            self._plans[name] = targets
-        return targets
+            self._plans[name] = plan
+        return plan
 
     def as_named(self, name: str) -> list[Target]:
         """Return the same targets, without inference profiles that the caller did not name. Raises as `plan` does."""
@@ -195,14 +224,6 @@ class Planner(Struct, frozen=True):
         choices = [Choice(self.model_behind(plain) or without_prefix(plain))] if route is None else route.ordered()
         targets = [self._target(choice) for choice in choices]
         return targets if plain == name else [_with_long_context(target) for target in targets]
-
-    def needs_beta(self, name: str) -> bool:
-        """True if a name requests the long context, and a model gets that only by a beta in the body."""
-        return (
-            name.endswith(LONG_CONTEXT)
-            and self.knows(name)
-            and any(target.capabilities.context.is_extended for target in self.as_named(name))
-        )
 
     def is_ours(self, name: str) -> bool:
         """True if this deployment gives the name."""
@@ -215,10 +236,7 @@ class Planner(Struct, frozen=True):
 
     def knows(self, name: str) -> bool:
         """True if there is a plan for the name, which must not be empty."""
-        try:
-            return bool(name and self.plan(name))
-        except InvalidRequest:
-            return False
+        return self.plan_for(name) is not None
 
     def known_as(self, name: str) -> str:
         """Return the model's name in an answer: the caller's, or that of the default model if the caller named none.

@@ -48,6 +48,10 @@ def test_the_targets_of_a_name_are_planned_once_until_something_is_learned() -> 
     assert planner.plan("drawn") is not planner.plan("drawn")
     planner.remember("a.b", "us.a.b")
     assert planner.plan("a.b")[0].model.raw == "us.a.b"
+    plan_for_own_requests = planner.plan_for("a.b")
+    assert plan_for_own_requests is not None
+    assert plan_for_own_requests is planner.plan_for("a.b")
+    assert [target.model.raw for target in plan_for_own_requests.as_named] == ["a.b"]
     planner.forget("us.a.b")
     assert planner.plan("a.b") == [target]
     planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True), "a")
@@ -193,6 +197,8 @@ def test_a_long_context_is_requested_where_the_model_has_it_by_beta_only(
     planner = Planner("z.z", {"mine": "us.anthropic.claude-sonnet-4-5-20250929-v1:0"}, region="us-east-1")
     (target,) = planner.plan(name)
     assert (target.model.raw, target.capabilities.context.is_extended) == (model, is_extended)
-    assert planner.renames(name)
+    planned = planner.plan_for(name)
+    assert planned is not None
+    assert (planned.is_renamed, planned.needs_beta) == (True, is_extended)
     with pytest.raises(InvalidRequest):
         planner.plan(f"{name}[1m]")

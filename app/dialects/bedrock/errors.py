@@ -115,14 +115,11 @@ def exception_frame(error: GatewayError, *, is_invoked: bool) -> bytes:
 
 def end_to_end(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Return the headers that are meant for the caller: neither of the connection, nor cookies, nor for browsers."""
-    nominated = {
-        option.strip().lower() for name, value in headers if name == "connection" for option in value.split(",")
-    }
-    return tuple(
-        (name, value)
-        for name, value in headers
-        if name not in _CONNECTION and name not in nominated and not name.startswith(_OF_THE_GATEWAY)
-    )
+    nominated = [value for name, value in headers if name == "connection"]
+    own = _CONNECTION
+    if nominated:
+        own = own.union(option.strip().lower() for value in nominated for option in value.split(","))
+    return tuple([each for each in headers if each[0] not in own and not each[0].startswith(_OF_THE_GATEWAY)])
 
 
 def _exception_of(error: GatewayError) -> tuple[str, int]:

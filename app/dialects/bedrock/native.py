@@ -13,7 +13,7 @@ from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
 from app.dialects.bedrock.operations import Operation
 from app.dialects.bedrock.policy import apply_policy, without_forbidden
-from app.dialects.bedrock.translated import answer, is_translated
+from app.dialects.bedrock.translated import answer
 from app.dialects.http.end_user import note_end_user
 from app.dialects.http.responses import Answer, CompleteResponse, Headers, StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound
@@ -59,10 +59,11 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     name, surface = context.params.get("modelId", ""), operation.surface or _SURFACES[operation.service]
     policy = context.caller.policy
     adjusted = [] if policy is None else await apply_policy(operation, executor, context, policy, name)
-    if surface is Surface.CONVERSE and is_translated(executor.planner, name, context.caller.name):
+    plan = executor.planner.plan_for(name)
+    if plan is not None and plan.is_translated and surface is Surface.CONVERSE:
         return await answer(executor, context, name, is_streamed=operation.is_streamed)
     await note_end_user(context)
-    fold_passthrough(context.record, surface, name if is_model_name(name) else "")
+    fold_passthrough(context.record, surface, name if plan is not None or is_model_name(name) else "")
     request = BedrockRequest(
         operation.service,
         operation.method,
@@ -75,13 +76,13 @@ async def forward(operation: Operation, executor: Executor, context: RequestCont
     passthrough = PassthroughOperation(
         surface=surface,
         request=request,
-        is_renamed=executor.planner.renames(name),
+        is_renamed=executor.planner.renames(name) if plan is None else plan.is_renamed,
         counts_tokens=operation.name == "CountTokens",
         tier=tier() if context.size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, context.size, tier),
         # a list that is filtered is read to its end
         usage_in=operation.usage_in if policy is None or operation.method != "GET" else "body",
         adjusted=adjusted,
-        ignored=[LONG_CONTEXT] if operation.surface and executor.planner.needs_beta(name) else [],
+        ignored=[LONG_CONTEXT] if plan is not None and plan.needs_beta and operation.surface else [],
     )
     if not operation.is_streamed:
         forwarded = await executor.forward(context, name, passthrough)
@@ -115,9 +116,11 @@ def _streamed(
 
 def _check_path(operation: Operation, path: str) -> None:
     """Check that the encoded path is this operation's too: it is signed and sent as it is."""
-    segments = unquote(path).split("/")[1:]
-    if any(segment in ("", ".", "..") for segment in segments):
-        raise InvalidRequest("the path has an empty or a dot segment")
+    # nearly every path is its own decoded form and has neither
+    if "%" in path or "//" in path or "/." in path or path.endswith("/"):
+        segments = unquote(path).split("/")[1:]
+        if any(segment in ("", ".", "..") for segment in segments):
+            raise InvalidRequest("the path has an empty or a dot segment")
     literal_end = operation.path.rpartition("}")[2]
     if not path.endswith(literal_end):
         raise NotFound(f"there is no {operation.method} {path}")
@@ -126,7 +129,11 @@ def _check_path(operation: Operation, path: str) -> None:
 def _forwarded_headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """Return the caller's headers that Bedrock must get, without those of credentials and connection."""
     forwarded = tuple(
-        (name, value) for name, value in headers.items() if name in _REQUEST_HEADERS or name.startswith(_REQUEST_PREFIX)
+        [
+            (name, value)
+            for name, value in headers.items()
+            if name in _REQUEST_HEADERS or name.startswith(_REQUEST_PREFIX)
+        ]
     )
     for name, value in forwarded:
         if not value.isascii():

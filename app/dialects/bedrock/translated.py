@@ -23,7 +23,7 @@ from app.execution.operations.translated import TranslatedOperation, TranslatedS
 from app.execution.relay import Relay
 from app.execution.request_context import RequestContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
-from app.routing.planner import Planner, Target
+from app.routing.planner import Target
 from app.wire import eventstream, json
 
 _read = json.reader_of(ConverseRequest)
@@ -40,11 +40,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "tool_choice": ("toolConfig.toolChoice",),
     "top_p": ("inferenceConfig.topP",),
 }
-
-
-def is_translated(planner: Planner, name: str, caller: str) -> bool:
-    """Tell whether Converse does not serve a target of a name."""
-    return planner.knows(name) and any(target.translated_to != "converse" for target in planner.plan(name, caller))
 
 
 async def answer(executor: Executor, context: RequestContext, name: str, *, is_streamed: bool) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,6 +26,19 @@ T = TypeVar("T")
 
 UsageIn = Literal["", "body", "headers", "guardrail"]
 _TRACE = f'"{TRACE}"'.encode()
+
+
+class _Priced(TypedDict, total=False):
+    """The members of Converse's reply that determine its price; nothing else becomes an object."""
+
+    additionalModelResponseFields: Any
+    performanceConfig: Any
+    serviceTier: Any
+    trace: Any
+    usage: Any
+
+
+_read_priced = json.reader_of(_Priced)
 
 
 class ForwardedResponse(Struct, frozen=True):
@@ -135,7 +148,7 @@ def read_usage_and_tier(usage_in: UsageIn, response: ForwardedResponse) -> tuple
         return usage, tier_of_headers(response.headers)
     if usage_in == "body":
         with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):
-            reply = json.loads(response.body)
+            reply = _read_priced(response.body)
             usage = Usage.of(reply["usage"], reply.get("additionalModelResponseFields"))
             if "trace" in reply:
                 usage = replace(usage, guardrail_units=units_in(reply["trace"]))

@@ -141,6 +141,9 @@ async def test_refusal_of_one_callers_header_does_not_move_other_callers() -> No
     [
         ("/model/a.b//converse", InvalidRequest),
         ("/model/a.b/%2e%2e/converse", InvalidRequest),
+        ("/model/a.b/../converse", InvalidRequest),
+        ("/model/a.b/./converse", InvalidRequest),
+        ("/model/a.b/converse/", InvalidRequest),
         ("/model/a.b/invoke", NotFound),
     ],
 )
