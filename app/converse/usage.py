@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from app.wire.json import JsonObject
 
 _MAX = 10**12
+_MESSAGE_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _CONVERSE_COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
 
@@ -18,9 +19,7 @@ _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_w
 def count_in(counts: JsonObject, name: str) -> int:
     """Return a count; 0 where it is missing or no count."""
     count = counts.get(name)
-    if not isinstance(count, int) or isinstance(count, bool):
-        return 0
-    return count if 0 <= count <= _MAX else 0
+    return count if type(count) is int and 0 <= count <= _MAX else 0
 
 
 def written_in(usage: JsonObject) -> dict[str, int]:
@@ -142,11 +141,14 @@ class Usage(Struct, frozen=True, gc=False):
 
 def _counted_in(usage: JsonObject, *, is_final: bool = True) -> Usage:
     written, spent = usage.get("cache_creation"), usage.get("output_tokens_details")
+    sent, given, read, wrote = [
+        count if type(count) is int and 0 <= count <= _MAX else 0 for count in map(usage.get, _MESSAGE_COUNTS)
+    ]
     return Usage(
-        input=count_in(usage, "input_tokens"),
-        output=count_in(usage, "output_tokens"),
-        cache_read=count_in(usage, "cache_read_input_tokens"),
-        cache_write=count_in(usage, "cache_creation_input_tokens"),
+        sent,
+        given,
+        read,
+        wrote,
         reasoning=count_in(spent, "thinking_tokens") if isinstance(spent, dict) else 0,
         cache_write_1h=count_in(written, "ephemeral_1h_input_tokens") if isinstance(written, dict) else 0,
         is_final=is_final,
@@ -155,8 +157,9 @@ def _counted_in(usage: JsonObject, *, is_final: bool = True) -> Usage:
 
 def _rounds_in(usage: JsonObject) -> tuple[Usage, ...]:
     """Return the rounds of a message; none where one of them is malformed."""
-    listed = usage.get("iterations")
-    rounds = listed if isinstance(listed, list) else []
+    rounds = usage.get("iterations")
+    if not isinstance(rounds, list):
+        return ()
     is_right = all(isinstance(each, dict) and {"input_tokens", "output_tokens"} <= each.keys() for each in rounds)
     return tuple(_counted_in(each) for each in rounds) if is_right else ()
 

@@ -151,7 +151,7 @@ def _is_blank_text(block: object) -> bool:
 
 def is_blank(text: object) -> bool:
     """Tell whether a value is a text without visible characters."""
-    return isinstance(text, str) and not text.strip()
+    return isinstance(text, str) and (not text or text.isspace())
 
 
 def _with_true_media_type(block: JsonObject, source: JsonObject, adapted: AdaptedBody) -> JsonObject:

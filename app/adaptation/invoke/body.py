@@ -46,16 +46,23 @@ def adapt_invoke(
         adapted.ignored += [name for name, value in document.items() if name not in _KNOWN and value is not None]
     _adapt_betas(adapted, call.betas, document, also_passed)
     adapt_settings(adapted)
-    if capabilities.reasoning.budget_and_effort and text_in(body.get("output_config"), "effort"):
+    if (
+        "output_config" in body
+        and capabilities.reasoning.budget_and_effort
+        and text_in(body["output_config"], "effort")
+    ):
         adapted.add_beta(EFFORT)
     if capabilities.context.is_extended:
         adapted.add_beta(capabilities.context.beta)
     if capabilities.reasoning.drop_foreign:
         drop_foreign(adapted)
     adapt_messages(adapted, document.get("cache_control"))
-    _adapt_edits(adapted)
-    adapt_tools(adapted)
-    _adapt_system(adapted)
+    if "context_management" in body:
+        _adapt_edits(adapted)
+    if "tools" in body:
+        adapt_tools(adapted)
+    if "system" in body:
+        _adapt_system(adapted)
     version = document.get("anthropic_version") or call.version
     is_newest = version == _NEWEST_VERSION and capabilities.native.newest_anthropic_version
     body["anthropic_version"] = _NEWEST_VERSION if is_newest else _VERSION
@@ -84,9 +91,7 @@ def _adapt_betas(
 
 def _adapt_edits(adapted: AdaptedInvokeBody) -> None:
     """Keep the edits of the context that Bedrock accepts, each with its beta."""
-    management = adapted.body.pop("context_management", None)
-    if management is None:
-        return
+    management = adapted.body.pop("context_management")
     edits = listed(management.get("edits")) if isinstance(management, dict) else []
     thinks = text_in(adapted.body.get("thinking"), "type") in ("enabled", "adaptive")
     accepted = EDITS.keys() if thinks else EDITS.keys() - EDITS_OF_THINKING
@@ -107,6 +112,6 @@ def _adapt_system(adapted: AdaptedInvokeBody) -> None:
             for index, block in enumerate(body["system"])
         ]
         body["system"] = without_blanks(system, adapted)
-    if "system" in body and (body["system"] == [] or is_blank(body["system"])):
+    if body["system"] == [] or is_blank(body["system"]):
         del body["system"]
         adapted.adjust("blank_text")

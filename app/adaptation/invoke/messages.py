@@ -30,7 +30,8 @@ def adapt_messages(adapted: AdaptedInvokeBody, cache_control: object) -> None:
     if cache_control is not None:
         cache_last_block(made, cache_control, adapted)
     adapted.body["messages"] = made
-    _reason_only_after_reasoning(adapted)
+    if "thinking" in adapted.body:
+        _reason_only_after_reasoning(adapted)
 
 
 def _message(message: object, index: int, adapted: AdaptedInvokeBody, takes_output: bool) -> object:
@@ -38,7 +39,7 @@ def _message(message: object, index: int, adapted: AdaptedInvokeBody, takes_outp
     if not isinstance(message, dict):
         return message
     content = message.get("content")
-    if type(content) is str and "output_config" not in message and not is_blank(content):
+    if type(content) is str and content and not content.isspace() and "output_config" not in message:
         return message
     path, role = f"messages[{index}]", text_in(message, "role")
     if "output_config" in message and not takes_output:

@@ -22,7 +22,7 @@ def adapt_settings(adapted: AdaptedBody) -> None:
         _shorten(adapted, capabilities.max_output)
     if "thinking" in body or "output_config" in body:
         adapt_reasoning(adapted)
-    if text_in(body.get("tool_choice"), "type") in _FORCED:
+    if "tool_choice" in body and text_in(body["tool_choice"], "type") in _FORCED:
         _adapt_forced_choice(adapted)
     if not capabilities.sampling.accepted:
         leave_out(adapted, *SAMPLING)
