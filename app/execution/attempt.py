@@ -69,7 +69,8 @@ class Call(Struct, Generic[T]):
         Raises:
             InvalidRequest: the target cannot carry the call, or would ignore a tool that the first target accepts.
         """
-        operation = await self.operation(target)
+        is_small = self.context.size <= MAX_LOOP_BYTES
+        operation = self.operation_for(target) if is_small else await self.operation(target)
         if self.first is None:
             self.first = operation
         elif operation.ignored and (lost := ignored_tools(operation.ignored) - ignored_tools(self.first.ignored)):

@@ -36,7 +36,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     """Runs the calls of all dialects.
 
     once: makes an attempt without another try at the same target. attempt: tries a target again, if Bedrock's refusal
-        says how.
+        says how. verbatim: the same for a caller's own request, which is not adapted.
     check: has the deployment's guardrail look at texts, if there is one; check_of: that of a policy.
     find_model: looks up the model of a target that is not resolved, for so many seconds at most.
     media: fetches what callers refer to by URL, if that is allowed.
@@ -47,6 +47,7 @@ class Executor(Struct, frozen=True, kw_only=True):
     failover: Failover
     once: Attempt
     attempt: Attempt
+    verbatim: Attempt
     check: GuardrailCheck | None = None
     check_of: Callable[[Policy], GuardrailCheck | None] | None = None
     find_model: Callable[[Target, float], Awaitable[None]] | None = None
@@ -84,11 +85,13 @@ class Executor(Struct, frozen=True, kw_only=True):
         elif govern is not None:
             once = of_policies = PolicyGuardedAttempt(once, clients[DEFAULT_LOCATION], checks)
             check_of = of_policies.check_of
+        by_profile = ProfileFallback(once, planner, find_profile)
         return cls(
             planner=planner,
             failover=failover,
             once=once,
-            attempt=CapabilityFallback(ProfileFallback(once, planner, find_profile), planner),
+            attempt=CapabilityFallback(by_profile, planner),
+            verbatim=by_profile,
             check=check,
             check_of=check_of,
             policies=PolicyTargets(guardrail),
@@ -165,7 +168,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, lambda _: operation)
-        attempt, caller = partial(self.attempt, call), context.caller.name
+        attempt, caller = partial(self.verbatim, call), context.caller.name
         result = await self.failover.run(targets, call.prepare, attempt, context.deadline, caller)
         target = result.candidate.target
         if target.is_unresolved:

@@ -60,8 +60,6 @@ class CapabilityFallback(Struct, frozen=True):
     async def _adapted(self, call: Call[T], candidate: Candidate[T], error: ModelDiffers) -> Candidate[T] | None:
         """Return the candidate with the capabilities that its model reported; None if it cannot carry the call so."""
         refused = candidate.operation
-        if refused.mode is Mode.PASSTHROUGH:
-            return None
         target = candidate.target.with_override(error)
         if target is None:
             return None

@@ -35,6 +35,9 @@ from app.wire.json import JsonObject
 
 T = TypeVar("T")
 
+# the members of most events, which hold neither tokens nor a guardrail's trace
+_OF_DELTA = {"type", "index", "delta"}
+
 
 class InvokeOperation(Operation[T], frozen=True, kw_only=True):
     """A complete document by InvokeModel.
@@ -155,6 +158,8 @@ class NativeReader:
         events, attempt = self._decoder.feed(data), self._attempt
         for event in events:
             document = event.document
+            if document.keys() == _OF_DELTA:
+                continue
             attempt.usage = self._usage_of(document) or attempt.usage or usage_of_invocation(document)
             if TRACE in document:
                 self._units = units_in(document[TRACE])
