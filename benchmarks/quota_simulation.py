@@ -133,9 +133,8 @@ class _Simulation:
         limits = QuotaLimits(scenario.per_minute, target=scenario.target, output_rate=scenario.output_rate)
 
         def share(_: PoolKey, meters: Sequence[Meter]) -> LocalMeters:
-            for meter in meters:
-                meter.per_minute //= scenario.replicas
-            return LocalMeters(meters, virtual_time.now)
+            parts = [replace(meter, per_minute=meter.per_minute // scenario.replicas) for meter in meters]
+            return LocalMeters(parts, virtual_time.now)
 
         quotas = Quotas({("x.model", ""): limits}, "us-east-1", share, virtual_time.now, Burndown())
         model = parse_model_id("x.model")

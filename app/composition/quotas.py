@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -183,7 +184,7 @@ class BedrockQuotas:
         """Return the meters of a pool: its part of this process, or a pool that all replicas share by leases."""
         from app.governance.quotas.meters import LocalMeters
 
-        parts = [replace(meter, per_minute=max(meter.per_minute // self._processes, 1)) for meter in meters]
+        parts = [dataclasses.replace(meter, per_minute=max(meter.per_minute // self._processes, 1)) for meter in meters]
         alone = LocalMeters(parts, time.monotonic)
         if self._client is None:
             return alone

@@ -208,10 +208,13 @@ def fold_check(record: RequestRecord, upstream_request_id: str) -> None:
     record.upstream_request_id = upstream_request_id
 
 
-def fold_quota(record: RequestRecord, use: QuotaUse) -> None:
-    """Write what an attempt took of a quota into the log record."""
+def fold_quota(record: RequestRecord, waited: float, reserved: int, settled: int) -> None:
+    """Write what an attempt took of a quota into the log record. waited: seconds."""
     before = record.quota
-    record.quota = use if before is None else QuotaUse(before.waited + use.waited, use.reserved, use.settled)
+    waited_ms = round(waited * 1000, 2) if waited else 0.0
+    if before is not None:
+        waited_ms += before.waited_ms
+    record.quota = QuotaUse(waited_ms, reserved, settled)
 
 
 def _fold_stream(

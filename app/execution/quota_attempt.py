@@ -21,7 +21,7 @@ from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.pool import QuotaCall, QuotaPool, Reservation
 from app.governance.quotas.pools import Quotas
 from app.models.output_lengths import lengths_in
-from app.observability.observer import AttemptContext, QuotaUse, RequestRecord
+from app.observability.observer import AttemptContext, RequestRecord
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult
 from app.routing.planner import Target
@@ -117,7 +117,7 @@ class QuotaAttempt(Struct, frozen=True):
             raise
         if result.error is None:
             settled = pool.settle(reservation, result.usage)
-            fold_quota(context.record, QuotaUse(reservation.waited, reservation.hold.needs[0].reserved, settled))
+            fold_quota(context.record, reservation.waited, reservation.hold.needs[0].reserved, settled)
             if spent:
                 quotas.days.note(target.location, None)
         else:
@@ -195,7 +195,7 @@ class QuotaAttempt(Struct, frozen=True):
         else:
             _settle(reservation, record, usage)
             return
-        fold_quota(record, QuotaUse(reservation.waited, 0, 0))
+        fold_quota(record, reservation.waited, 0, 0)
 
     def _end_stream(
         self,
@@ -284,4 +284,4 @@ def _read_length(body: bytes) -> int | None:
 def _settle(reservation: Reservation, record: RequestRecord, usage: Usage | None) -> None:
     """End a reservation. usage: None if it is not known."""
     settled = reservation.pool.settle(reservation, usage)
-    fold_quota(record, QuotaUse(reservation.waited, reservation.hold.needs[0].reserved, settled))
+    fold_quota(record, reservation.waited, reservation.hold.needs[0].reserved, settled)

@@ -176,9 +176,8 @@ def _add_amounts(fields: dict[str, object], record: RequestRecord) -> None:
         fields["cost_usd"] = round(record.cost, 9)
     if record.usage is not None:
         fields["tokens"] = record.usage.counts()
-    if (quota := record.quota) is not None:
-        waited = round(quota.waited * 1000, 2)
-        fields["quota"] = {"waited_ms": waited, "reserved": quota.reserved, "settled": quota.settled}
+    if record.quota is not None:
+        fields["quota"] = record.quota
 
 
 def _try(attempt: TriedTarget) -> dict[str, object]:

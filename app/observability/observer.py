@@ -77,10 +77,13 @@ class AttemptContext(Struct):
     hold: Callable[[int], Awaitable[None]] = _hold_nothing
 
 
-class QuotaUse(Struct, frozen=True):
-    """What a call took of a quota of Bedrock. waited: seconds in its queue. reserved, settled: tokens of the quota."""
+class QuotaUse(Struct, frozen=True, gc=False):
+    """What a call took of a quota of Bedrock, as it is logged.
 
-    waited: float
+    waited_ms: milliseconds in its queue. reserved, settled: tokens of the quota.
+    """
+
+    waited_ms: float
     reserved: int
     settled: int
 

@@ -45,12 +45,12 @@ def test_starts_are_spaced_by_what_calls_cost(meters: LocalMeters, clock: Clock)
 def test_what_calls_took_more_or_less_than_expected_moves_the_next_starts(meters: LocalMeters, clock: Clock) -> None:
     hold = meters.take([Need(500, 50)], 1.0)
     assert hold is not None
-    meters.settle(hold, [250], 1.0)
+    meters.settle([hold], [[250]], 1.0)
     assert meters.delay([Need(1, 1)], 1.0) == pytest.approx(5.0 - 0.5)
     clock.now += 4.5
     hold = meters.take([Need(500, 50)], 1.0)
     assert hold is not None
-    meters.settle(hold, [0], 1.0)
+    meters.settle([hold], [[0]], 1.0)
     assert meters.delay([Need(1, 1)], 1.0) == 0.0
 
 
@@ -62,7 +62,7 @@ def test_what_calls_reserve_must_fit_into_the_minute(clock: Clock) -> None:
     assert first is not None
     assert meters.take(large, 1.0) is None
     assert meters.take([Need(2000, 1)], 1.0) is not None
-    meters.settle(first, [3000], 1.0)
+    meters.settle([first], [[3000]], 1.0)
     assert meters.delay(large, 1.0) == pytest.approx(30.0), "3,000 of 6,000 that were used must be refilled"
 
 
@@ -71,7 +71,7 @@ def test_a_call_larger_than_the_quota_starts_when_no_other_runs(meters: LocalMet
     clock.now += 10
     assert small is not None
     assert meters.take([Need(100_000, 1)], 1.0) is None
-    meters.settle(small, [0], 1.0)
+    meters.settle([small], [[0]], 1.0)
     assert meters.take([Need(100_000, 1)], 1.0) is not None
 
 
@@ -96,7 +96,7 @@ def test_no_more_is_used_than_the_rate_allows(costs: list[tuple[int, int]], fact
         needs = [Need(max(expected, taken), expected)]
         while (hold := meters.take(needs, factor)) is None:
             clock.now += max(meters.delay(needs, factor), 0.001)
-        meters.settle(hold, [taken], factor)
+        meters.settle([hold], [[taken]], factor)
         used, last = used + taken, taken
     allowed = (clock.now - began + 0.5) * LIMIT / 60 * factor
     assert used - last <= allowed + 1

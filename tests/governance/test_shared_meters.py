@@ -33,7 +33,7 @@ async def calls(meters: SharedMeters, until: float, needs: list[Need], used: int
         found = meters.take(needs, 1.0) or await meters.wait(needs, 1.0)
         if isinstance(found, Hold):
             count += 1
-            meters.settle(found, [used], 1.0)
+            meters.settle([found], [[used]], 1.0)
         else:
             await asyncio.sleep(found)
     return count
@@ -72,7 +72,7 @@ async def test_what_runs_is_reserved_for_all_replicas(database: Database) -> Non
     assert second[1].take([Need(1, 1)], 1.0) is None
     small = await second[1].wait([Need(5000, 1)], 1.0)
     assert isinstance(small, Hold)
-    first[1].settle(hold, [100], 1.0)
+    first[1].settle([hold], [[100]], 1.0)
     await hold_soon(second[1], large)
     for client, _ in (first, second):
         await client.close()
@@ -88,7 +88,7 @@ async def test_replicas_share_the_room_that_throttles_have_taught(database: Data
     assert isinstance(hold, Hold)
     assert isinstance(await second[1].wait(large, 1.0), float)
     assert isinstance(await second[1].wait([Need(5000, 1)], 1.0), Hold)
-    first[1].settle(hold, [1], 1.0)
+    first[1].settle([hold], [[1]], 1.0)
     await hold_soon(second[1], large)
     for client, _ in (first, second):
         await client.close()
@@ -115,7 +115,7 @@ async def test_a_quota_holds_after_a_database_from_before_it_was_restored(databa
     while client.transactions.replica == before:
         assert time.monotonic() < deadline
         if isinstance(found := await meters.wait([Need(1, 0)], 1.0), Hold):
-            meters.settle(found, [0], 1.0)
+            meters.settle([found], [[0]], 1.0)
         await asyncio.sleep(0.1)
     await hold_soon(meters, large)
     assert not isinstance(await meters.wait(large, 1.0), Hold)
@@ -127,13 +127,13 @@ async def test_a_lowered_capacity_applies_to_a_busy_replica_within_two_seconds(d
     first, needs = await replica(database), [Need(20_000, 1)]
     hold = await first[1].wait(needs, 1.0)
     assert isinstance(hold, Hold)
-    first[1].settle(hold, [0], 1.0)
+    first[1].settle([hold], [[0]], 1.0)
     second = await replica(database, 6_000)
     await second[1].wait([Need(10, 10)], 1.0)
     deadline = time.monotonic() + 2
     while (again := first[1].take(needs, 1.0)) is not None:
         assert time.monotonic() < deadline
-        first[1].settle(again, [0], 1.0)
+        first[1].settle([again], [[0]], 1.0)
         await asyncio.sleep(0.05)
     for client, _ in (first, second):
         await client.close()
@@ -150,5 +150,5 @@ async def test_without_the_database_each_replica_goes_on_alone(
     for _ in range(5):
         found = meters.take(NEEDS, 1.0) or await meters.wait(NEEDS, 1.0)
     assert isinstance(found, Hold)
-    meters.settle(found, [100], 1.0)
+    meters.settle([found], [[100]], 1.0)
     await client.close()

@@ -12,17 +12,18 @@ _MAX_FLOWS = 10_000
 _SAMPLES, _MIN_SAMPLES = 64, 3
 _SHARE = 0.9
 _EVERY, _OF_ALL = 16, 4
-# bytes, and tokens of text
-_FIRST_RATIOS = [1.0, 0.3, 0.3]
-_FIRST_OUTPUT = 150
+# tokens of text for each byte, and of an answer
+_FIRST_RATIO, _FIRST_OUTPUT = 0.3, 150
 # smaller bodies have one ratio, and larger ones of up to 16 times the size; the largest usually have media
 _SIZES, _LARGEST_TEXT = 4, 65_536
 # the weight of the newest sample
 _NEWEST, _NEWEST_SHARE = 0.1, 0.3
+# among so many all have the same
+_FIRST = 1 / _NEWEST
 _KEPT = 0.98
 
 
-class Estimate(Struct, frozen=True):
+class Estimate(Struct, frozen=True, gc=False):
     """Tokens of a call. input: all of the prompt. billed: the input without what is read from a cache.
 
     output: of a usual answer; long_output: of a long one.
@@ -34,59 +35,81 @@ class Estimate(Struct, frozen=True):
     long_output: int
 
 
-class _Outputs:
-    """The lengths of answers: their mean, and the 90th percentile of the last ones.
+class _Inputs:
+    """The prompts in bodies of about one size, the older ones counting less.
 
-    cached: the part of the prompts that was read from a cache.
+    prompt, billed: tokens for each byte; billed is the part that was not read from a cache.
     """
 
-    __slots__ = ("_last", "cached", "count", "long", "mean")
+    __slots__ = ("_billed", "_bytes", "_prompt", "billed", "prompt")
 
     def __init__(self) -> None:
-        self.mean = 0.0
-        self.long = 0
+        self._bytes = self._prompt = self._billed = 0.0
+        self.prompt = self.billed = _FIRST_RATIO
+
+    def note(self, size: int, prompt: int, billed: int) -> None:
+        noted = self._bytes = self._bytes * _KEPT + (size or 1)
+        self._prompt = self._prompt * _KEPT + prompt
+        self._billed = self._billed * _KEPT + billed
+        self.prompt, self.billed = self._prompt / noted, self._billed / noted
+
+
+class _Outputs:
+    """The lengths of answers: their mean, and the 90th percentile of the last ones, which is no less.
+
+    usual: the mean as a whole number. cached: the part of the prompts that was read from a cache.
+    """
+
+    __slots__ = ("_last", "_mean", "cached", "count", "long", "usual")
+
+    def __init__(self) -> None:
+        self._mean = 0.0
+        self.usual = self.long = _FIRST_OUTPUT
         self.cached = 0.0
         self.count = 0
         self._last: deque[int] = deque(maxlen=_SAMPLES)
 
     def note(self, output: int) -> None:
         count = self.count = self.count + 1
-        self.mean += (output - self.mean) * (_NEWEST if count > 1 / _NEWEST else 1 / count)
+        self._mean += (output - self._mean) * (_NEWEST if count > _FIRST else 1 / count)
         self._last.append(output)
+        if count < _MIN_SAMPLES:
+            return
+        self.usual = int(self._mean)
         # sorting costs a microsecond
         if count % _EVERY == 0 or count <= _EVERY:
             self.long = sorted(self._last)[int(len(self._last) * _SHARE)]
+        self.long = max(self.long, self.usual)
+
+
+_UNKNOWN_INPUTS = _Inputs()
 
 
 class Estimates:
     """What is known of the calls of one pool's model, and of each key.
 
-    The ratios are of tokens to bytes of the model's calls, the older ones counting less. Bodies of different sizes have
-    their own, since media have fewer tokens for their bytes than text.
+    Bodies of different sizes have ratios of tokens to bytes of their own, since media have fewer tokens for their bytes
+    than text.
     """
 
     def __init__(self) -> None:
-        # bytes, and tokens of the prompts and of what was billed of them
-        self._ratios: dict[int, list[float]] = {}
+        self._inputs: dict[int, _Inputs] = {}
         self._of_all = _Outputs()
         self._of_key: OrderedDict[str, _Outputs] = OrderedDict()
 
     def estimate(self, key: str, size: int, max_tokens: int) -> Estimate:
         """Return what a call will take. size: bytes of its body. max_tokens: the most that it may answer."""
-        outputs = self._of_key.get(key)
-        if outputs is None or outputs.count < _MIN_SAMPLES:
-            outputs = self._of_all
-        mean, long = int(outputs.mean), outputs.long
+        outputs = self._of_key.get(key, self._of_all)
         if outputs.count < _MIN_SAMPLES:
-            mean = long = _FIRST_OUTPUT
-        long = max(long, mean)
-        ratios = self._ratios.get(0 if size < _LARGEST_TEXT else size.bit_length() // _SIZES)
-        if ratios is None:
-            size, ratios = min(size, _LARGEST_TEXT), _FIRST_RATIOS
+            outputs = self._of_all
+        inputs = self._inputs.get(0 if size < _LARGEST_TEXT else size.bit_length() // _SIZES)
+        if inputs is None:
+            size, inputs = min(size, _LARGEST_TEXT), _UNKNOWN_INPUTS
+        usual, long = outputs.usual, outputs.long
         return Estimate(
-            int(size / ratios[0] * ratios[1]) + 1,
-            int(size / ratios[0] * ratios[2]) + 1,
-            mean if mean < max_tokens else max_tokens,
+            int(size * inputs.prompt) + 1,
+            int(size * inputs.billed) + 1,
+            usual if usual < max_tokens else max_tokens,
             long if long < max_tokens else max_tokens,
         )
 
@@ -99,12 +122,10 @@ class Estimates:
         """Learn from the answer to a call."""
         billed, read = usage.input + usage.cache_write, usage.cache_read
         of_size = 0 if size < _LARGEST_TEXT else size.bit_length() // _SIZES
-        ratios = self._ratios.get(of_size)
-        if ratios is None:
-            ratios = self._ratios[of_size] = [0.0, 0.0, 0.0]
-        ratios[0] = ratios[0] * _KEPT + max(size, 1)
-        ratios[1] = ratios[1] * _KEPT + billed + read
-        ratios[2] = ratios[2] * _KEPT + billed
+        inputs = self._inputs.get(of_size)
+        if inputs is None:
+            inputs = self._inputs[of_size] = _Inputs()
+        inputs.note(size, billed + read, billed)
         outputs = self._of_key.get(key)
         if outputs is None:
             outputs = self._of_key[key] = _Outputs()

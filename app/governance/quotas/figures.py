@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-
-from msgspec import Struct, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 _MAX_TEAMS = 1_000
 # for how long a measured rate is remembered; below which part of the allowed rate it counts
@@ -13,14 +13,16 @@ _RATE_SECONDS, _CERTAIN, _MIN_RATE = 5.0, 0.7, 0.1
 _MIN_SERVED = 5
 
 
-class TeamFigures(Struct):
+@dataclass(slots=True)
+class TeamFigures:
     """Tokens of a team's calls: what they reserved at their starts, and what they took in the end."""
 
     reserved: int = 0
     settled: int = 0
 
 
-class PoolFigures(Struct):
+@dataclass(slots=True)
+class PoolFigures:
     """Counts of a pool since the start. waited: seconds of the calls that were served from the queue."""
 
     calls: int = 0
@@ -40,20 +42,22 @@ class PoolFigures(Struct):
         else:
             self.refused += 1
 
-    def note(self, team: str, reserved: int, settled: int) -> None:
-        """Count a call that has ended."""
-        self.reserved += reserved
-        self.settled += settled
-        figures = self.teams.get(team)
-        if figures is None:
-            figures = self.teams[team] = TeamFigures()
-            if len(self.teams) > _MAX_TEAMS:
-                self.teams.popitem(last=False)
-        figures.reserved += reserved
-        figures.settled += settled
+    def note_ended(self, calls: Iterable[tuple[str, int, int]]) -> None:
+        """Count calls that have ended: the team of each, and the tokens that it reserved and took."""
+        for team, reserved, settled in calls:
+            self.reserved += reserved
+            self.settled += settled
+            figures = self.teams.get(team)
+            if figures is None:
+                figures = self.teams[team] = TeamFigures()
+                if len(self.teams) > _MAX_TEAMS:
+                    self.teams.popitem(last=False)
+            figures.reserved += reserved
+            figures.settled += settled
 
 
-class ServedRate(Struct):
+@dataclass(slots=True)
+class ServedRate:
     """How fast a queue is served. since: when calls began to wait. served: of the last seconds, the older ones less."""
 
     since: float = 0.0

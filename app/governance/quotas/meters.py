@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from msgspec import Struct
@@ -21,14 +22,14 @@ _MINUTE = 60.0
 BURST_SECONDS = 0.5
 
 
-class Need(Struct, frozen=True):
+class Need(Struct, frozen=True, gc=False):
     """What a call takes of one meter. reserved: at its start, at most. cost: in the end, as it is expected."""
 
     reserved: int
     cost: int
 
 
-class Hold(Struct):
+class Hold(Struct, gc=False):
     """What one call holds of all meters of a pool. It is settled once."""
 
     needs: Sequence[Need]
@@ -42,6 +43,11 @@ class Meters(Protocol):
 
     room: float
 
+    @property
+    def reserved(self) -> int:
+        """What calls of this process reserve of the first meter."""
+        ...
+
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """Hold what a call needs, if it fits now."""
         ...
@@ -50,8 +56,8 @@ class Meters(Protocol):
         """Hold what a call needs that did not fit, or return the seconds after which to ask again."""
         ...
 
-    def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
-        """End a hold. used: what the call took of each meter."""
+    def settle(self, holds: Sequence[Hold], used: Sequence[Sequence[int]], factor: float) -> None:
+        """End holds. used: what each of the calls took of each meter."""
         ...
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
@@ -67,11 +73,12 @@ class Meters(Protocol):
         ...
 
 
-class Meter(Struct):
+@dataclass(slots=True)
+class Meter:
     """One number that is limited per minute: tokens, requests, or the input or output of mantle.
 
     target: the share of it that is used. next_start: when the next call may start. reserved: by calls that run.
-    refilled_at: when all that was used will have been refilled.
+    refilled_at: when all that was used will have been refilled. pace: seconds between starts, for each token.
     """
 
     name: str
@@ -81,6 +88,10 @@ class Meter(Struct):
     next_start: float = 0.0
     reserved: int = 0
     refilled_at: float = 0.0
+    pace: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = _MINUTE / (self.per_minute * self.target)
 
     def delay(self, need: Need, now: float, factor: float) -> float:
         """Return the seconds until a call may start; one that exceeds the whole quota starts when no other runs."""
@@ -94,19 +105,28 @@ class Meter(Struct):
         """Return what may start per second."""
         return self.per_minute * self.target * factor / _MINUTE
 
-    def take(self, need: Need, now: float, factor: float) -> None:
-        """Start a call."""
+    def take(self, need: Need, now: float, factor: float) -> bool:
+        """Start a call, if it may start now; returns whether it did."""
+        start, reserved = self.next_start, self.reserved + need.reserved
+        if start > now:
+            return False
+        is_free = self.refilled_at <= now and reserved <= self.per_minute * factor
+        if not is_free and self.delay(need, now, factor) > 0:
+            return False
         saved = now - self.burst_seconds
-        seconds = need.cost * _MINUTE / (self.per_minute * self.target * factor)
-        self.next_start = (self.next_start if self.next_start > saved else saved) + seconds
-        self.reserved += need.reserved
+        self.next_start = (start if start > saved else saved) + need.cost * self.pace / factor
+        self.reserved = reserved
+        return True
 
-    def settle(self, need: Need, used: int, now: float, factor: float) -> None:
-        """End a call."""
-        self.reserved -= need.reserved
+    def settle(self, needs: Sequence[Need], used: int, now: float, factor: float) -> None:
+        """End calls. used: what they took together."""
+        cost = 0
+        for need in needs:
+            self.reserved -= need.reserved
+            cost += need.cost
         seconds, saved = _MINUTE / (self.per_minute * factor), now - self.burst_seconds
         self.refilled_at = (self.refilled_at if self.refilled_at > now else now) + used * seconds
-        more = (used - need.cost) * seconds / self.target
+        more = (used - cost) * self.pace / factor
         self.next_start = (self.next_start if self.next_start > saved else saved) + more
 
 
@@ -122,20 +142,19 @@ class LocalMeters:
         self.room = math.inf
         self._clock = clock
 
+    @property
+    def reserved(self) -> int:
+        """See `Meters`."""
+        return self.meters[0].reserved
+
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """See `Meters`."""
-        now = self._clock()
-        if len(needs) == 1:
-            meter, need = self.meters[0], needs[0]
-            is_free = meter.refilled_at <= now and meter.reserved + need.reserved <= meter.per_minute * factor
-            if meter.next_start > now or (not is_free and meter.delay(need, now, factor) > 0):
-                return None
-            meter.take(need, now, factor)
-            return Hold(needs)
-        for meter, need in zip(self.meters, needs, strict=True):
-            if meter.delay(need, now, factor) > 0:
-                return None
-        for meter, need in zip(self.meters, needs, strict=True):
+        now, meters = self._clock(), self.meters
+        if len(meters) == 1:
+            return Hold(needs) if meters[0].take(needs[0], now, factor) else None
+        if any(meter.delay(need, now, factor) > 0 for meter, need in zip(meters, needs, strict=True)):
+            return None
+        for meter, need in zip(meters, needs, strict=True):
             meter.take(need, now, factor)
         return Hold(needs)
 
@@ -143,14 +162,12 @@ class LocalMeters:
         """See `Meters`."""
         return self.take(needs, factor) or self.delay(needs, factor)
 
-    def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
+    def settle(self, holds: Sequence[Hold], used: Sequence[Sequence[int]], factor: float) -> None:
         """See `Meters`."""
         now = self._clock()
-        if len(used) == 1:
-            self.meters[0].settle(hold.needs[0], used[0], now, factor)
-            return
-        for meter, need, amount in zip(self.meters, hold.needs, used, strict=True):
-            meter.settle(need, amount, now, factor)
+        for index, meter in enumerate(self.meters):
+            taken = sum([amounts[index] for amounts in used])
+            meter.settle([hold.needs[index] for hold in holds], taken, now, factor)
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
         """See `Meters`."""

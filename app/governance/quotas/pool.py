@@ -27,11 +27,11 @@ _SHORTEST_SECONDS = 0.001
 _MAX_LOOKED = 50
 
 # each of the first calls is settled at once, and of later ones so many together, or after so many seconds, while no
-# other waits: together they cost a fraction
-_ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS = 100, 16, 0.05
+# other waits: together they cost a fraction. So many of their answers are learned from then
+_ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS, _LEARNED_TOGETHER = 100, 16, 0.25, 4
 
 
-class QuotaCall(Struct, frozen=True):
+class QuotaCall(Struct, frozen=True, gc=False):
     """A call before it is sent. size: bytes of its body. max_tokens: the most that it may answer."""
 
     flow: Flow
@@ -39,7 +39,7 @@ class QuotaCall(Struct, frozen=True):
     max_tokens: int
 
 
-class Reservation(Struct):
+class Reservation(Struct, gc=False):
     """What a call holds of a pool while it runs. It is ended once. waited: seconds in the queue."""
 
     pool: QuotaPool
@@ -88,7 +88,6 @@ class QuotaPool:
         self._ended: list[tuple[Reservation, Sequence[int], Usage | None]] = []
         self._settled_at: asyncio.TimerHandle | None = None
         self.calibration: Calibration | None = None
-        self._reserved_now = 0
         self._queue: FairQueue[_Waiter] = FairQueue()
         self._clock = clock
         self._news = asyncio.Event()
@@ -107,7 +106,7 @@ class QuotaPool:
     def reserved_now(self) -> int:
         """Tokens that calls reserve now."""
         self._settle_ended()
-        return self._reserved_now
+        return self.meters.reserved
 
     @property
     def waiting(self) -> int:
@@ -131,7 +130,6 @@ class QuotaPool:
             hold = self.meters.take(needs, factor)
         if hold is None:
             return None
-        self._reserved_now += needs[0].reserved
         self._figures.calls += 1
         return Reservation(self, call, hold)
 
@@ -230,17 +228,27 @@ class QuotaPool:
     def _settle_ended(self) -> None:
         """Settle the calls that have ended, count them, and learn from their answers."""
         ended, self._ended = self._ended, []
+        if not ended:
+            return
+        self._give_back([reservation for reservation, _, _ in ended], [used for _, used, _ in ended])
+        self._figures.note_ended(
+            [(each.call.flow.team, each.hold.needs[0].reserved, used[0]) for each, used, _ in ended]
+        )
+        if self.calibration is not None:
+            self.calibration.note(sum([used[0] for _, used, _ in ended]))
+        self._learn(ended)
         self.settled_calls += len(ended)
-        for reservation, used, usage in ended:
-            call, hold = reservation.call, reservation.hold
-            self._give_back(call, hold, used)
+
+    def _learn(self, ended: Sequence[tuple[Reservation, Sequence[int], Usage | None]]) -> None:
+        """Learn from answers. Where no call waits, little depends on it, and a few of them suffice."""
+        step = max(len(ended) // _LEARNED_TOGETHER, 1)
+        # with another first one each time, since keys may take turns
+        for reservation, _, usage in ended[self.settled_calls // _SETTLED_TOGETHER % step :: step]:
             if usage is not None:
+                call = reservation.call
                 self.estimates.note(call.flow.key, call.size, usage)
                 if self.learned.throttles:
                     self.learned.note_success()
-            self._figures.note(call.flow.team, hold.needs[0].reserved, used[0])
-            if self.calibration is not None:
-                self.calibration.note(used[0])
 
     def _needs(self, call: QuotaCall) -> list[Need]:
         estimate = self.estimates.estimate(call.flow.key, call.size, call.max_tokens)
@@ -249,7 +257,7 @@ class QuotaPool:
     def _may_start(self, needs: Sequence[Need], now: float) -> bool:
         """Return whether what throttles have taught allows a call."""
         learned = self.learned
-        if now < learned.resumes_at or not learned.has_room(self._reserved_now, needs[0].reserved, now):
+        if now < learned.resumes_at or not learned.has_room(self.meters.reserved, needs[0].reserved, now):
             return False
         self.meters.room = learned.room
         return True
@@ -257,13 +265,13 @@ class QuotaPool:
     def _end(self, reservation: Reservation, used: Sequence[int]) -> None:
         if reservation.is_open:
             reservation.is_open = False
-            self._give_back(reservation.call, reservation.hold, used)
+            self._give_back([reservation], [used])
 
-    def _give_back(self, call: QuotaCall, hold: Hold, used: Sequence[int]) -> None:
-        self._reserved_now -= hold.needs[0].reserved
-        self.meters.settle(hold, used, self.learned.factor)
+    def _give_back(self, reservations: Sequence[Reservation], used: Sequence[Sequence[int]]) -> None:
+        self.meters.settle([each.hold for each in reservations], used, self.learned.factor)
         if self._queue.count:
-            self._queue.charge(call.flow, used[0] - hold.needs[0].cost)
+            for each, amounts in zip(reservations, used, strict=True):
+                self._queue.charge(each.call.flow, amounts[0] - each.hold.needs[0].cost)
             self._news.set()
 
     async def _wait(
@@ -315,9 +323,7 @@ class QuotaPool:
             self._queue.remove(entry)
             self._news.set()
         elif granted.done() and not granted.cancelled() and granted.exception() is None:
-            hold = granted.result()
-            self._reserved_now -= hold.needs[0].reserved
-            self.meters.settle(hold, self.arithmetic.nothing(), self.learned.factor)
+            self.meters.settle([granted.result()], [self.arithmetic.nothing()], self.learned.factor)
             self._news.set()
         granted.cancel()
 
@@ -337,12 +343,10 @@ class QuotaPool:
             if isinstance(found, Hold):
                 if not entry.is_waiting:
                     # it left meanwhile
-                    self.meters.settle(found, self.arithmetic.nothing(), factor)
+                    self.meters.settle([found], [self.arithmetic.nothing()], factor)
                     continue
                 self._served.note(entry.cost, self._clock())
                 queue.pop(entry)
-                # now, since several calls may start before the first of them runs
-                self._reserved_now += needs[0].reserved
                 entry.item.granted.set_result(found)
                 continue
             self._refuse_late()

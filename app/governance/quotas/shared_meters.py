@@ -72,6 +72,12 @@ class SharedMeters:
         self._written_as = ""
         self._down_until = 0.0
         self._next_at = 0.0
+        self._reserved = 0
+
+    @property
+    def reserved(self) -> int:
+        """See `Meters`."""
+        return self._reserved + self._alone.reserved
 
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """See `Meters`."""
@@ -111,17 +117,19 @@ class SharedMeters:
         self._client.settle(found, {starts: amounts[starts] for starts in self._starts}, taken)
         return self._hold(found, needs, amounts, taken, factor)
 
-    def settle(self, hold: Hold, used: Sequence[int], factor: float) -> None:
+    def settle(self, holds: Sequence[Hold], used: Sequence[Sequence[int]], factor: float) -> None:
         """See `Meters`."""
-        if not isinstance(hold, SharedHold) or hold.book is None:
-            self._alone.settle(hold, used, factor)
-            return
-        taken: dict[str, int] = {}
-        for index, minute in enumerate(self._minutes):
-            amount = used[index]
-            taken[minute] = int(amount / factor)
-            self._debts[index] += int((amount - hold.needs[index].cost) * _SCALE / factor)
-        self._client.settle(hold.book, hold.minute, taken)
+        for hold, amounts in zip(holds, used, strict=True):
+            if not isinstance(hold, SharedHold) or hold.book is None:
+                self._alone.settle([hold], [amounts], factor)
+                continue
+            self._reserved -= hold.needs[0].reserved
+            taken: dict[str, int] = {}
+            for index, minute in enumerate(self._minutes):
+                amount = amounts[index]
+                taken[minute] = int(amount / factor)
+                self._debts[index] += int((amount - hold.needs[index].cost) * _SCALE / factor)
+            self._client.settle(hold.book, hold.minute, taken)
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
         """See `Meters`. Only the database knows it; the last answer counts."""
@@ -162,6 +170,7 @@ class SharedMeters:
         for index, starts in enumerate(self._starts):
             self._debts[index] -= taken[starts] - int(needs[index].cost * _SCALE / factor)
         self._next_at = 0.0
+        self._reserved += needs[0].reserved
         return SharedHold(needs, book, {minute: amounts[minute] for minute in self._minutes})
 
     async def _write(self) -> None:
