@@ -122,7 +122,8 @@ def loads_strictly(data: bytes) -> Any:
     Raises:
         JsonError: as `loads` does; a duplicate key, with its path; too many values or levels.
     """
-    if len(data) <= MAX_VALUES and b'\\"' not in data:
+    # one byte is found faster than two
+    if len(data) <= MAX_VALUES and (b"\\" not in data or b'\\"' not in data):
         quotes = len(data) - len(data.replace(b'"', b""))  # twice as fast as `count`
     else:
         quotes = _count_quotes(data)

@@ -147,7 +147,7 @@ def _requested_tier(operation: Operation, context: RequestContext) -> str:
         return tier_of_headers(tuple(context.head.headers.items()))
     body = context.body
     # an escape may hide a name
-    if b'"serviceTier"' in body or b'"performanceConfig"' in body or b"\\u" in body:
+    if b'"serviceTier"' in body or b'"performanceConfig"' in body or (b"\\" in body and b"\\u" in body):
         with contextlib.suppress(json.JsonError):
             return tier_of(json.loads_as(body, _PricedBy))
     return ""

@@ -147,12 +147,14 @@ def read_usage_and_tier(usage_in: UsageIn, response: ForwardedResponse) -> tuple
                     usage = replace(usage, guardrail_units=units_in(document.get(TRACE)))
         return usage, tier_of_headers(response.headers)
     if usage_in == "body":
-        with contextlib.suppress(json.JsonError, KeyError, TypeError, AttributeError):
+        try:  # `contextlib.suppress` takes ten times as long
             reply = _read_priced(response.body)
             usage = Usage.of(reply["usage"], reply.get("additionalModelResponseFields"))
             if "trace" in reply:
                 usage = replace(usage, guardrail_units=units_in(reply["trace"]))
             return usage, tier_of(reply)
+        except (json.JsonError, KeyError, TypeError, AttributeError):
+            return None, ""
     if usage_in == "guardrail":
         with contextlib.suppress(json.JsonError, AttributeError):
             return Usage(guardrail_units=units_of(json.loads(response.body).get("usage"))), ""
