@@ -12,7 +12,6 @@ from app.wire.json import JsonObject
 
 _MAX = 10**12
 _MESSAGE_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-_CONVERSE_COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
 
 
@@ -102,11 +101,11 @@ class Usage(Struct, frozen=True, gc=False):
             more: `additionalModelResponseFields`, in which Claude reports its reasoning tokens.
         """
         usage = usage or {}
-        sent, given, read, written = [
-            count if type(count) is int and 0 <= count <= _MAX else 0 for count in map(usage.get, _CONVERSE_COUNTS)
-        ]
+        read = count_in(usage, "cacheReadInputTokens") if "cacheReadInputTokens" in usage else 0
+        written = count_in(usage, "cacheWriteInputTokens") if "cacheWriteInputTokens" in usage else 0
         hour = written_in(usage).get("1h", 0) if "cacheDetails" in usage else 0
-        return cls(sent, given, read, written, _reasoning_tokens(more) if more else 0, hour)
+        reasoning = _reasoning_tokens(more) if more else 0
+        return cls(count_in(usage, "inputTokens"), count_in(usage, "outputTokens"), read, written, reasoning, hour)
 
     @classmethod
     def of_message(cls, usage: JsonObject, *, is_final: bool = True) -> "Usage":

@@ -159,7 +159,7 @@ class UpstreamAttempt(Struct, frozen=True):
             result = AttemptResult(candidate, value, error, attempt.upstream_request_id, attempt.usage, attempt.tier)
             # without a response a cancelled attempt must not hide why it was cancelled: another's failure
             if outcome != "cancelled" or attempt.upstream_request_id:
-                fold(call, result)
+                _fold_response(record, result)
             if trace is not NO_TRACE:
                 trace.end_attempt(record, span, outcome)
         return result
@@ -172,14 +172,19 @@ def fold(call: Call[T], result: Result[T]) -> None:
     record.target, record.location = candidate.model.raw, target.location_name
     record.mode, record.surface = operation.mode, operation.surface
     record.model_behind = target.known.raw
-    record.upstream_request_id = result.upstream_request_id
-    record.usage, record.tier = result.usage, result.tier or operation.tier
+    _fold_response(record, result)
     record.ignored = operation.ignored
     record.adjusted = operation.adjusted
     if target.by_profile or candidate.model is not target.model:
         record.adjusted = [*operation.adjusted, "inference_profile"]
     if len(targets) > 1 and target.key != targets[0].key:
         record.has_moved = True
+
+
+def _fold_response(record: RequestRecord, result: Result[T]) -> None:
+    """Write what the response to an attempt reports, whose beginning was written before."""
+    record.upstream_request_id = result.upstream_request_id
+    record.usage, record.tier = result.usage, result.tier or result.candidate.operation.tier
 
 
 def fold_plan(record: RequestRecord, name: str, target: Target) -> None:

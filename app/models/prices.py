@@ -95,6 +95,8 @@ def cost_of(figures: Figures, usage: Usage) -> float | None:
         return sum(costs) if len(costs) == len(usage.rounds) else None
     if figures.beyond is not None and usage.prompt > figures.beyond_tokens:
         return cost_of(figures.beyond, usage)
+    if not (usage.cache_read or usage.cache_write or usage.cache_write_1h):
+        return usage.input * figures.input + usage.output * figures.output
     parts = (
         (usage.input, figures.input),
         (usage.output, figures.output),
