@@ -6,13 +6,15 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+from app import __version__
 from app.admin.browser_documents import browser_document_routes
 from app.admin.direct_route import DirectRoute
 from app.admin.health import health_routes
@@ -46,10 +48,12 @@ from app.wire.json import JsonObject
 
 # the second is bedrock-access-gateway's, for its callers
 OPENAI_PREFIXES = ("/v1", "/api/v1")
+# FastAPI's own spans would hold paths and queries
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 
 
-class Application(Starlette):
-    """The ASGI application. FastAPI describes it and serves the admin API, and is loaded when one of them is requested.
+class Application(FastAPI):
+    """The application. What describes it is loaded, and built, when its OpenAPI page is requested.
 
     Args:
         specs: its endpoints. routes: what serves other paths.
@@ -58,11 +62,16 @@ class Application(Starlette):
     def __init__(
         self, specs: Sequence[EndpointSpec], routes: Sequence[BaseRoute], lifespan: Lifespan["Application"]
     ) -> None:
-        document = openapi_route(self.openapi)
         super().__init__(
-            routes=[document, *routes], exception_handlers={HTTPException: answer_unknown_route}, lifespan=lifespan
+            title="Outcrop",
+            version=__version__,
+            exception_handlers={HTTPException: answer_unknown_route},
+            lifespan=lifespan,
+            redirect_slashes=False,
+            openapi_url=None,  # FastAPI's own route writes the document anew for each request
+            telemetry=_NO_TELEMETRY,
         )
-        self.router.redirect_slashes = False
+        self.router.routes += [openapi_route(self.openapi), *routes]
         self._specs = specs
 
     def openapi(self) -> JsonObject:
@@ -87,7 +96,7 @@ def create_app(
     )
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, object]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         await gateway.start()
         try:
             yield {TASKS: background.tasks}
@@ -125,7 +134,7 @@ def create_app(
     return application
 
 
-def _pages_of(application: Starlette) -> ASGIApp:
+def _pages_of(application: FastAPI) -> ASGIApp:
     """Return what serves the paths that are not in the route table, and the lifespan."""
     pages = application.build_middleware_stack()
 
@@ -136,8 +145,8 @@ def _pages_of(application: Starlette) -> ASGIApp:
     return serve
 
 
-def without_starlette(application: Starlette) -> ASGIApp:
-    """Return what serves requests before Starlette sees them: its own call costs as much as finding an endpoint."""
+def without_fastapi(application: FastAPI) -> ASGIApp:
+    """Return what serves requests before FastAPI sees them: its own call costs as much as finding an endpoint."""
     return application.middleware_stack or application
 
 

@@ -19,7 +19,7 @@ from app.composition.ingress import counted_callers
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.misspelled import misspelled_settings
 from app.config.settings import Settings
-from app.main import create_app, without_starlette
+from app.main import create_app, without_fastapi
 from app.observability.logs import configure_logging
 from app.observability.terminal import is_for_people
 from app.process.garbage import collect_less_often, uncollected
@@ -81,7 +81,7 @@ def serve() -> int:
 def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerContext) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     with faults_end_the_start(), uncollected():
-        application = without_starlette(create_app(settings, worker_context=worker_context))
+        application = without_fastapi(create_app(settings, worker_context=worker_context))
     config = uvicorn.Config(
         application,
         ws="none",  # of uvicorn's own; the protocol loads what it needs

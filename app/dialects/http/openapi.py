@@ -1,4 +1,4 @@
-"""Builds the OpenAPI document from the specs of the endpoints. Only its page loads this module, and FastAPI with it."""
+"""Builds the OpenAPI document from the specs of the endpoints. Only its page loads this module."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
