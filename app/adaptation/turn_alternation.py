@@ -12,7 +12,7 @@ from app.converse.request import Message
 def alternate_turns(adapted: AdaptedRequest) -> None:
     """Merge adjacent turns of one role, and make turns of the system the user's where the model refuses them."""
     turns = _merged(adapted.body["messages"])
-    if any(turn["role"] == "system" for turn in turns):
+    if "system" in [turn["role"] for turn in turns]:
         turns = _merged(_with_accepted_roles(turns, adapted))
     adapted.body["messages"] = turns
 

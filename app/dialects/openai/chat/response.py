@@ -60,10 +60,11 @@ def usage_body(usage: Usage) -> JsonObject:
 
     Source: docs/reference/contracts/mapping.md#usage
     """
+    prompt = usage.prompt
     return {
-        "prompt_tokens": usage.prompt,
+        "prompt_tokens": prompt,
         "completion_tokens": usage.output,
-        "total_tokens": usage.prompt + usage.output,
+        "total_tokens": prompt + usage.output,
         "prompt_tokens_details": {"cached_tokens": usage.cache_read, "cache_write_tokens": usage.cache_write},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
     }
