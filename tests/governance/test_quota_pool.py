@@ -108,6 +108,23 @@ def test_ended_calls_are_settled_together_and_soon() -> None:
     run(main())
 
 
+def test_the_answers_of_keys_that_take_turns_are_all_learned_from() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of(us_east_1=QuotaLimits(10**12, target=1.0)))
+        await asyncio.sleep(1)  # from then on a burst may start
+        keys = [f"key-{number}" for number in range(4)]
+        for number in range(1200):
+            key, output = keys[number % 4], 10 if number < 200 else 1000 * (number % 4 + 1)
+            reservation = pool.acquire_now(QuotaCall(Flow("a", key), 400, 5000))
+            assert reservation is not None
+            reservation.settle(Usage(input=100, output=output))
+        learned = [pool.estimates.estimate(key, 400, 5000).output for key in keys]
+        assert learned == pytest.approx([1000, 2000, 3000, 4000], rel=0.05)
+        await pool.close()
+
+    run(main())
+
+
 def test_what_ended_calls_give_back_is_there_for_the_next_one() -> None:
     async def main() -> None:
         pool = pool_of(quotas_of(us_east_1=QuotaLimits(60_000, target=1.0)))
