@@ -14,7 +14,7 @@ from app.errors import InvalidRequest, NotFound
 from app.wire import json
 from app.wire.json import JsonObject
 
-_TOKEN = "clientRequestToken"  # noqa: S105 -- the name of a member
+_MEMBER = "clientRequestToken"
 # of Bedrock's token
 _MAX_LENGTH = 256
 _LIST, _ROWS = "ListAsyncInvokes", "asyncInvokeSummaries"
@@ -27,13 +27,13 @@ def with_team(document: JsonObject, team_id: str) -> bytes:
     Raises:
         InvalidRequest: the token is no text, or leaves no room for the team.
     """
-    token, prefix = document.get(_TOKEN), f"{team_id}/"
+    token, prefix = document.get(_MEMBER), f"{team_id}/"
     if token is None:
         token = str(uuid4())
     longest = _MAX_LENGTH - len(prefix)
     if not isinstance(token, str) or not 0 < len(token) <= longest:
-        raise InvalidRequest(f"{_TOKEN}: must be a string of 1 to {longest} characters", param=_TOKEN)
-    return json.dumps({**document, _TOKEN: prefix + token})
+        raise InvalidRequest(f"{_MEMBER}: must be a string of 1 to {longest} characters", param=_MEMBER)
+    return json.dumps({**document, _MEMBER: prefix + token})
 
 
 def only_of_team(name: str, team_id: str, response: CompleteResponse) -> CompleteResponse:
@@ -51,7 +51,7 @@ def only_of_team(name: str, team_id: str, response: CompleteResponse) -> Complet
 
 def _without_team(call: Mapping[str, object], team_id: str) -> JsonObject | None:
     """Return a call with the token that its caller sent; None if another team started it."""
-    token, prefix = call.get(_TOKEN), f"{team_id}/"
+    token, prefix = call.get(_MEMBER), f"{team_id}/"
     if not isinstance(token, str) or not token.startswith(prefix):
         return None
-    return {**call, _TOKEN: token.removeprefix(prefix)}
+    return {**call, _MEMBER: token.removeprefix(prefix)}
