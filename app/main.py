@@ -78,7 +78,7 @@ class Application(FastAPI):
         """Return the OpenAPI document."""
         from app.dialects.http.openapi import openapi_document
 
-        return openapi_document(self._specs, self.routes)
+        return openapi_document(self, self._specs)
 
 
 def create_app(

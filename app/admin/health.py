@@ -36,13 +36,13 @@ def health_routes(reasons_not_ready: ReadinessCheck, breakers: Callable[[], dict
 
     async def health(_: Request) -> JSONResponse:
         """Answers in every state, and checks nothing."""
-        return JSONResponse({"status": "ok", "version": app.__version__})
+        return JSONResponse(Health().model_dump())
 
     async def ready(_: Request) -> JSONResponse:
         """Ready when AWS credentials are resolved and Bedrock was reachable when last seen."""
         reasons = list(reasons_not_ready())
-        state = {"status": "not ready" if reasons else "ready", "reasons": reasons, "breakers": breakers()}
-        return JSONResponse(state, 503 if reasons else 200)
+        state = Readiness(status="not ready" if reasons else "ready", reasons=reasons, breakers=breakers())
+        return JSONResponse(state.model_dump(), 503 if reasons else 200)
 
     return [
         DirectRoute(

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
+from fastapi import APIRouter
 from starlette.datastructures import URLPath
 from starlette.routing import BaseRoute, Match, NoMatchFound
-from starlette.types import ASGIApp, Receive, Scope, Send
-
-if TYPE_CHECKING:
-    from fastapi import APIRouter
+from starlette.types import Receive, Scope, Send
 
 
 class LazyRoutes(BaseRoute):
@@ -26,7 +23,7 @@ class LazyRoutes(BaseRoute):
         self._prefixes = tuple(prefixes)
         self._make = make
         self._router = cache(self._make_router)
-        self._making: asyncio.Task[ASGIApp] | None = None
+        self._making: asyncio.Task[APIRouter] | None = None
 
     @property
     def routes(self) -> Sequence[BaseRoute]:
@@ -40,23 +37,15 @@ class LazyRoutes(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._making is None:
-            self._making = asyncio.create_task(asyncio.to_thread(self._served))
+            self._making = asyncio.create_task(asyncio.to_thread(self._router))
         # the first caller may leave, and others wait for the same
-        routes = await asyncio.shield(self._making)
-        await routes(scope, receive, send)
+        router = await asyncio.shield(self._making)
+        await router(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
         raise NoMatchFound(name, path_params)
 
-    def _served(self) -> ASGIApp:
-        from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-
-        # FastAPI's routes need it
-        return AsyncExitStackMiddleware(self._router())
-
     def _make_router(self) -> APIRouter:
-        from fastapi import APIRouter
-
         router = APIRouter(redirect_slashes=False)
         for each in self._make():
             router.include_router(each)

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from app.wire.json import JsonObject
 
 _MAX = 10**12
-_MESSAGE_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
 
 
@@ -142,14 +141,11 @@ class Usage(Struct, frozen=True, gc=False):
 
 def _counted_in(usage: JsonObject, *, is_final: bool = True) -> Usage:
     written, spent = usage.get("cache_creation"), usage.get("output_tokens_details")
-    sent, given, read, wrote = [
-        count if type(count) is int and 0 <= count <= _MAX else 0 for count in map(usage.get, _MESSAGE_COUNTS)
-    ]
     return Usage(
-        sent,
-        given,
-        read,
-        wrote,
+        input=count_in(usage, "input_tokens"),
+        output=count_in(usage, "output_tokens"),
+        cache_read=count_in(usage, "cache_read_input_tokens"),
+        cache_write=count_in(usage, "cache_creation_input_tokens"),
         reasoning=count_in(spent, "thinking_tokens") if isinstance(spent, dict) else 0,
         cache_write_1h=count_in(written, "ephemeral_1h_input_tokens") if isinstance(written, dict) else 0,
         is_final=is_final,

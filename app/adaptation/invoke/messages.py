@@ -39,7 +39,7 @@ def _message(message: object, index: int, adapted: AdaptedInvokeBody, takes_outp
     if not isinstance(message, dict):
         return message
     content = message.get("content")
-    if type(content) is str and content and not content.isspace() and "output_config" not in message:
+    if type(content) is str and "output_config" not in message and not is_blank(content):
         return message
     path, role = f"messages[{index}]", text_in(message, "role")
     if "output_config" in message and not takes_output:

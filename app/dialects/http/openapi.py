@@ -5,13 +5,12 @@ from functools import partial
 from inspect import Parameter, Signature
 from typing import Annotated, Any
 
-from fastapi import Query
+from fastapi import FastAPI, Query
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.routing import BaseRoute, compile_path
 
-from app import __version__
 from app.dialects.http.endpoint_spec import EndpointSpec, LazyType
 from app.wire.json import JsonObject
 
@@ -52,16 +51,16 @@ _ADMINISTRATION = "Administration"
 _FASTAPI_S_OWN = "Validation Error"
 
 
-def openapi_document(specs: Iterable[EndpointSpec], routes: Iterable[BaseRoute]) -> JsonObject:
-    """Return the OpenAPI document of the endpoints and of other routes.
+def openapi_document(application: FastAPI, specs: Iterable[EndpointSpec]) -> JsonObject:
+    """Return the OpenAPI document of the endpoints, and of the application's other routes.
 
     Each endpoint that needs a key has the security schemes.
     """
     document: JsonObject = get_openapi(
-        title="Outcrop",
-        version=__version__,
+        title=application.title,
+        version=application.version,
         description=_DESCRIPTION,
-        routes=[*(_route(spec) for spec in specs), *_made(routes)],
+        routes=[*(_route(spec) for spec in specs), *_made(application.routes)],
         tags=_TAGS,
     )
     schemes = document.setdefault("components", {})["securitySchemes"] = {**_SECURITY}

@@ -110,9 +110,7 @@ class CallLimits:
             Overloaded: the leases do not cover it, and the database cannot be reached.
         """
         moment = self._wall()
-        rules = subject.applied
-        if rules is None or moment >= rules.ends:
-            rules = subject.rules(moment)
+        rules = subject.rules(moment)
         if worst_nano is None:
             if rules.blocking is not None:
                 raise _unpriced(model)

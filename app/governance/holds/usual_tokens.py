@@ -29,7 +29,7 @@ class UsualTokens:
             if len(self._samples) >= _MAX_KINDS:
                 self._samples.popitem(last=False)
             samples = self._samples[of] = deque(maxlen=_SAMPLES)
-        samples.append((bounds, usage.input + usage.cache_read + usage.cache_write, usage.output))
+        samples.append((bounds, usage.prompt, usage.output))
 
     def estimate(self, of: tuple[str, str], bounds: CallBounds) -> CallBounds:
         """Return the tokens that a call probably used at most; its bounds before enough calls are known."""

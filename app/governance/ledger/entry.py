@@ -128,26 +128,21 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
         at: datetime | None = None,
     ) -> Entry:
         """Return the settlement of an attempt, whose phase `hold` this is. All that it held for is charged its cost."""
-        entry = structs.replace(
+        return structs.replace(
             self,
             phase="settle",
             at=at or now(),
             tier=tier,
             input_tokens=usage.input,
             output_tokens=usage.output,
-            cost_nano=cost_nano,
-            outcome=outcome,
-            is_estimated=is_estimated,
-            charged_to=dict.fromkeys(self.charged_to, cost_nano or 0),
-        )
-        if not (usage.cache_read or usage.cache_write or usage.reasoning or usage.guardrail_units):
-            return entry
-        return structs.replace(
-            entry,
             cache_read_tokens=usage.cache_read,
             cache_write_tokens=usage.cache_write,
             cache_write_1h_tokens=usage.cache_write_1h,
             reasoning_tokens=usage.reasoning,
+            cost_nano=cost_nano,
+            outcome=outcome,
+            is_estimated=is_estimated,
+            charged_to=dict.fromkeys(self.charged_to, cost_nano or 0),
             guardrail_units=dict(usage.guardrail_units) if usage.guardrail_units else None,
         )
 

@@ -96,9 +96,7 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Write a line. Raises JournalFull: it is not written."""
-        line = json.dumps(entry)
-        if not self._segments[-1].append(line):
-            self._append(line)
+        self._append(json.dumps(entry))
         self._segments[-1].attempts.add(entry.attempt_id)
 
     def forget(self, attempts: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec import Struct
@@ -78,7 +78,7 @@ class Meter:
     """One number that is limited per minute: tokens, requests, or the input or output of mantle.
 
     target: the share of it that is used. next_start: when the next call may start. reserved: by calls that run.
-    refilled_at: when all that was used will have been refilled. pace: seconds between starts, for each token.
+    refilled_at: when all that was used will have been refilled.
     """
 
     name: str
@@ -88,10 +88,6 @@ class Meter:
     next_start: float = 0.0
     reserved: int = 0
     refilled_at: float = 0.0
-    pace: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.pace = _MINUTE / (self.per_minute * self.target)
 
     def delay(self, need: Need, now: float, factor: float) -> float:
         """Return the seconds until a call may start; one that exceeds the whole quota starts when no other runs."""
@@ -114,7 +110,7 @@ class Meter:
         if not is_free and self.delay(need, now, factor) > 0:
             return False
         saved = now - self.burst_seconds
-        self.next_start = (start if start > saved else saved) + need.cost * self.pace / factor
+        self.next_start = (start if start > saved else saved) + need.cost / self.rate(factor)
         self.reserved = reserved
         return True
 
@@ -126,7 +122,7 @@ class Meter:
             cost += need.cost
         seconds, saved = _MINUTE / (self.per_minute * factor), now - self.burst_seconds
         self.refilled_at = (self.refilled_at if self.refilled_at > now else now) + used * seconds
-        more = (used - cost) * self.pace / factor
+        more = (used - cost) / self.rate(factor)
         self.next_start = (self.next_start if self.next_start > saved else saved) + more
 
 
