@@ -66,6 +66,21 @@ def test_a_limit_is_set_read_replaced_and_deleted(admin: httpx.Client, limits: h
 
 
 @pytest.mark.loopback
+def test_a_limit_that_is_set_refuses_calls_at_its_amount(admin: httpx.Client, limits: httpx.Client) -> None:
+    shadow = {"amount_usd": "9.00", "period": "day", "per": "user", "shadow": True}
+    until = {"amount_usd": "90.00", "until": "2999-01-01T00:00:00Z"}
+    overridden = {"amount_usd": "9.00", "period": "week", "per": "user", "override": until}
+    team = new_team(admin, budgets=[shadow, overridden])
+    before = limits.get("/spend_limits", params={"limit": 1000}).json()["data"]
+    assert [each["period"] for each in before if each["scope"] == group(team)] == ["weekly"]
+    for period in ("daily", "weekly"):
+        limits.post("/spend_limits", json={"scope": group(team), "amount": "100", "period": period})
+    budgets = admin.get(f"/teams/{team['id']}").json()["budgets"]
+    assert [each["id"] for each in budgets] == [each["id"] for each in team["budgets"]]
+    assert [(each["amount_usd"], each["shadow"], each["override"]) for each in budgets] == [("1.00", False, None)] * 2
+
+
+@pytest.mark.loopback
 def test_unknown_parameters_are_refused(limits: httpx.Client) -> None:
     for path in ("/spend_limits", "/spend_limits/effective", "/spend_limits/audit"):
         refused = limits.get(path, params={"user_id": "ada"})
@@ -153,3 +168,19 @@ async def test_the_effective_limit_of_a_user_is_shown_with_the_spend(database: D
     assert (shown["bob"].period_to_date_spend, shown["bob"].source.type) == ("0", "user")
     assert [each.actor.user_id for each in one.data] == ["ada"]
     assert (nobody.data, nobody.next_page) == ([], None)
+
+
+async def test_a_limit_of_a_user_replaces_that_of_the_team(database: Database, tmp_path: Path) -> None:
+    subject = await budget_team(database)
+    whole_team = {"type": "rbac_group", "rbac_group_id": subject.team_id}
+    one_user = {"type": "user", "user_id": "ada", "rbac_group_id": subject.team_id}
+    for scope, amount in ((whole_team, "500"), (one_user, "100")):
+        body = {"scope": scope, "amount": amount, "period": "monthly"}
+        async with database.begin() as connection:
+            await spend_limits.set_limit(connection, ACTOR, SpendLimitCreate.model_validate(body))
+            rows = await repository.budgets.find(connection)
+        # calls before and after the user has a limit
+        await make_calls(database, tmp_path, Subject(subject.team_id, "k", user="ada", budgets=rows), CENT)
+    async with database.begin(reads=True) as connection:
+        page = await spend_limits.effective_limits(connection, users=("ada",), periods=(), limit=20, page="")
+    assert [(each.amount, each.source.type) for each in page.data] == [("100", "user")]

@@ -42,7 +42,7 @@ _NAMES: Mapping[Period, SpendPeriod] = {period: name for name, period in _PERIOD
 
 
 async def set_limit(connection: AsyncConnection, actor: Actor, body: SpendLimitCreate) -> SpendLimit:
-    """Create a limit, or replace the one of the same scope and period.
+    """Create a limit, or replace the one of the same scope and period. It ends an override, and refuses calls.
 
     Raises:
         Invalid: there is no such team, or a user's team is not known.
@@ -56,7 +56,7 @@ async def set_limit(connection: AsyncConnection, actor: Actor, body: SpendLimitC
     known = await repository.budgets.find(connection, budgets.c.scope == "team", budgets.c.scope_id == team.id)
     before = next((each for each in known if _subject(each) == _subject(new)), None)
     if before is not None:
-        new = structs.replace(before, amount_nano=new.amount_nano, updated_at=new.updated_at)
+        new = structs.replace(new, id=before.id, mode=before.mode, created_at=before.created_at)
     await _store(connection, team, [*(each for each in known if each is not before), new])
     after = _limit(new)
     await record_change(
@@ -104,6 +104,8 @@ async def effective_limits(
 ) -> SpendSummaryList:
     """List the limits that apply to users, for those who have called in the period or have a limit of their own.
 
+    A user's own limit replaces that of the team.
+
     Raises:
         Invalid: `page` is of no page.
     """
@@ -114,9 +116,22 @@ async def effective_limits(
     cursor: str | None = page
     while cursor is not None and not found:
         rows = await spend_rows(connection, SpendQuery(limit=min(limit, MAX_LIMIT), cursor=cursor), *conditions)
-        found += [_summary(each) for each in rows.data if each.value and (not users or each.value in users)]
+        wanted = [each for each in rows.data if each.value and (not users or each.value in users)]
+        replaced = await _own_limits(connection, wanted)
+        found += [_summary(each) for each in wanted if not (each.is_default and _whose(each) in replaced)]
         cursor = rows.next_cursor
     return SpendSummaryList(data=found, next_page=cursor)
+
+
+async def _own_limits(connection: AsyncConnection, rows: Iterable[SpendRow]) -> set[tuple[str, str, Period]]:
+    """Return whose limits of their own exist, of the users of these rows. See `_whose`."""
+    columns = budgets.c.scope_id, budgets.c.per_value, budgets.c.period
+    query = select(*columns).where(*_is_limit(), budgets.c.per_value.in_({each.value for each in rows}))
+    return {(team_id, user, period) for team_id, user, period in await connection.execute(query)}
+
+
+def _whose(row: SpendRow) -> tuple[str, str, Period]:
+    return row.scope_id, row.value, row.period
 
 
 async def audit_of_limits(connection: AsyncConnection, *, limit: int) -> SpendLimitAudit:
@@ -178,6 +193,7 @@ def _is_limit() -> list[ColumnElement[bool]]:
         budgets.c.scope == "team",
         budgets.c.per == "user",
         budgets.c.action == "block",
+        budgets.c.shadow.is_(False),
         budgets.c.period.in_(_NAMES),
     ]
 
