@@ -18,14 +18,13 @@ from app.storage.schema import prepare_schema
 from benchmarks import figures
 from benchmarks.figures import Load, run_paced, run_requests
 from benchmarks.load import Call
-from benchmarks.processes import KEY, Process, cores, gateway, upstream
+from benchmarks.processes import KEY, PRICES, Process, cores, gateway, upstream
 from tests.databases import PostgresServer, opened, running_postgres
 from tests.governed import PEPPER, add_key, limit, money
 
 ROUNDS, REQUESTS = 12, 600
 RATE, PACED_REQUESTS = 100, 40
 NOTHING = "nothing"
-_PRICES = '[prices."bench.complete"]\ninput = 1.0\noutput = 5.0\n'
 _QUOTA = '[quotas."bench.complete"]\ntokens_per_minute = 1_000_000_000_000\n'
 
 
@@ -50,7 +49,7 @@ def governed(
 
     server: where its database is; None if it has none. more: further settings.
     """
-    settings: dict[str, Any] = {**more, "CONFIG_TOML": _PRICES + _QUOTA * knows_quota}
+    settings: dict[str, Any] = {**more, "CONFIG_TOML": PRICES + _QUOTA * knows_quota}
     key = KEY
     with TemporaryDirectory() as folder:
         if server is not None:

@@ -16,6 +16,8 @@ from app.emulator.keys import ACCESS_KEY, SECRET_KEY
 ROOT = Path(__file__).parents[1]
 KEY = "bench-secret-of-24-letters"
 MODEL = "bench.complete"
+# the model of mode `native` has a price, so its requests have a cost that is logged: the others must have one, too
+PRICES = f'[prices."{MODEL}"]\ninput = 1.0\noutput = 5.0\n'
 
 
 def cores() -> tuple[int, int]:
@@ -162,7 +164,7 @@ def gateway(
     python: Path = Path(sys.executable),
     **settings: str,
 ) -> Iterator[Process]:
-    """Run a gateway, or another program that serves it, with keys, limits, metrics, request log, retries and timeouts.
+    """Run a gateway, or another program that serves it, with keys, limits, prices, metrics, log, retries and timeouts.
 
     Args:
         root: the checkout whose program runs. python: an interpreter with its packages.
@@ -178,6 +180,7 @@ def gateway(
         "API_KEYS": f"bench={KEY}",
         "PORT": str(port),
         "MAX_IN_FLIGHT": "20000",
+        "CONFIG_TOML": PRICES,
         **settings,
     }
     command = [str(python), "-m", *(program or ("app",))]
