@@ -317,6 +317,23 @@ def test_malformed_messages_are_sent_unchanged() -> None:
     assert (adapted.body["messages"], adapted.adjusted) == (odd, [])
 
 
+PLAIN: list[Any] = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+
+
+@pytest.mark.parametrize(
+    ("turn", "sent"),
+    [
+        ({"role": "user", "content": " x "}, {"role": "user", "content": " x "}),
+        ({"role": "user", "content": "\u2003\n"}, {"role": "user", "content": "."}),
+        ({"role": "user", "content": "x", "output_config": {}}, {"role": "user", "content": "x"}),
+        ({"role": "system", "content": "x"}, {"role": "user", "content": "x"}),
+        ({"role": "user", "content": [BLANK, MARKED]}, {"role": "user", "content": [MARKED]}),
+    ],
+)
+def test_a_turn_after_turns_of_text_is_adapted_too(turn: Any, sent: Any) -> None:
+    assert fit(OLD, messages=[*PLAIN, turn]).body["messages"] == [*PLAIN, sent]
+
+
 @pytest.mark.parametrize("content", [[BLANK], "", " "])
 def test_a_blank_turn_of_the_user_gets_a_placeholder(content: Any) -> None:
     adapted = fit(messages=[{"role": "user", "content": content}])

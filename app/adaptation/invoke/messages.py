@@ -1,15 +1,31 @@
 """The messages of a body of Anthropic's Messages."""
 
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
 from app.adaptation.adapted_request import PLACEHOLDER
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
 from app.adaptation.invoke.betas import PER_MESSAGE_OUTPUT
 from app.adaptation.invoke.blocks import REASONING, adapt_blocks, adapt_content, is_blank
 from app.adaptation.invoke.cache_control import cache_last_block, content_blocks
 from app.adaptation.tool_loops import beginning_of_loop
+from app.wire import json
 from app.wire.documents import listed, text_in
 from app.wire.json import JsonObject
 
 _NOTHING: JsonObject = {}
+
+
+class _PlainTurn(Struct, forbid_unknown_fields=True):
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Meta(pattern=r"\S")]
+
+
+class _PlainConversation(Struct):
+    """A body whose turns are visible texts, which every model accepts as they are."""
+
+    messages: list[_PlainTurn]
 
 
 def adapt_messages(adapted: AdaptedInvokeBody, cache_control: object) -> None:
@@ -20,6 +36,8 @@ def adapt_messages(adapted: AdaptedInvokeBody, cache_control: object) -> None:
     """
     messages = adapted.body.get("messages")
     if not isinstance(messages, list):
+        return
+    if cache_control is None and json.as_type(adapted.body, _PlainConversation) is not None:
         return
     takes_output = PER_MESSAGE_OUTPUT in adapted.betas
     made = [_message(message, index, adapted, takes_output) for index, message in enumerate(messages)]

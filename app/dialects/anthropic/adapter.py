@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from functools import partial
 from typing import ClassVar, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.converse.call import NativeCall
 from app.dialects.anthropic.errors import error_body
@@ -50,15 +52,15 @@ class MessagesAdapter(Struct):
     async def for_request(cls, executor: Executor, context: RequestContext, document: JsonObject) -> Self:
         """Make the adapter of a request. Raises InvalidRequest if `model` is not a string."""
         model, request_id = model_name_of(document), context.record.request_id
-        named = [beta.strip() for beta in context.head.headers.get("anthropic-beta", "").split(",")]
+        named = context.head.headers.get("anthropic-beta")
         return cls(
             model,
             document,
             (("request-id", request_id),),
             has_schema(document),
             context.head.headers.get("anthropic-version", ""),
-            [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in executor.planner.betas)],
-            MessageResponseContext("msg_" + secrets.token_hex(12), executor.planner.known_as(model), request_id),
+            _betas_in(named, executor.planner.betas) if named else [],
+            MessageResponseContext("", executor.planner.known_as(model), request_id),
         )
 
     def to_call(self, _target: Target) -> TranslatedRequest:
@@ -79,10 +81,11 @@ class MessagesAdapter(Struct):
 
     def _translate(self, document: JsonObject) -> TranslatedRequest:
         call = to_call(validate(document, MessagesRequest), self._betas)
+        response_context = replace(self._response_context, id="msg_" + secrets.token_hex(12))
         return TranslatedRequest(
             call,
-            partial(from_reply, response_context=self._response_context),
-            partial(EventStream, self._response_context),
+            partial(from_reply, response_context=response_context),
+            partial(EventStream, response_context),
         )
 
     def _pass_on(self, document: JsonObject) -> NativeRequest:
@@ -105,3 +108,9 @@ class CountedMessagesAdapter(MessagesAdapter):
         thinking = self.document.get("thinking")
         budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
         return self._pass_on({**self.document, "max_tokens": (budget if isinstance(budget, int) else 0) + 1})
+
+
+def _betas_in(header: str, passed: Collection[str]) -> list[str]:
+    """Return the betas that a header names, without those that are obsolete, unless this deployment passes them."""
+    named = [beta.strip() for beta in header.split(",")]
+    return [beta for beta in named if beta and (beta not in OBSOLETE_BETAS or beta in passed)]

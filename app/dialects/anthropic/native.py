@@ -19,11 +19,15 @@ from app.wire.sse import named_frame
 _OWN = "amazon-bedrock-"
 _METRICS = f"{_OWN}invocationMetrics"
 _MAY_PASS = frozenset({"content_block_start", "content_block_delta", "content_block_stop", "ping"})
-# the usual members: comparing them is faster than searching for Bedrock's own
+# the usual members of events and of a message: comparing them is faster than searching for Bedrock's own
 _USUAL: dict[object, set[str]] = {
     "content_block_start": {"type", "index", "content_block"},
     "content_block_delta": {"type", "index", "delta"},
     "content_block_stop": {"type", "index"},
+}
+_MESSAGE = {
+    *("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "stop_details", "usage", "container"),
+    "context_management",
 }
 _LF, _CR = b"\n\r"
 _CACHE_COUNTS = {
@@ -48,6 +52,9 @@ class UsageOfMessages:
 
     def __call__(self, document: JsonObject) -> Usage | None:
         """Return the tokens so far; None if a document holds no count."""
+        if document.get("type") == "message":  # complete: it has no earlier counts
+            usage = document.get("usage")
+            return Usage.of_message(usage) if isinstance(usage, dict) else None
         message, metrics = document.get("message"), document.get(_METRICS)
         holder = message if isinstance(message, dict) else document
         usage = holder.get("usage")
@@ -75,9 +82,8 @@ def from_document(document: JsonObject, response_context: MessageResponseContext
     """
     if document.get("type") != "message":
         raise UpstreamFailed("Bedrock's reply made no sense", detail="no message")
-    passed_on = _without_own(document)
-    passed_on["model"] = response_context.model
-    return passed_on
+    passed_on = document if document.keys() <= _MESSAGE else _without_own(document)
+    return {**passed_on, "model": response_context.model}
 
 
 class NativeStream:

@@ -19,7 +19,7 @@ STOP_REASONS = {
 
 
 class MessageResponseContext(Struct, frozen=True):
-    """id: of the message. model: as the caller named it. request_id: repeated in errors."""
+    """id: of a message that is translated; others have one. model: as the caller named it. request_id: for errors."""
 
     id: str
     model: str
