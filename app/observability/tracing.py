@@ -14,20 +14,32 @@ from typing import Any
 
 import requests
 from opentelemetry import propagate
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_trace_id, set_span_in_context
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+)
 from opentelemetry.trace import Tracer as OpenTracer
 from requests.adapters import HTTPAdapter
 
 import app
 from app.observability.observer import RequestRecord
-from app.observability.trace import Headers, trace_headers
+from app.observability.trace import Headers, PassedOn, Trace, trace_headers
 from app.observability.trace import Span as AnySpan
 
 _MAX_RESPONSE_BYTES = 16_384
+_NO_PARENT, _RANDOM = Context(), RandomIdGenerator()
 _OPERATIONS = {"openai_embeddings": "embeddings", "cohere_rerank": "rerank"}
 
 
@@ -37,17 +49,32 @@ class OpenTelemetryTracer:
     def __init__(self) -> None:
         logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)  # its warnings quote headers of callers
         named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": "outcrop"}
+        resource = Resource.create({**named, "service.version": app.__version__})
+        # as OpenTelemetry's variables configure it; it decides before there is a span, which costs much more
+        self._sampler = TracerProvider(resource=resource, shutdown_on_exit=False).sampler
+        self._passes_on = "traceparent" in propagate.get_global_textmap().fields
+        self._ids = _Ids()
         self._provider = TracerProvider(
-            resource=Resource.create({**named, "service.version": app.__version__}), shutdown_on_exit=False
+            sampler=ALWAYS_ON, resource=resource, id_generator=self._ids, shutdown_on_exit=False
         )
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=_session())))
         self._tracer = self._provider.get_tracer("outcrop", app.__version__)
 
-    def begin(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> "OpenTelemetryTrace":
-        """See `Tracer`."""
-        parent = propagate.extract(trace_headers(headers))
-        span = self._tracer.start_span(record.method, parent, SpanKind.SERVER)
-        return OpenTelemetryTrace(self._tracer, span)
+    def begin(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> Trace:
+        """See `Tracer`. Of a trace that is not sampled only the context is passed on."""
+        received = trace_headers(headers)
+        parent = propagate.extract(received) if received else _NO_PARENT
+        parent_id = get_current_span(parent).get_span_context().trace_id
+        trace_id = parent_id or _RANDOM.generate_trace_id()
+        sampling = self._sampler.should_sample(parent, trace_id, record.method, SpanKind.SERVER)
+        if sampling.decision is Decision.RECORD_AND_SAMPLE:
+            self._ids.trace_id = trace_id
+            span = self._tracer.start_span(record.method, parent, SpanKind.SERVER, sampling.attributes)
+            return OpenTelemetryTrace(self._tracer, span)
+        if parent_id:
+            return PassedOn(format_trace_id(trace_id), tuple(received.items()))
+        own = f"00-{trace_id:032x}-{_RANDOM.generate_span_id():016x}-00"
+        return PassedOn(format_trace_id(trace_id), (("traceparent", own),) if self._passes_on else ())
 
     async def close(self, seconds: float) -> None:
         """See `Tracer`. Spans that are not sent in time are lost."""
@@ -63,6 +90,15 @@ class OpenTelemetryTracer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await is_done.wait()
+
+
+class _Ids(RandomIdGenerator):
+    """Makes ids of spans. trace_id: that of the next trace, of which the sampler has decided."""
+
+    trace_id = 0
+
+    def generate_trace_id(self) -> int:
+        return self.trace_id
 
 
 class OpenTelemetryTrace:

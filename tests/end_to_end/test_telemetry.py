@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ HEADERS = {"authorization": f"Bearer {KEY}"}
 MESSAGES = [{"role": "user", "content": "canary-in-the-prompt"}]
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+UNSAMPLED = f"00-{TRACE_ID}-00f067aa0ba902b7-00"
 
 
 def fetch(base: str, **headers: str) -> dict[str, float]:
@@ -200,6 +202,41 @@ def test_request_and_each_attempt_have_spans(bedrock: tuple[TraceRecorder, str])
         [TRACE_ID, second[0].span_id.hex()],
     ]
     assert "canary" not in str(collector.spans)
+
+
+@pytest.mark.parametrize("sampler", ["always_off", "traceidratio", "parentbased_traceidratio"])
+def test_of_a_trace_that_is_not_sampled_only_the_context_is_passed_on(
+    bedrock: tuple[TraceRecorder, str], sampler: str
+) -> None:
+    records, body = Records(), {"model": "scripted.echo-v1:0", "messages": MESSAGES}
+    variables = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": "0.0"}
+    with mock.patch.dict(os.environ, variables), traced(bedrock[1], observer=records) as (base, collector):
+        for parent in ({}, {"traceparent": UNSAMPLED}, {"traceparent": "00-malformed"}):
+            answer = httpx.post(f"{base}/v1/chat/completions", json=body, headers={**HEADERS, **parent}, timeout=20)
+            assert answer.status_code == 200
+    # the spans that are left are sent when the gateway stops
+    assert collector.spans == []
+    own, passed_on, other = bedrock[0].parents
+    assert passed_on == UNSAMPLED
+    for made in (own, other):
+        assert re.fullmatch(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00", made)
+    traces = [record.trace.trace_id for record in records.all if record.method == "POST"]
+    assert traces == [each.split("-")[1] for each in bedrock[0].parents]
+
+
+def test_a_part_of_the_traces_is_sampled_whole(bedrock: tuple[TraceRecorder, str]) -> None:
+    body = {"model": "scripted.echo-v1:0", "messages": MESSAGES}
+    variables = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.5"}
+    with mock.patch.dict(os.environ, variables), traced(bedrock[1]) as (base, collector):
+        for number in range(40):
+            parent = {"traceparent": f"00-{number + 1:032x}-00f067aa0ba902b7-01"} if number % 4 == 0 else {}
+            answer = httpx.post(f"{base}/v1/chat/completions", json=body, headers={**HEADERS, **parent}, timeout=20)
+            assert answer.status_code == 200
+    assert len({parent.split("-")[1] for parent in bedrock[0].parents}) == 40
+    sampled = sorted(parent.split("-")[1] for parent in bedrock[0].parents if int(parent[-2:], 16) & 1)
+    assert 10 < len(sampled) < 40
+    for name in ("POST /v1/chat/completions", "chat scripted.echo-v1:0"):
+        assert sorted(span.trace_id.hex() for span in collector.spans if span.name == name) == sampled
 
 
 def test_span_of_a_stream_lasts_as_long_as_the_stream(bedrock: tuple[TraceRecorder, str]) -> None:
