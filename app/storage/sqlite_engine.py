@@ -1,6 +1,7 @@
 """Opens a database of SQLite. Only deployments that use it load this module, which takes 2 MB."""
 
 import sqlite3
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import event
@@ -22,6 +23,12 @@ _TROUBLE = frozenset(
 
 class _SqliteConnection(sqlite3.Connection):
     """Closes itself if nobody got it: who asked for it was cancelled while it was opened."""
+
+    def close(self) -> None:
+        # a cursor with unread rows, of a cancelled task, would keep the transaction and its locks after the close
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
 
     def __del__(self) -> None:
         self.close()

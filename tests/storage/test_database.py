@@ -211,6 +211,29 @@ async def test_whoever_stops_waiting_for_sqlite_leaves_no_connection_open(
     assert not noted
 
 
+async def test_a_cancelled_task_keeps_no_lock_of_sqlite(tmp_path: Path) -> None:
+    """It is cancelled while a statement runs, so that nobody fetches the rows."""
+    url, loop = f"sqlite:///{tmp_path}/outcrop.db", asyncio.get_running_loop()
+
+    async def use(database: Database) -> None:
+        async with database.begin() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            await driver.create_function("leave", 0, lambda: loop.call_soon_threadsafe(user.cancel) and 1)
+            await connection.execute(text("update numbers set n = leave() returning n"))
+
+    async with opened(url) as database, opened(url) as another:
+        async with another.begin() as connection:
+            await connection.execute(text("create table numbers as select 0 as n"))
+        user = asyncio.create_task(use(database))
+        # the error keeps the cursor
+        with pytest.raises(asyncio.CancelledError) as left:
+            await user
+        async with another.begin() as connection:
+            assert (await connection.execute(text("select n from numbers"))).scalar_one() == 0
+        assert left.value is not None
+
+
 async def test_documents_are_stored_as_json(empty_database: Database) -> None:
     await prepare_schema(empty_database, migrate=False)
     row = {"id": new_id(), "at": datetime.now(UTC), "actor": "a", "address": "", "request_id": "", "action": "team.create",
