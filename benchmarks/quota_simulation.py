@@ -15,8 +15,9 @@ from app.emulator.quotas import Pool
 from app.errors import QuotaBusy
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import LocalMeters, Meter
-from app.governance.quotas.pool import QuotaCall, QuotaPool
+from app.governance.quotas.pool import QuotaPool
 from app.governance.quotas.pools import PoolKey, QuotaLimits, Quotas
+from app.governance.quotas.reservation import QuotaCall
 from app.models.burndown import Burndown
 from app.models.ids import parse_model_id
 from benchmarks import virtual_time

@@ -18,8 +18,9 @@ from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_q
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import Policy
 from app.governance.quotas.fair_queue import Flow
-from app.governance.quotas.pool import QuotaCall, QuotaPool, Reservation
+from app.governance.quotas.pool import QuotaPool
 from app.governance.quotas.pools import Quotas
+from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.models.output_lengths import lengths_in
 from app.observability.observer import AttemptContext, RequestRecord
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -117,7 +118,7 @@ class QuotaAttempt(Struct, frozen=True):
             raise
         if result.error is None:
             settled = pool.settle(reservation, result.usage)
-            fold_quota(context.record, reservation.waited, reservation.hold.needs[0].reserved, settled)
+            fold_quota(context.record, reservation.waited, reservation.reserved, settled)
             if spent:
                 quotas.days.note(target.location, None)
         else:
@@ -284,4 +285,4 @@ def _read_length(body: bytes) -> int | None:
 def _settle(reservation: Reservation, record: RequestRecord, usage: Usage | None) -> None:
     """End a reservation. usage: None if it is not known."""
     settled = reservation.pool.settle(reservation, usage)
-    fold_quota(record, reservation.waited, reservation.hold.needs[0].reserved, settled)
+    fold_quota(record, reservation.waited, reservation.reserved, settled)

@@ -12,6 +12,7 @@ from app.governance.quotas.meters import LocalMeters, Meter, Need
 
 # 100 tokens a second, half of which is used
 LIMIT, TARGET = 6000, 0.5
+MANTLE = Arithmetic(is_mantle=True)
 
 
 class Clock:
@@ -106,41 +107,42 @@ def test_no_more_is_used_than_the_rate_allows(costs: list[tuple[int, int]], fact
 
 
 def test_estimates_follow_what_answers_say() -> None:
-    estimates = Estimates()
-    first = estimates.estimate("k", 1000, 4096)
-    assert 200 < first.input < 400
+    estimates = Estimates(MANTLE)
+    first, _ = estimates.needs("k", 1000, 4096)
+    assert 200 < first.reserved - 4096 < 400
     for _ in range(50):
         estimates.note("k", 1000, Usage(input=20, cache_read=180, output=700))
-    later = estimates.estimate("k", 2000, 4096)
-    assert later.input == pytest.approx(400, rel=0.1)
-    assert later.billed == pytest.approx(40, rel=0.3)
-    assert later.output == pytest.approx(700, rel=0.05)
-    assert estimates.estimate("k", 2000, 50).output == 50, "no answer is longer than max_tokens"
+    later, output = estimates.needs("k", 2000, 4096)
+    assert later.reserved - 4096 == pytest.approx(400, rel=0.1)
+    assert later.cost == pytest.approx(40, rel=0.3)
+    assert output.cost == pytest.approx(700, rel=0.05)
+    assert estimates.needs("k", 2000, 50)[1].cost == 50, "no answer is longer than max_tokens"
+    one_meter = Estimates(Arithmetic(output_rate=5))
+    assert one_meter.first_need("k", 1000, 4096)[1] - one_meter.first_need("k", 1000, 50)[1] == 5 * (150 - 50)
 
 
 def test_images_do_not_make_texts_seem_short() -> None:
-    estimates = Estimates()
+    estimates = Estimates(MANTLE)
     for _ in range(20):
         estimates.note("k", 2000, Usage(input=500, output=10))
         estimates.note("k", 2_000_000, Usage(input=1600, output=10))
-    assert estimates.estimate("k", 3000, 100).input == pytest.approx(750, rel=0.01)
-    assert estimates.estimate("k", 2_500_000, 100).input == pytest.approx(2000, rel=0.01)
-    assert estimates.estimate("k", 40_000, 100).input == pytest.approx(10_000, rel=0.01)
-    assert estimates.estimate("k", 40_000_000, 100).input == pytest.approx(20_000, rel=0.02)
+    for size, tokens in ((3000, 750), (2_500_000, 2000), (40_000, 10_000)):
+        assert estimates.first_need("k", size, 0)[0] == pytest.approx(tokens, rel=0.01)
+    assert estimates.first_need("k", 40_000_000, 0)[0] == pytest.approx(20_000, rel=0.02)
 
 
 def test_a_key_has_its_own_lengths_and_a_new_one_those_of_all() -> None:
-    estimates = Estimates()
+    estimates = Estimates(MANTLE)
     for number in range(20):
         estimates.note("long", 100, Usage(input=10, output=2000))
         estimates.note("short", 100, Usage(input=10, output=20 if number % 10 else 400))
-    assert estimates.estimate("long", 100, 4096).output == 2000
-    assert estimates.estimate("short", 100, 4096).long_output == 400
-    assert 20 < estimates.estimate("new", 100, 4096).output < 2000
+    assert estimates.needs("long", 100, 4096)[1].cost == 2000
+    assert estimates.needs("short", 100, 4096)[1].reserved == 400
+    assert 20 < estimates.needs("new", 100, 4096)[1].cost < 2000
 
 
 def test_the_part_of_a_key_s_prompts_that_a_cache_serves_is_known() -> None:
-    estimates = Estimates()
+    estimates = Estimates(MANTLE)
     for _ in range(20):
         estimates.note("chat", 100, Usage(input=100, cache_read=900, output=10))
         estimates.note("other", 100, Usage(input=1000, output=10))
@@ -152,21 +154,21 @@ def test_the_part_of_a_key_s_prompts_that_a_cache_serves_is_known() -> None:
 
 
 def test_a_reservation_is_what_aws_takes_or_what_the_answer_may_cost() -> None:
-    estimates = Estimates()
+    estimates = Estimates(Arithmetic(output_rate=5, counts_requests=True))
     for _ in range(10):
         estimates.note("k", 1000, Usage(input=200, output=100))
-    small = Arithmetic(output_rate=5).needs(estimates.estimate("k", 1000, 150), 150)[0]
-    large = Arithmetic(output_rate=5).needs(estimates.estimate("k", 1000, 9000), 9000)[0]
+    small, requests = estimates.needs("k", 1000, 150)
+    large = estimates.needs("k", 1000, 9000)[0]
+    assert requests == Need(1, 1)
     assert small.reserved == small.cost, "200 + 5 * 100 are more than 200 + 150"
     assert large.reserved == pytest.approx(9200, abs=20)
     assert large.cost == small.cost
 
 
 def test_mantle_has_two_meters_and_no_burndown() -> None:
-    arithmetic = Arithmetic(output_rate=1, is_mantle=True)
     usage = Usage(input=30, cache_read=70, output=10)
-    assert arithmetic.used(usage) == [30, 10]
-    first, second = arithmetic.needs(Estimates().estimate("k", 1000, 500), 500)
+    assert MANTLE.used(usage) == [30, 10]
+    first, second = Estimates(MANTLE).needs("k", 1000, 500)
     assert first.reserved > 500 > second.reserved
 
 

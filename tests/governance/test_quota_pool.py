@@ -13,9 +13,10 @@ from app.converse.usage import Usage
 from app.errors import QuotaBusy
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import LocalMeters
-from app.governance.quotas.pool import QuotaCall, QuotaPool, Reservation
+from app.governance.quotas.pool import QuotaPool
 from app.governance.quotas.pools import QuotaLimits, Quotas
 from app.governance.quotas.report import describe_pools, figures_of
+from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.models.burndown import Burndown
 from app.models.ids import parse_model_id
 from app.observability.metrics import QUOTA_FIGURES
@@ -118,7 +119,8 @@ def test_the_answers_of_keys_that_take_turns_are_all_learned_from() -> None:
             reservation = pool.acquire_now(QuotaCall(Flow("a", key), 400, 5000))
             assert reservation is not None
             reservation.settle(Usage(input=100, output=output))
-        learned = [pool.estimates.estimate(key, 400, 5000).output for key in keys]
+        rate = pool.arithmetic.output_rate
+        learned = [pool.estimates.first_need(key, 1, 5000)[1] / rate for key in keys]
         assert learned == pytest.approx([1000, 2000, 3000, 4000], rel=0.05)
         await pool.close()
 

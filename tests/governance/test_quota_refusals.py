@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from app.errors import QuotaBusy
 from app.governance.quotas.arithmetic import Arithmetic
-from app.governance.quotas.estimates import Estimate, Estimates
+from app.governance.quotas.estimates import Estimates
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import LocalMeters, Meter
-from app.governance.quotas.pool import QuotaCall, QuotaPool
+from app.governance.quotas.pool import QuotaPool
+from app.governance.quotas.reservation import QuotaCall
 from benchmarks import virtual_time
 
 # 1,000 tokens a second, and room for all reservations
@@ -33,8 +34,8 @@ WEIGHTS = {"a": 1.0, "b": 1.0, "c": 4.0, "d": 0.5}
 class Exact(Estimates):
     """Knows what calls take: their sizes are tokens."""
 
-    def estimate(self, key: str, size: int, max_tokens: int) -> Estimate:
-        return Estimate(size, size, 0, 0)
+    def first_need(self, key: str, size: int, max_tokens: int) -> tuple[int, int]:
+        return size, size
 
 
 @dataclass
@@ -58,7 +59,7 @@ calls = st.builds(
 async def _outcome(before: list[QuotaCall], call: QuotaCall, max_wait: float, pause: float) -> Outcome:
     meters = LocalMeters([Meter("tokens", RATE * 60, 1.0)], virtual_time.now)
     pool = QuotaPool("pool", meters, Arithmetic(), virtual_time.now)
-    pool.estimates = Exact()
+    pool.estimates = Exact(pool.arithmetic)
 
     async def run(each: QuotaCall) -> None:
         (await pool.acquire(each, PATIENT)).settle(None)

@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from dataclasses import dataclass, field
 
 from app.converse.usage import Usage
-from app.governance.quotas.estimates import Estimate
-from app.governance.quotas.meters import Need
 
 
-class Arithmetic(Struct, frozen=True):
+@dataclass(slots=True)
+class Arithmetic:
     """How a call counts. output_rate: see `models.burndown`. is_mantle: output has a meter of its own.
 
     counts_requests: there is a meter of requests, the last one.
+    first_rate: how many tokens of the first meter an output token takes.
     """
 
     output_rate: int = 1
     is_mantle: bool = False
     counts_requests: bool = False
+    first_rate: int = field(init=False)
 
-    def needs(self, estimate: Estimate, max_tokens: int) -> list[Need]:
-        """Return what a call takes of each meter: what AWS reserves, or more if it may take more in the end."""
-        reserved, billed = estimate.input + max_tokens, estimate.billed
-        if self.is_mantle:
-            needs = [Need(reserved, billed), Need(estimate.long_output, estimate.output)]
-        else:
-            longest = billed + estimate.long_output * self.output_rate
-            cost = billed + estimate.output * self.output_rate
-            needs = [Need(reserved if reserved > longest else longest, cost)]
-        if self.counts_requests:
-            needs.append(Need(1, 1))
-        return needs
+    def __post_init__(self) -> None:
+        self.first_rate = 0 if self.is_mantle else self.output_rate
+
+    def first_used(self, usage: Usage) -> int:
+        """Return what a call took of the first meter."""
+        return usage.input + usage.cache_write + usage.output * self.first_rate
 
     def used(self, usage: Usage) -> list[int]:
         """Return what a call took of each meter."""
-        billed = usage.input + usage.cache_write
-        used = [billed, usage.output] if self.is_mantle else [billed + usage.output * self.output_rate]
+        used = [self.first_used(usage)]
+        if self.is_mantle:
+            used.append(usage.output)
         if self.counts_requests:
             used.append(1)
         return used

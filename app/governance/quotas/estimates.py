@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 
-from msgspec import Struct
-
 from app.converse.usage import Usage
+from app.governance.quotas.arithmetic import Arithmetic
+from app.governance.quotas.meters import Need
 
 _MAX_FLOWS = 10_000
 _SAMPLES, _MIN_SAMPLES = 64, 3
@@ -21,18 +21,6 @@ _NEWEST, _NEWEST_SHARE = 0.1, 0.3
 # among so many all have the same
 _FIRST = 1 / _NEWEST
 _KEPT = 0.98
-
-
-class Estimate(Struct, frozen=True, gc=False):
-    """Tokens of a call. input: all of the prompt. billed: the input without what is read from a cache.
-
-    output: of a usual answer; long_output: of a long one.
-    """
-
-    input: int
-    billed: int
-    output: int
-    long_output: int
 
 
 class _Inputs:
@@ -90,28 +78,48 @@ class Estimates:
 
     Bodies of different sizes have ratios of tokens to bytes of their own, since media have fewer tokens for their bytes
     than text.
+
+    Args:
+        arithmetic: how the calls count against the quota.
     """
 
-    def __init__(self) -> None:
-        self._inputs: dict[int, _Inputs] = {}
+    def __init__(self, arithmetic: Arithmetic) -> None:
+        self._arithmetic = arithmetic
+        self._rate = arithmetic.first_rate
+        self._texts = _Inputs()
+        self._inputs = {0: self._texts}
         self._of_all = _Outputs()
         self._of_key: OrderedDict[str, _Outputs] = OrderedDict()
+        # of the keys that have enough answers
+        self._known: dict[str, _Outputs] = {}
 
-    def estimate(self, key: str, size: int, max_tokens: int) -> Estimate:
-        """Return what a call will take. size: bytes of its body. max_tokens: the most that it may answer."""
-        outputs = self._of_key.get(key, self._of_all)
-        if outputs.count < _MIN_SAMPLES:
-            outputs = self._of_all
-        inputs = self._inputs.get(0 if size < _LARGEST_TEXT else size.bit_length() // _SIZES)
-        if inputs is None:
-            size, inputs = min(size, _LARGEST_TEXT), _UNKNOWN_INPUTS
+    def first_need(self, key: str, size: int, max_tokens: int) -> tuple[int, int]:
+        """Return what a call takes of the first meter, as the fields of `Need`.
+
+        It reserves what AWS reserves, or more if it may take more in the end.
+
+        Args:
+            size: bytes of its body. max_tokens: the most that it may answer.
+        """
+        outputs, inputs, rate = self._known.get(key, self._of_all), self._texts, self._rate
+        if size >= _LARGEST_TEXT:
+            size, inputs = self._large(size)
         usual, long = outputs.usual, outputs.long
-        return Estimate(
-            int(size * inputs.prompt) + 1,
-            int(size * inputs.billed) + 1,
-            usual if usual < max_tokens else max_tokens,
-            long if long < max_tokens else max_tokens,
-        )
+        if long > max_tokens:
+            usual, long = min(usual, max_tokens), max_tokens
+        billed = int(size * inputs.billed) + 1
+        reserved, longest = int(size * inputs.prompt) + 1 + max_tokens, billed + long * rate
+        return reserved if reserved > longest else longest, billed + usual * rate
+
+    def needs(self, key: str, size: int, max_tokens: int) -> list[Need]:
+        """Return what a call takes of each meter. size, max_tokens: see `first_need`."""
+        needs = [Need(*self.first_need(key, size, max_tokens))]
+        if self._arithmetic.is_mantle:
+            outputs = self._known.get(key, self._of_all)
+            needs.append(Need(min(outputs.long, max_tokens), min(outputs.usual, max_tokens)))
+        if self._arithmetic.counts_requests:
+            needs.append(Need(1, 1))
+        return needs
 
     def cached_share(self, key: str) -> float:
         """Return the part of a key's last prompts that was read from a cache."""
@@ -130,10 +138,17 @@ class Estimates:
         if outputs is None:
             outputs = self._of_key[key] = _Outputs()
             if len(self._of_key) > _MAX_FLOWS:
-                self._of_key.popitem(last=False)
+                self._known.pop(self._of_key.popitem(last=False)[0], None)
         outputs.note(usage.output)
+        if outputs.count == _MIN_SAMPLES:
+            self._known[key] = outputs
         # only new keys need it, so some of the answers suffice
         if outputs.count <= _MIN_SAMPLES or outputs.count % _OF_ALL == 0:
             self._of_all.note(usage.output)
         if read or outputs.cached:
             outputs.cached += (read / max(billed + read, 1) - outputs.cached) * _NEWEST_SHARE
+
+    def _large(self, size: int) -> tuple[int, _Inputs]:
+        """Return what is known of the prompts in large bodies, and the size that they count as."""
+        inputs = self._inputs.get(size.bit_length() // _SIZES)
+        return (_LARGEST_TEXT, _UNKNOWN_INPUTS) if inputs is None else (size, inputs)

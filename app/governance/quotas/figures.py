@@ -44,14 +44,13 @@ class PoolFigures:
 
     def note_ended(self, calls: Iterable[tuple[str, int, int]]) -> None:
         """Count calls that have ended: the team of each, and the tokens that it reserved and took."""
+        teams = self.teams
         for team, reserved, settled in calls:
-            self.reserved += reserved
-            self.settled += settled
-            figures = self.teams.get(team)
+            figures = teams.get(team)
             if figures is None:
-                figures = self.teams[team] = TeamFigures()
-                if len(self.teams) > _MAX_TEAMS:
-                    self.teams.popitem(last=False)
+                figures = teams[team] = TeamFigures()
+                if len(teams) > _MAX_TEAMS:
+                    teams.popitem(last=False)
             figures.reserved += reserved
             figures.settled += settled
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from msgspec import Struct
@@ -39,9 +39,11 @@ class Meters(Protocol):
     """All meters of one pool. factor: the part of the quota that is there, as it was learned.
 
     room: tokens that calls of all replicas may reserve at once, as it was learned; meters of one process need it not.
+    only: the one meter of a pool that no other process shares; calls may take it without the others.
     """
 
     room: float
+    only: Meter | None
 
     @property
     def reserved(self) -> int:
@@ -77,7 +79,8 @@ class Meters(Protocol):
 class Meter:
     """One number that is limited per minute: tokens, requests, or the input or output of mantle.
 
-    target: the share of it that is used. next_start: when the next call may start. reserved: by calls that run.
+    target: the share of it that is used; per_second: that share.
+    next_start: when the next call may start. reserved: by calls that run.
     refilled_at: when all that was used will have been refilled.
     """
 
@@ -88,38 +91,39 @@ class Meter:
     next_start: float = 0.0
     reserved: int = 0
     refilled_at: float = 0.0
+    per_second: float = field(init=False)
 
-    def delay(self, need: Need, now: float, factor: float) -> float:
+    def __post_init__(self) -> None:
+        self.per_second = self.per_minute * self.target / _MINUTE
+
+    def delay(self, reserved: int, now: float, factor: float) -> float:
         """Return the seconds until a call may start; one that exceeds the whole quota starts when no other runs."""
         start = self.next_start - now if self.next_start > now else 0.0
         quota = self.per_minute * factor
         used = (self.refilled_at - now) * quota / _MINUTE if self.refilled_at > now else 0.0
-        excess = used + self.reserved + (need.reserved if need.reserved < quota else quota) - quota
+        excess = used + self.reserved + (reserved if reserved < quota else quota) - quota
         return start if excess <= 0 else max(start, excess * _MINUTE / quota)
 
     def rate(self, factor: float) -> float:
         """Return what may start per second."""
-        return self.per_minute * self.target * factor / _MINUTE
+        return self.per_second * factor
 
-    def take(self, need: Need, now: float, factor: float) -> bool:
-        """Start a call, if it may start now; returns whether it did."""
-        start, reserved = self.next_start, self.reserved + need.reserved
+    def take(self, reserved: int, cost: int, now: float, factor: float) -> bool:
+        """Start a call, if it may start now; returns whether it did. reserved, cost: see `Need`."""
+        start, together = self.next_start, self.reserved + reserved
         if start > now:
             return False
-        is_free = self.refilled_at <= now and reserved <= self.per_minute * factor
-        if not is_free and self.delay(need, now, factor) > 0:
+        is_full = together > self.per_minute * factor or self.refilled_at > now
+        if is_full and self.delay(reserved, now, factor) > 0:
             return False
         saved = now - self.burst_seconds
-        self.next_start = (start if start > saved else saved) + need.cost / self.rate(factor)
-        self.reserved = reserved
+        self.next_start = (start if start > saved else saved) + cost / (self.per_second * factor)
+        self.reserved = together
         return True
 
-    def settle(self, needs: Sequence[Need], used: int, now: float, factor: float) -> None:
-        """End calls. used: what they took together."""
-        cost = 0
-        for need in needs:
-            self.reserved -= need.reserved
-            cost += need.cost
+    def settle(self, reserved: int, cost: int, used: int, now: float, factor: float) -> None:
+        """End calls: what they reserved, were expected to take and took together."""
+        self.reserved -= reserved
         seconds, saved = _MINUTE / (self.per_minute * factor), now - self.burst_seconds
         self.refilled_at = (self.refilled_at if self.refilled_at > now else now) + used * seconds
         more = (used - cost) / self.rate(factor)
@@ -129,12 +133,15 @@ class Meter:
 class LocalMeters:
     """The meters of one process, which shares its pool with nobody.
 
+    only: the meter, if there is one.
+
     Args:
         clock: monotonic seconds.
     """
 
     def __init__(self, meters: Sequence[Meter], clock: Callable[[], float]) -> None:
         self.meters = meters
+        self.only = meters[0] if len(meters) == 1 else None
         self.room = math.inf
         self._clock = clock
 
@@ -146,12 +153,10 @@ class LocalMeters:
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """See `Meters`."""
         now, meters = self._clock(), self.meters
-        if len(meters) == 1:
-            return Hold(needs) if meters[0].take(needs[0], now, factor) else None
-        if any(meter.delay(need, now, factor) > 0 for meter, need in zip(meters, needs, strict=True)):
+        if any(meter.delay(need.reserved, now, factor) > 0 for meter, need in zip(meters, needs, strict=True)):
             return None
         for meter, need in zip(meters, needs, strict=True):
-            meter.take(need, now, factor)
+            meter.take(need.reserved, need.cost, now, factor)
         return Hold(needs)
 
     async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
@@ -162,13 +167,14 @@ class LocalMeters:
         """See `Meters`."""
         now = self._clock()
         for index, meter in enumerate(self.meters):
-            taken = sum([amounts[index] for amounts in used])
-            meter.settle([hold.needs[index] for hold in holds], taken, now, factor)
+            needs = [hold.needs[index] for hold in holds]
+            reserved, cost = sum([need.reserved for need in needs]), sum([need.cost for need in needs])
+            meter.settle(reserved, cost, sum([amounts[index] for amounts in used]), now, factor)
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
         """See `Meters`."""
         now = self._clock()
-        return max(meter.delay(need, now, factor) for meter, need in zip(self.meters, needs, strict=True))
+        return max(meter.delay(need.reserved, now, factor) for meter, need in zip(self.meters, needs, strict=True))
 
     def next_start(self) -> float:
         """See `Meters`."""

@@ -68,6 +68,7 @@ class SharedMeters:
         # what calls took beyond what was expected of them; it is added to what the next ones take
         self._debts = [0] * len(meters)
         self.room = math.inf
+        self.only: Meter | None = None
         # as which replica this process wrote the capacities
         self._written_as = ""
         self._down_until = 0.0
