@@ -91,17 +91,17 @@ class Governance:
         """Return whether the last transaction with the database succeeded."""
         return self.client.transactions.reached_since is not None
 
-    def _count(self, entries: Sequence[Entry]) -> None:
+    def _count(self, kinds: Sequence[Sequence[Entry]]) -> None:
         """Count settlements that are in the database, by team and outcome."""
         if self.teams is None:
             return
-        groups: dict[tuple[str, str], list[Entry]] = {}
-        for entry in entries:
-            groups.setdefault((entry.team_id, entry.outcome), []).append(entry)
-        for (team, outcome), members in groups.items():
-            tokens = {kind: sum(getattr(each, name) for each in members) for name, kind in self._kinds.items()}
-            cost = sum(each.cost_nano or 0 for each in members)
-            self.teams.note_posted(team, outcome, tokens, cost, len(members))
+        from app.governance.ledger.usage_sums import SUMS, counts_of
+
+        for members in kinds:
+            counts = dict(zip(SUMS, counts_of(members), strict=True))
+            tokens = {kind: counts[name] for name, kind in self._kinds.items()}
+            team, outcome = members[0].team_id, members[0].outcome
+            self.teams.note_posted(team, outcome, tokens, counts["cost_nano"], len(members))
 
     async def close(self) -> None:
         """Post what is left, and return all leases. What cannot be posted stays in the journal."""

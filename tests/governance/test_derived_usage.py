@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from app.admin.api.operations.top_usage import TopUsage, top_usage
 from app.governance.ledger.entry import Entry
-from app.governance.ledger.usage_sums import add_to_usage, sums_of
+from app.governance.ledger.usage_sums import add_to_usage, kinds_of, sums_of
 from app.governance.ledger.verification import rebuild_usage
 from app.governance.maintenance import derived_usage as maintenance
 from app.governance.maintenance.derived_usage import derive_usage
@@ -32,7 +32,7 @@ def entry(hours: float, number: int = 0, **changes: object) -> Entry:
 
 async def post(database: Database, *entries: Entry) -> None:
     async with database.begin() as connection:
-        await add_to_usage(connection, sums_of(entries))
+        await add_to_usage(connection, sums_of(kinds_of(entries)))
 
 
 async def derived(database: Database) -> list[tuple[str, datetime]]:

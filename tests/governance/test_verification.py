@@ -14,8 +14,8 @@ from sqlalchemy import delete, insert, select, update
 from app.governance.leases.store import hold_replica, lock, write
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.export import COLUMNS, LedgerFilter, as_document, read_entries, usd, writer
-from app.governance.ledger.posting import post
-from app.governance.ledger.usage_sums import sums_of
+from app.governance.ledger.posting import additions_of, post
+from app.governance.ledger.usage_sums import Group, add_entry, sums_of
 from app.governance.ledger.verification import rebuild_usage, verify
 from app.governance.maintenance.retention import delete_old_rows
 from app.storage import tables
@@ -203,7 +203,36 @@ def test_money_is_written_exactly(nano: int, text: str) -> None:
 
 
 def test_a_hold_is_in_no_sum() -> None:
-    assert sums_of([entry(1, FIRST, phase="hold")]) == {}
+    assert sums_of([[entry(1, FIRST, phase="hold")]]) == {}
+
+
+def test_entries_add_the_same_together_as_one_by_one() -> None:
+    """Over the end of a day, with failures, estimates, corrections, unknown prices and several balances."""
+    kinds: list[dict[str, Any]] = [
+        {},
+        {"user": "u", "labels": {"z": "1"}, "charged_to": {KEY: 100, "budget/c/total": 100}},
+        {"outcome": "cut_off", "is_estimated": True},
+        {"outcome": "throttled", "input_tokens": 0, "output_tokens": 0, "cost_nano": 0, "charged_to": {}},
+        {"cost_nano": None, "charged_to": {}},
+        {"phase": "adjust", "input_tokens": -7, "cost_nano": -30, "charged_to": {KEY: -30}},
+        {"phase": "hold", "charged_to": {KEY: 900}},
+    ]
+    start = FIRST - timedelta(minutes=90)
+    entries = [entry(index, start + index * timedelta(minutes=4), **kinds[index % len(kinds)]) for index in range(50)]
+    alone: dict[Group, dict[str, int]] = {}
+    for each in entries:
+        add_entry(alone, each)
+    together = additions_of(entries)
+    assert together.sums == alone
+    assert {group[1].hour for group in alone if group[0] == "hour"} == {22, 23, 0, 1}
+    assert together.charges == {
+        key: sum(each.charged_to.get(key, 0) for each in entries if each.phase != "hold")
+        for key in (KEY, "budget/c/total")
+    }
+    of_day = [row for group, row in alone.items() if group[0] == "day"]
+    assert sum(row["requests"] for row in of_day) == sum(index % 7 in (0, 1, 2, 4) for index in range(50))
+    assert sum(row["unpriced_requests"] for row in of_day) == sum(index % 7 == 4 for index in range(50))
+    assert sum(row["estimated_nano"] for row in of_day) == 100 * sum(index % 7 == 2 for index in range(50))
 
 
 async def test_calls_that_bedrock_refuses_add_no_sums(posted: Database) -> None:

@@ -74,19 +74,14 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     guardrail_units: Mapping[str, int] | None = None
 
     @property
-    def identity(self) -> tuple[str, str, int]:
-        """What is unique in the ledger."""
-        return self.attempt_id, self.phase, self.number
-
-    @property
     def payer(self) -> str:
         """Who made the call: a key, or a person of a team who has none."""
         return self.key_id or f"{self.team_id}/{self.user}"
 
     @property
-    def is_free(self) -> bool:
-        """True for the settlement of an attempt that failed, and for which Bedrock bills nothing."""
-        return self.cost_nano == 0 and self.outcome not in ("", OK)
+    def has_failed(self) -> bool:
+        """True for the settlement of an attempt that failed: Bedrock bills it or not."""
+        return self.outcome not in ("", OK)
 
     @classmethod
     def from_line(cls, line: JsonObject) -> Entry:

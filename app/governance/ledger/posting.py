@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
+from operator import attrgetter, methodcaller
 
-from msgspec import structs
+from msgspec import Struct, structs
 from sqlalchemy import JSON, BigInteger, Boolean, SmallInteger, Text, TextClause, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.leases.store import BalanceRef, LockedRows, end, hold_replica, lock, write
 from app.governance.ledger.entry import Entry
-from app.governance.ledger.usage_sums import add_to_usage, sums_of
+from app.governance.ledger.usage_sums import Group, add_to_usage, kinds_of, sums_of
 from app.storage.columns import Instant
 from app.storage.database import Database
 from app.storage.frequent import Frequent
@@ -28,43 +29,60 @@ class MissingBalances(Exception):
         self.refs = [BalanceRef(key, "budget", key.split("/")[1]) for key in keys]
 
 
+# what is unique in the ledger
 _IDENTITY = ("attempt_id", "phase", "number")
+_IDENTITY_OF, _CHARGED_TO = attrgetter(*_IDENTITY), attrgetter("charged_to")
 _MAX_BATCH = 200
 _DEFAULTS: dict[type, str] = {
     BigInteger: "0", Boolean: "false", JSON: "'{}'", Instant: "now()", SmallInteger: "0", Text: "''",
 }  # fmt: skip
 
 
-def charges_of(entries: Iterable[Entry]) -> dict[str, int]:
+class Additions(Struct, frozen=True):
+    """What entries add to the tables, if all of them are new. charges: by balance. sums: by group of `usage`."""
+
+    charges: Mapping[str, int]
+    sums: Mapping[Group, Mapping[str, int]]
+
+
+def additions_of(entries: Sequence[Entry]) -> Additions:
+    """Return what entries add."""
+    kinds = kinds_of(entries)
+    return Additions(_charges_of(kinds), sums_of(kinds))
+
+
+def _charges_of(kinds: Iterable[Sequence[Entry]]) -> dict[str, int]:
     """Return the sums that entries charge, by balance. What is held is not charged."""
     sums: dict[str, int] = {}
-    for entry in entries:
-        if entry.phase != "hold":
-            for key, amount in entry.charged_to.items():
-                sums[key] = sums.get(key, 0) + amount
+    for members in kinds:
+        if members[0].phase == "hold":
+            continue
+        charged = [*map(_CHARGED_TO, members)]
+        for key in set().union(*charged):
+            sums[key] = sums.get(key, 0) + sum(map(methodcaller("get", key, 0), charged))
     return sums
 
 
 async def post(
-    connection: AsyncConnection, rows: LockedRows, entries: Sequence[Entry], charges: Mapping[str, int] | None = None
+    connection: AsyncConnection, rows: LockedRows, entries: Sequence[Entry], added: Additions | None = None
 ) -> None:
     """Insert entries of one replica, and charge those that are new to its leases.
 
     A settlement of an attempt that was estimated becomes a correction.
 
     Args:
-        rows: with the balances that the entries are charged to. The caller writes them. charges: of the entries.
+        rows: with the balances that the entries are charged to. The caller writes them. added: by the entries.
     """
     posted, known = await _insert(connection, entries)
     exact = [each for each in known if each.phase == "settle" and not each.is_estimated]
     if exact:
         corrections, _ = await _insert(connection, await _corrections(connection, exact))
         posted += corrections
-    if charges is None or known or len(posted) < len(entries):
-        charges = charges_of(posted)
-    for key, amount in charges.items():
+    if added is None or known or len(posted) < len(entries):
+        added = additions_of(posted)
+    for key, amount in added.charges.items():
         rows.leases[key].post(rows.balances[key], amount, rows.now_ns)
-    await add_to_usage(connection, sums_of(posted))
+    await add_to_usage(connection, added.sums)
 
 
 async def lock_charged(connection: AsyncConnection, replica: str, now_us: int, keys: Set[str]) -> LockedRows:
@@ -83,14 +101,15 @@ async def post_for_ended(database: Database, replica: str, entries: Sequence[Ent
     """Post entries of a replica that has ended."""
     for start in range(0, len(entries), _MAX_BATCH):
         batch = entries[start : start + _MAX_BATCH]
+        added = additions_of(batch)
         async with database.begin() as connection:
             now_us, state = await hold_replica(connection, replica)
-            rows = await lock_charged(connection, replica, now_us, charges_of(batch).keys())
+            rows = await lock_charged(connection, replica, now_us, added.charges.keys())
             if state != "live":
                 # a lease of which nothing is left has no row that says so
                 for lease in rows.leases.values():
                     lease.is_charged = True
-            await post(connection, rows, batch)
+            await post(connection, rows, batch, added)
             await write(connection, rows)
 
 
@@ -115,11 +134,12 @@ async def take_leases(database: Database, replica: str) -> bool:
     async with database.begin() as connection:
         held = await connection.execute(select(leases.c.balance_key).where(leases.c.replica_id == replica))
         entries = [each.at_what_was_held() for each in await _open_attempts(connection, replica)]
-        keys = {*held.scalars(), *charges_of(entries)}
+        added = additions_of(entries)
+        keys = {*held.scalars(), *added.charges}
         rows = await end(connection, replica, "lost", keys=keys, only_expired=True)
         if rows is None:
             return False
-        await post(connection, rows, entries)
+        await post(connection, rows, entries, added)
         for key, lease in rows.leases.items():
             lease.charge(rows.balances[key], rows.now_ns)
         await write(connection, rows)
@@ -135,7 +155,7 @@ async def _open_attempts(connection: AsyncConnection, replica: str) -> list[Entr
 
 async def _insert(connection: AsyncConnection, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
     """Insert entries; returns those that are new, and those that were there already."""
-    unique = {each.identity: each for each in entries}
+    unique = dict(zip(map(_IDENTITY_OF, entries), entries, strict=True))
     if not unique:
         return [], []
     if connection.dialect.name == "sqlite":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from operator import add, attrgetter
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,33 +21,48 @@ from app.wire import json
 GROUP = ("interval", "start", "team_id", "key_id", "user", "model", "labels")
 TOTAL = ("interval", "dimension", "start", "team_id", "value")
 SUMS = ("requests", *COUNTS, "cost_nano", "estimated_nano", "unpriced_requests")
-_HOUR = timedelta(hours=1)
 # bytes. PostgreSQL indexes 2,700 of a row, and the other texts of a group take up to 1,500
 _MAX_LABELS = 1_200
-_TOKENS = attrgetter(*COUNTS)
+_KIND = attrgetter("phase", "outcome", "is_estimated", "team_id", "key_id", "user", "model_served")
+_LABELS, _AT, _TOKENS, _COST = attrgetter("labels"), attrgetter("at"), attrgetter(*COUNTS), attrgetter("cost_nano")
 # the values of GROUP
 Group = tuple[Any, ...]
 
 
 def add_entry(sums: dict[Group, dict[str, int]], entry: Entry) -> None:
     """Add an entry to the sums of its hour and its day. A hold is in no sum."""
-    for group, counts in sums_of([entry]).items():
+    for group, counts in sums_of([[entry]]).items():
         row = sums.setdefault(group, dict.fromkeys(SUMS, 0))
         for name, count in counts.items():
             row[name] += count
 
 
-def sums_of(entries: Iterable[Entry]) -> dict[Group, dict[str, int]]:
-    """Return the sums of entries by group. Holds, and attempts that used and cost nothing, are in none."""
+def kinds_of(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """Return entries in groups of the same phase, outcome, texts and labels."""
+    found: defaultdict[object, list[Entry]] = defaultdict(list)
+    # the entries of a key have the same object as labels
+    for entry, kind, labels in zip(entries, map(_KIND, entries), map(id, map(_LABELS, entries)), strict=True):
+        found[kind, labels].append(entry)
+    return [*found.values()]
+
+
+def sums_of(kinds: Iterable[Sequence[Entry]]) -> dict[Group, dict[str, int]]:
+    """Return the sums of entries by group. Holds, and attempts that used and cost nothing, are in none.
+
+    Args:
+        kinds: see `kinds_of`.
+    """
     hours: dict[Group, list[int]] = {}
-    for start, members in _by_hour_and_kind(entries):
+    for members in kinds:
         first = members[0]
-        labels = _written(first.labels)
-        group = ("hour", start, first.team_id, first.key_id, first.user, first.model_served, labels)
-        counts = _counts_of(members)
-        if not any(counts):
+        if first.phase == "hold":
             continue
-        hours[group] = [*map(add, hours[group], counts)] if group in hours else counts
+        texts = (first.team_id, first.key_id, first.user, first.model_served, _written(first.labels))
+        for start, of_hour in _by_hour(members):
+            counts = counts_of(of_hour)
+            if any(counts):
+                group = ("hour", start, *texts)
+                hours[group] = [*map(add, hours[group], counts)] if group in hours else counts
     days: dict[Group, list[int]] = {}
     for group, sums in hours.items():
         day = ("day", group[1].replace(hour=0), *group[2:])
@@ -67,36 +83,35 @@ def _written(labels: Mapping[str, str]) -> str:
     return json.dumps_sorted(kept).decode()
 
 
-def _by_hour_and_kind(entries: Iterable[Entry]) -> Iterator[tuple[datetime, list[Entry]]]:
-    """Return the entries that have the same texts and labels together, with the beginning of their hour."""
-    found: dict[tuple[object, ...], list[Entry]] = {}
-    start = end = datetime.min.replace(tzinfo=UTC)
+def _by_hour(entries: Sequence[Entry]) -> Iterable[tuple[datetime, Sequence[Entry]]]:
+    """Return the beginnings of hours, each with its entries. Those of a batch are mostly of one hour."""
+    times = [*map(_AT, entries)]
+    first = _hour(min(times))
+    if first == _hour(max(times)):
+        return [(first, entries)]
+    found: defaultdict[datetime, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if entry.phase == "hold":
-            continue
-        if not start <= entry.at < end:
-            start = entry.at.replace(minute=0, second=0, microsecond=0)
-            end = start + _HOUR
-        # the entries of a key have the same object as labels
-        kind = (start, entry.team_id, entry.key_id, entry.user, entry.model_served, id(entry.labels))
-        members = found.get(kind)
-        if members is None:
-            found[kind] = [entry]
-        else:
-            members.append(entry)
-    for (begin, *_), members in found.items():
-        yield cast("datetime", begin), members
+        found[_hour(entry.at)].append(entry)
+    return found.items()
 
 
-def _counts_of(entries: Sequence[Entry]) -> list[int]:
-    """Return what entries add to `SUMS`. An attempt that failed and was not billed is not a request."""
-    settled = [each for each in entries if each.phase == "settle"]
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def counts_of(entries: Sequence[Entry]) -> list[int]:
+    """Return what entries of one kind add to `SUMS`. An attempt that failed and was not billed is not a request."""
+    first = entries[0]
+    costs = [*map(_COST, entries)]
+    free = costs.count(0) if first.has_failed else 0
+    is_settled = first.phase == "settle"
+    cost = sum(filter(None, costs))
     return [
-        len(settled) - sum(each.is_free for each in settled),
+        len(entries) - free if is_settled else 0,
         *map(sum, zip(*map(_TOKENS, entries), strict=True)),
-        sum(each.cost_nano or 0 for each in entries),
-        sum(each.cost_nano or 0 for each in entries if each.is_estimated),
-        sum(each.cost_nano is None for each in settled),
+        cost,
+        cost if first.is_estimated else 0,
+        costs.count(None) if is_settled else 0,
     ]
 
 

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from operator import attrgetter
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError, ProgrammingError
@@ -19,12 +20,13 @@ from app.governance.ledger.entry import Entry
 from app.governance.ledger.journal import EndedJournal, Journal, JournalFull, ended_journals
 from app.governance.ledger.posting import (
     MissingBalances,
-    charges_of,
+    additions_of,
     close_replica,
     lock_charged,
     post,
     post_for_ended,
 )
+from app.governance.ledger.usage_sums import kinds_of
 from app.storage.database import DatabaseDown, refuses_values
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.2
 _MAX_BATCH = 1_000
 _CLOSE_SECONDS = 5.0
+_REPLICA, _ATTEMPT = attrgetter("replica_id"), attrgetter("attempt_id")
 # errors that every entry has
 _NOT_OF_DATA = (DatabaseDown, OperationalError, ProgrammingError)
 
@@ -41,14 +44,14 @@ class LedgerWriter:
 
     Args:
         client: the leases that entries are charged to; started. folder: of the journals.
-        on_posted: called with the settlements of each batch that is in the database.
+        on_posted: called with the settlements of each batch that is in the database, grouped by `kinds_of`.
 
     Raises:
         JournalFull: the journal cannot be created.
     """
 
     def __init__(
-        self, client: LeaseClient, folder: Path, on_posted: Callable[[Sequence[Entry]], object] | None = None
+        self, client: LeaseClient, folder: Path, on_posted: Callable[[Sequence[Sequence[Entry]]], object] | None = None
     ) -> None:
         self._client = client
         self._transactions = client.transactions
@@ -131,19 +134,22 @@ class LedgerWriter:
         self._note_long_attempts()
         batch = self._settled[:_MAX_BATCH]
         holds = [*self._unposted_holds.values()][:_MAX_BATCH]
-        own, of_others = self._transactions.replica, [each for each in batch if not self._is_own(each)]
-        entries = [each for each in [*batch, *holds] if each.replica_id == own]
+        own = self._transactions.replica
+        # this process was another replica when it admitted those of others
+        others = {*map(_REPLICA, batch), *map(_REPLICA, holds)} - {own}
+        entries = [*batch, *holds]
+        if others:
+            entries = [each for each in entries if each.replica_id == own]
         if entries:
             await self._post_own(entries, own)
-        for replica in {each.replica_id for each in of_others}:
-            # this process was another replica when it admitted these
-            await self._post_for_ended(replica, [each for each in of_others if each.replica_id == replica])
+        for replica in others:
+            await self._post_for_ended(replica, [each for each in batch if each.replica_id == replica])
         del self._settled[: len(batch)]
         if self._on_posted is not None:
-            self._on_posted(batch)
+            self._on_posted(kinds_of(batch))
         for hold in holds:
             self._unposted_holds.pop(hold.attempt_id, None)
-        self._journal.forget([each.attempt_id for each in batch if each.attempt_id not in self._refused])
+        self._journal.forget({*map(_ATTEMPT, batch)} - self._refused)
         await self._close_former()
 
     async def replay(self) -> None:
@@ -189,13 +195,12 @@ class LedgerWriter:
 
     async def _close_former(self) -> None:
         """Return what is left of the leases of a former replica, once all of its attempts are in the ledger."""
+        if not self._former:
+            return
         in_use = {entry.replica_id for entry, _ in self._open.values()} | {each.replica_id for each in self._settled}
         for replica in self._former - in_use:
             await close_replica(self._transactions.database, replica)
             self._former.discard(replica)
-
-    def _is_own(self, entry: Entry) -> bool:
-        return entry.replica_id == self._transactions.replica
 
     def _note_long_attempts(self) -> None:
         """Have the holds of attempts posted that outlast a pause: a lost machine's attempts are then known."""
@@ -206,17 +211,17 @@ class LedgerWriter:
                 self._open[attempt] = entry, 0.0
 
     async def _with_balances(self, entries: Sequence[Entry], replica: str) -> None:
-        charges = charges_of(entries)
+        added = additions_of(entries)
 
         async def operation(current: str, sequence: int) -> tuple[Mapping[str, int], Mapping[str, int]]:
             if current != replica:
                 raise NotLive
             async with self._transactions.database.begin() as connection:
                 now_us = await renew(connection, replica, sequence)
-                rows = await lock_charged(connection, replica, now_us, charges.keys())
-                await post(connection, rows, entries, charges)
+                rows = await lock_charged(connection, replica, now_us, added.charges.keys())
+                await post(connection, rows, entries, added)
                 await write(connection, rows)
-            return charges, {key: lease.amount for key, lease in rows.leases.items()}
+            return added.charges, {key: lease.amount for key, lease in rows.leases.items()}
 
         try:
             await self._transactions.run(operation)

@@ -12,7 +12,7 @@ from app.admin.api.operations.spend_near_end import spend_near_end
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
 from app.admin.api.operations.usage_columns import COLUMNS
 from app.governance.ledger.entry import Entry
-from app.governance.ledger.usage_sums import add_to_usage, sums_of
+from app.governance.ledger.usage_sums import add_to_usage, kinds_of, sums_of
 from app.governance.maintenance.derived_usage import derive_usage
 from app.storage import repository, tables
 from app.storage.database import Database
@@ -47,7 +47,7 @@ async def filled(database: Database) -> list[Entry]:
     # in several batches, as replicas post them
     async with database.begin() as connection:
         for index in range(0, len(made), 30):
-            await add_to_usage(connection, sums_of(made[index : index + 30]))
+            await add_to_usage(connection, sums_of(kinds_of(made[index : index + 30])))
     return made
 
 
@@ -123,7 +123,7 @@ async def test_labels_too_long_for_an_index_are_summed_by_the_first_of_them(data
         for user in ("", "\U0001f600" * 256)
     ]
     async with database.begin() as connection:
-        await add_to_usage(connection, sums_of(long))
+        await add_to_usage(connection, sums_of(kinds_of(long)))
     async with database.begin(reads=True) as connection:
         (row,) = await top_usage(connection, TopUsage(START, "day", "label"))
     assert row.requests == 2
