@@ -237,20 +237,17 @@ class ServedRequest:
     def begin(self, status: int, headers: Iterable[Header]) -> None:
         """Begin the response. Its head is written with the first piece of its body: one system call instead of two."""
         self.has_started, self._awaits_continue = True, False
-        is_chunked = says_close = False
+        all_headers = [*self._connection.server_state.default_headers, *headers]
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        for name, value in [*self._connection.server_state.default_headers, *headers]:
-            if name == b"content-length":
-                self._has_length, self._left = True, int(value)
-            elif name == b"transfer-encoding":
-                is_chunked = value.lower() == b"chunked"
-            elif name == b"connection" and b"close" in value.lower():
-                self.keeps_alive, says_close = False, True
-            lines.append(b"%b: %b\r\n" % (name, value))
-        count = len(lines)
-        if not self.keeps_alive and not says_close:
+        lines += [b"%b: %b\r\n" % (name, value) for name, value in all_headers]
+        by_name = dict(all_headers)
+        if b"content-length" in by_name:
+            self._has_length, self._left = True, int(by_name[b"content-length"])
+        if b"close" in by_name.get(b"connection", b"").lower():
+            self.keeps_alive = False
+        elif not self.keeps_alive:
             lines.append(b"connection: close\r\n")
-        if is_chunked:
+        if by_name.get(b"transfer-encoding", b"").lower() == b"chunked":
             self._has_length, self._is_framed = False, True
         elif self._is_head or status in _WITHOUT_BODY:
             self._has_length = True
@@ -259,7 +256,7 @@ class ServedRequest:
         lines.append(b"\r\n")
         head = b"".join(lines)
         if _FORBIDDEN.search(head) or head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
-            raise RuntimeError(f"a control character in one of {count - 1} headers")
+            raise RuntimeError(f"a control character in one of {len(all_headers)} headers")
         self._connection.unread.written += len(head)
         self._head = head
 
