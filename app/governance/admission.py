@@ -64,21 +64,22 @@ class Admission(Struct):
         """Take a permit if one is free. may_take_common: not only one of the caller's own reserve."""
         part: SharedCounter | None = None
         share: SharedCounter | None = None
-        if self.reserves:
-            reserve = self.reserves.get(permit.caller)
-            if reserve is not None and reserve.permits and _add_within(reserve.counters.inside, reserve.permits):
-                part = reserve.counters.inside
-            elif may_take_common and _add_within(self.counters.common, self.common):
-                part = self.counters.common
-                if reserve is not None and reserve.largest:
-                    share = reserve.counters.common
-                    if not _add_within(share, reserve.largest):
-                        part.add(-1)
-                        return False
-            else:
-                return False
+        reserve = self.reserves.get(permit.caller)
+        if reserve is not None and reserve.permits and _add_within(reserve.counters.inside, reserve.permits):
+            part = reserve.counters.inside
         elif not may_take_common:
             return False
+        else:
+            if self.common < self.limit:
+                part = self.counters.common
+                if not _add_within(part, self.common):
+                    return False
+            if reserve is not None and reserve.largest:
+                share = reserve.counters.common
+                if not _add_within(share, reserve.largest):
+                    if part is not None:
+                        part.add(-1)
+                    return False
         inside = self.counters.inside
         inside.cells[inside.index] += 1
         if sum(inside.cells) <= self.limit:
@@ -185,7 +186,7 @@ class Admission(Struct):
 class Permit(Struct):
     """A permit for one request, as a context in which the request holds it.
 
-    part: counts it among those of its caller's reserve or the common ones, if there are several callers.
+    part: counts it among those of its caller's reserve or the common ones, if some permits are reserved.
     share: counts it among those of a caller that may not hold all.
     """
 
@@ -215,13 +216,13 @@ class Permit(Struct):
         if self.is_released:
             return
         self.is_released = True
-        admission, part = self.admission, self.part
+        admission, part, share = self.admission, self.part, self.share
         inside = admission.counters.inside
         inside.cells[inside.index] -= 1
         if part is not None:
             part.cells[part.index] -= 1
-            if self.share is not None:
-                self.share.add(-1)
+        if share is not None:
+            share.cells[share.index] -= 1
         if admission._queues:
             admission._grant()
 

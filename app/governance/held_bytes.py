@@ -48,8 +48,8 @@ class HeldBytes(Struct):
         held.cells[held.index] += count
         excess = f"too many bytes of {limits.of}" if sum(held.cells) > limits.limit else ""
         if own is not None:
-            own.add(count)
-            if not excess and own.total > limits.max_of_one:
+            own.cells[own.index] += count
+            if not excess and sum(own.cells) > limits.max_of_one:
                 excess = f"too many bytes of one caller's {limits.of}"
         if excess:
             held.add(-count)
@@ -91,5 +91,5 @@ class HeldBytes(Struct):
         held, own = self.limits.held, self.limits.of_each.get(self.name)
         held.cells[held.index] -= self.size
         if own is not None:
-            own.add(-self.size)
+            own.cells[own.index] -= self.size
         self.size = 0

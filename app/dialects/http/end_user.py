@@ -23,8 +23,13 @@ class _NamesUser(TypedDict, total=False):
     metadata: object
 
 
+_MEMBERS = frozenset(_NamesUser.__annotations__)
+
+
 def end_user_in(document: Mapping[str, object]) -> str:
     """Return the end user that a request names; empty if it names none."""
+    if _MEMBERS.isdisjoint(document):
+        return ""
     for name in ("user", "safety_identifier"):
         if isinstance(user := document.get(name), str) and user:
             return user
