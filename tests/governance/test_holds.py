@@ -380,6 +380,34 @@ async def test_without_the_database_calls_are_refused_unless_they_may_pass(
             await calls.hold(subject(rule), "m", BOUNDS, 1)
 
 
+@pytest.mark.parametrize(
+    ("rules", "is_refused"),
+    [
+        ([budget(action="warn"), limit("requests_per_minute", 1, shadow=True)], False),
+        ([budget(shadow=True)], False),
+        ([budget(action="warn"), limit("max_parallel_requests", 1)], True),
+    ],
+)
+async def test_without_the_database_rules_that_refuse_nothing_refuse_nothing(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+    monkeypatch: pytest.MonkeyPatch,
+    rules: list[Limit | Budget],
+    is_refused: bool,
+) -> None:
+    _, calls, client = call_limits
+
+    async def unavailable(*_: object) -> None:
+        raise LeasesUnavailable
+
+    monkeypatch.setattr(client, "acquire", unavailable)
+    if is_refused:
+        with pytest.raises(Overloaded):
+            await calls.hold(subject(*rules), "m", BOUNDS, 1)
+        return
+    calls.settle(await calls.hold(subject(*rules), "m", BOUNDS, 5_000), 4_000, 1)
+    assert client.transactions.book.of(f"budget/{rules[0].id}/2026-11").spent == 4_000
+
+
 async def test_parallel_calls_at_a_dollar_never_pass_it(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:
     database, calls, _ = call_limits
     await store(database, rule := budget(amount_nano=10**9))

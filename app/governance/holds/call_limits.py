@@ -198,7 +198,7 @@ class CallLimits:
         try:
             book = await self._client.acquire(held, rules.refs)
         except LeasesUnavailable:
-            if not self._fail_open:
+            if not self._fail_open and _may_refuse(rules):
                 raise Overloaded(
                     "spend limit unavailable: the limits cannot be checked now", detail="database"
                 ) from None
@@ -226,6 +226,12 @@ class CallLimits:
             # it holds nothing, and what it cost is a debt that the next lease covers
             self._client.transactions.refs.update({key: rules.refs[key] for key in rules.money})
             self._client.settle(self._client.transactions.book, dict.fromkeys(rules.money, 0), used)
+
+
+def _may_refuse(rules: AppliedRules) -> bool:
+    """Return whether one of the rules may refuse calls."""
+    found = rules.rules.values()
+    return any(not each.shadow and not (isinstance(each, Budget) and each.action == "warn") for each in found)
 
 
 def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
