@@ -63,7 +63,7 @@ class DatabaseSettings(AwsSettings):
         if value is not None:
             url = parse_database_url(value.get_secret_value())
             if url.path is not None and not os.access(url.path.parent, os.W_OK):
-                raise ValueError(f"{url.path.parent} is not a writable folder")
+                raise ValueError(f"{url.path.parent} is not a writable folder: create it, or give access to it")
         return value
 
     @field_validator("database_iam_auth")
@@ -96,7 +96,7 @@ class DatabaseSettings(AwsSettings):
         if folder is None:
             raise ValueError("DATABASE_URL is set: set DATA_DIR to a writable folder that survives a restart")
         if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise ValueError(f"{folder} is not a writable folder")
+            raise ValueError(f"{folder} is not a writable folder: create it, or give access to it")
         return folder
 
     @field_validator("key_pepper")

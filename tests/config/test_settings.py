@@ -397,7 +397,7 @@ def database_faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **environme
         ("sqlite://", "a file that all processes share"),
         ("sqlite:///x.db?mode=ro", "no options"),
         ("sqlite:////", "is a folder|a file that all"),
-        ("sqlite:////nowhere/x.db", "/nowhere is not a writable folder"),
+        ("sqlite:////nowhere/x.db", "/nowhere is not a writable folder: create it, or give access to it"),
     ],
 )
 def test_an_invalid_database_url_is_named_without_its_password(
@@ -423,7 +423,10 @@ def test_an_invalid_list_of_secrets_is_not_shown(
     ("changes", "fault"),
     [
         ({"DATA_DIR": ""}, "DATABASE_URL is set: set DATA_DIR to a writable folder that survives a restart"),
-        ({"DATA_DIR": "/nowhere"}, "DATA_DIR='/nowhere': /nowhere is not a writable folder"),
+        (
+            {"DATA_DIR": "/nowhere"},
+            "DATA_DIR='/nowhere': /nowhere is not a writable folder: create it, or give access to it",
+        ),
         ({"KEY_PEPPER": ""}, "DATABASE_URL is set: set KEY_PEPPER to a random secret of 32 characters or more"),
         (
             {"KEY_PEPPER": "s3cret"},
