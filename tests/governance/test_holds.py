@@ -351,6 +351,21 @@ async def test_a_budget_that_warns_is_shown_as_used_once_it_is_passed(
     assert [(each[status], each.get(threshold)) for each in headers] == [("allowed", None), ("allowed_warning", "0.95")]
 
 
+async def test_what_a_call_holds_is_no_use_of_a_budget_that_a_client_is_warned_of(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, _ = call_limits
+    rule = budget(amount_nano=10_000)
+    await store(database, rule)
+    who, used = subject(rule), []
+    hold = await calls.hold(who, "m", BOUNDS, 9_900)
+    used.append(calls.standings(who).by_kind["budget"].used)
+    calls.settle(hold, 8_000, 10)
+    who.standings = None
+    used.append(calls.standings(who).by_kind["budget"].used)
+    assert used == [0.0, pytest.approx(0.8)]
+
+
 async def test_a_call_without_limits_needs_no_transaction(
     call_limits: tuple[Database, CallLimits, LeaseClient],
 ) -> None:

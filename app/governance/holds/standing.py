@@ -34,7 +34,7 @@ class Standing(Struct, frozen=True):
 
     @property
     def used(self) -> float:
-        """The share that is used or held, from 0 to 1."""
+        """The share that is not left, from 0 to 1."""
         return 1 - self.remaining / self.capacity if self.capacity else 1.0
 
 

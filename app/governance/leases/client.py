@@ -166,16 +166,22 @@ class LeaseClient:
             self._news.set()
 
     def remaining(self, key: str) -> tuple[int, int] | None:
-        """Return the capacity of a balance and what is left of it for this process; None if that is not known."""
+        """Return the capacity of a balance and what is left of it for this process; None if that is not known.
+
+        What calls that run hold of a budget counts as left: most of them cost a small part of that.
+        """
         transactions = self.transactions
         found = transactions.headroom.get(key)
         if found is None:
             return None
         capacity, free, at = found
-        if transactions.refs[key].kind == "rate":
+        kind = transactions.refs[key].kind
+        if kind == "rate":
             free = min(free + int((self._clock() - at) * capacity / _MINUTE_SECONDS), capacity)
         holding = transactions.book.holdings.get(key)
         left = free if holding is None else free + holding.idle
+        if holding is not None and kind == "budget":
+            left += holding.held
         return capacity, min(max(left, 0), capacity)
 
     def _keys_in_use(self) -> set[str]:
