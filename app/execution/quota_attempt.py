@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
@@ -16,11 +16,12 @@ from app.converse.usage import Usage
 from app.errors import DayQuotaSpent, GatewayError, InvalidRequest, RateLimited
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_quota
 from app.execution.request_context import RequestContext
-from app.governance.identity.caller import Policy
+from app.governance.identity.caller import Caller
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.pool import QuotaPool
-from app.governance.quotas.pools import Quotas
+from app.governance.quotas.pools import CallSource, Quotas
 from app.governance.quotas.reservation import QuotaCall, Reservation
+from app.models.capabilities import Capabilities
 from app.models.output_lengths import lengths_in
 from app.observability.observer import AttemptContext, RequestRecord
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -44,8 +45,6 @@ _FLEX = "flex"
 _FREE = ("/count-tokens", "/count_tokens")
 # of a model whose longest answer is not known; throttles teach more
 _UNKNOWN_OUTPUT = 16_384
-_MAX_FLOWS = 10_000
-_NO_FLOW: tuple[Policy | None, Flow | None] = (None, None)
 # a call whose prompt is all in a cache waits so many times longer before it goes to another target
 _CACHED_FACTOR = 5.0
 
@@ -65,15 +64,11 @@ class QueueSettings(Struct, frozen=True):
 
 
 class QuotaAttempt(Struct, frozen=True):
-    """Makes the attempt when the quota of its target has room. quotas: all pools; a call without one does not wait.
-
-    flows: of callers whose calls have no class, by their names.
-    """
+    """Makes the attempt when the quota of its target has room. quotas: all pools; a call without one does not wait."""
 
     attempt: Attempt
     quotas: Quotas
     settings: QueueSettings
-    flows: dict[str, tuple[Policy | None, Flow | None]] = field(default_factory=dict)
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
@@ -81,32 +76,36 @@ class QuotaAttempt(Struct, frozen=True):
         spent = quotas.days.probe_at
         if spent and (refusal := quotas.days.refusal(target.location)) is not None:
             return AttemptResult(candidate, error=refusal)
-        surface = operation.surface
-        tier = target.tier if operation.tier == _RESERVED else operation.tier or target.tier
-        key = candidate.model.raw, target.known.raw, target.location, surface, tier
-        pool = quotas.by_call[key] if key in quotas.by_call else self._pool_of(target, candidate)
+        caller = context.caller
+        key = caller.name, candidate.key, candidate.model.raw, target.known.raw, operation.tier
+        source = quotas.sources.get(key)
+        if source is None or source.policy is not caller.policy:
+            source = self._source_of(caller, candidate)
+            quotas.keep(key, source)
+        pool, flow = source.pool, source.flow
         if pool is None:
             result = await self.attempt(call, candidate)
             if spent or isinstance(result.error, DayQuotaSpent):
                 quotas.days.note(target.location, result.error)
             return result
-        request, size = candidate.request, operation.size
-        if request is None and size is None:
+        request = candidate.request
+        size = operation.size if request is None else len(request.body)
+        if size is None:
             candidate, request = await _built(context, candidate)
-        if request is not None:
-            if request.path.endswith(_FREE):
-                return await self.attempt(call, candidate)
             size = len(request.body)
+        if request is not None and request.path.endswith(_FREE):
+            return await self.attempt(call, candidate)
+        max_tokens = operation.max_tokens
         try:
-            max_tokens = operation.max_tokens
             if type(max_tokens) is not int:
-                max_tokens = await _longest_answer(context, candidate)
-            # policies are replaced as a whole
-            policy, flow = self.flows.get(context.caller.name, _NO_FLOW)
-            if flow is None or policy is not context.caller.policy or CLASS in context.head.headers:
-                flow = self._flow_of(context)
-            quota_call = QuotaCall(flow, size or 0, max_tokens)
-            reservation = pool.acquire_now(quota_call) or await self._wait(pool, call, candidate, quota_call)
+                length = await _requested_length(context, candidate) if operation.mode is Mode.PASSTHROUGH else None
+                is_same = source.capabilities is target.capabilities
+                max_tokens = length or (source.longest_answer if is_same else _longest_answer(target.capabilities))
+            if CLASS in context.head.headers:
+                flow = _flow_of(caller, self.settings.weights, context.head.headers[CLASS])
+            reservation = pool.acquire_now(flow, size, max_tokens) or await self._wait(
+                pool, call, candidate, QuotaCall(flow, size, max_tokens)
+            )
         except GatewayError as error:
             return AttemptResult(candidate, error=error.replaced())
         if operation.is_streamed:
@@ -214,32 +213,24 @@ class QuotaAttempt(Struct, frozen=True):
         if before is not None:
             before(attempt)
 
+    def _source_of(self, caller: Caller, candidate: Candidate[T]) -> CallSource:
+        target = candidate.target
+        pool, flow = self._pool_of(target, candidate), _flow_of(caller, self.settings.weights)
+        return CallSource(pool, flow, caller.policy, target.capabilities, _longest_answer(target.capabilities))
+
     def _pool_of(self, target: Target, candidate: Candidate[T]) -> QuotaPool | None:
         called = candidate.model if target is candidate.target else target.model
-        requested, surface = candidate.operation.tier, candidate.operation.surface
+        requested = candidate.operation.tier
         tier = target.tier if requested == _RESERVED else requested or target.tier
-        pool = None
-        if tier != _RESERVED:
-            is_mantle = surface is Surface.MANTLE
-            pool = self.quotas.pool_of(called, target.known, target.location, is_mantle=is_mantle)
-        self.quotas.keep((called.raw, target.known.raw, target.location, surface, tier), pool)
-        return pool
-
-    def _flow_of(self, context: RequestContext) -> Flow:
-        """Return whose turn a call takes, and keep it. Raises InvalidRequest: the header names no class."""
-        flow, caller = flow_of(context, self.settings.weights), context.caller
-        if CLASS not in context.head.headers:
-            if len(self.flows) >= _MAX_FLOWS:
-                self.flows.clear()
-            self.flows[caller.name] = caller.policy, flow
-        return flow
+        if tier == _RESERVED:
+            return None
+        is_mantle = candidate.operation.surface is Surface.MANTLE
+        return self.quotas.pool_of(called, target.known, target.location, is_mantle=is_mantle)
 
 
-def flow_of(context: RequestContext, weights: Mapping[str, float]) -> Flow:
-    """Return whose turn a call takes. Raises InvalidRequest: the header names no class."""
-    caller = context.caller
+def _flow_of(caller: Caller, weights: Mapping[str, float], given: str = "") -> Flow:
+    """Return whose turn a call takes. given: its class by the header. Raises InvalidRequest: there is no such class."""
     policy = caller.policy
-    given = context.head.headers.get(CLASS, "")
     if given and given not in _CLASSES:
         raise InvalidRequest(f"{CLASS} must be one of {', '.join(_CLASSES)}", param=CLASS)
     if policy is None:
@@ -258,19 +249,18 @@ async def _built(context: RequestContext, candidate: Candidate[T]) -> tuple[Cand
     return replace(candidate, request=request), request
 
 
-async def _longest_answer(context: RequestContext, candidate: Candidate[T]) -> int:
-    """Return the longest answer of a call whose operation does not say it."""
-    if candidate.operation.mode is Mode.PASSTHROUGH:
-        candidate, request = await _built(context, candidate)
-        size, read = len(request.body), partial(_read_length, request.body)
-        length = read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
-        if length is not None:
-            return length
-    capabilities = candidate.target.capabilities
+def _longest_answer(capabilities: Capabilities) -> int:
+    """Return the longest answer of a model, which Bedrock reserves for a call that sets no length."""
     if not capabilities.makes_text:
         return 0
-    # Bedrock reserves that for a call that sets no length
     return capabilities.max_output if capabilities.max_output != sys.maxsize else _UNKNOWN_OUTPUT
+
+
+async def _requested_length(context: RequestContext, candidate: Candidate[T]) -> int | None:
+    """Return the longest answer that a caller's own body requests; None if it does not say it."""
+    _, request = await _built(context, candidate)
+    size, read = len(request.body), partial(_read_length, request.body)
+    return read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
 
 
 def _read_length(body: bytes) -> int | None:

@@ -45,6 +45,11 @@ def call_of(team: str = "a", *, is_batch: bool = False) -> QuotaCall:
     return QuotaCall(Flow(team, team, is_batch=is_batch), 400, 10)
 
 
+def acquire_now(pool: QuotaPool) -> Reservation | None:
+    call = call_of()
+    return pool.acquire_now(call.flow, call.size, call.max_tokens)
+
+
 async def made(pool: QuotaPool, call: QuotaCall, max_wait: float = 30.0, seconds: float = 0.2) -> Reservation:
     reservation = await pool.acquire(call, max_wait)
     await asyncio.sleep(seconds)
@@ -91,7 +96,7 @@ def test_ended_calls_are_settled_together_and_soon() -> None:
 
         async def make(count: int) -> None:
             for _ in range(count):
-                reservation = pool.acquire_now(call_of())
+                reservation = acquire_now(pool)
                 assert reservation is not None
                 reservation.settle(Usage(input=100, output=10))
 
@@ -116,7 +121,7 @@ def test_the_answers_of_keys_that_take_turns_are_all_learned_from() -> None:
         keys = [f"key-{number}" for number in range(4)]
         for number in range(1200):
             key, output = keys[number % 4], 10 if number < 200 else 1000 * (number % 4 + 1)
-            reservation = pool.acquire_now(QuotaCall(Flow("a", key), 400, 5000))
+            reservation = pool.acquire_now(Flow("a", key), 400, 5000)
             assert reservation is not None
             reservation.settle(Usage(input=100, output=output))
         rate = pool.arithmetic.output_rate

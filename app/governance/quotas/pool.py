@@ -11,15 +11,16 @@ from app.converse.usage import Usage
 from app.governance.quotas.arithmetic import Arithmetic
 from app.governance.quotas.calibration import Calibration
 from app.governance.quotas.estimates import Estimates
+from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.figures import PoolFigures
 from app.governance.quotas.learned_limit import LearnedLimit
-from app.governance.quotas.meters import Hold, Meters
+from app.governance.quotas.meters import Hold, Meter, Meters
 from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.governance.quotas.waiting_calls import WaitingCalls
 
 # each of the first calls is settled at once, and of later ones so many together, or after so many seconds, while no
 # other waits: together they cost a fraction. One of so many answers is learned from then
-_ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS, _LEARNED_OF = 100, 16, 0.25, 4
+_ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS, _LEARNED_OF = 100, 16, 0.25, 8
 _TEAM_OF = attrgetter("flow.team")
 
 
@@ -43,8 +44,10 @@ class QuotaPool:
         self._clock = clock
         # calls that have ended, with what they reserved, were expected to take and took
         self._ended: list[tuple[Reservation, int, int, int, Usage | None]] = []
-        self._settled_together = 1
         self._settled_at: asyncio.TimerHandle | None = None
+        # which calls take directly; None if all have to be asked for each call
+        self._calm_meter: Meter | None = None
+        self._settled_together = 1
 
     @property
     def figures(self) -> PoolFigures:
@@ -63,17 +66,14 @@ class QuotaPool:
         """The number of calls that wait."""
         return self._queue.count
 
-    def acquire_now(self, call: QuotaCall) -> Reservation | None:
-        """Hold what a call needs; None if others wait, or if it does not fit now."""
-        if self._queue.count:
-            return None
-        meter = self.meters.only
-        if meter is None or self.learned.throttles:
-            return self._acquire_with_care(call)
-        flow, size = call.flow, call.size
-        reserved, cost = self.estimates.first_need(flow.key, size, call.max_tokens)
+    def acquire_now(self, flow: Flow, size: int, max_tokens: int) -> Reservation | None:
+        """Hold what a call needs; None if others wait, or if it does not fit now. size, max_tokens: see `QuotaCall`."""
+        meter = self._calm_meter
+        if meter is None:
+            return self._acquire_with_care(flow, size, max_tokens)
+        reserved, cost = self.estimates.first_need(flow.key, size, max_tokens)
         if not meter.take(reserved, cost, self._clock(), 1.0):
-            return self._acquire_with_care(call)
+            return self._acquire_with_care(flow, size, max_tokens)
         self._figures.calls += 1
         return Reservation(self, flow, size, reserved, cost)
 
@@ -95,15 +95,16 @@ class QuotaPool:
         Raises:
             QuotaBusy: it cannot start in time.
         """
-        reservation = self.acquire_now(call)
+        flow, size = call.flow, call.size
+        reservation = self.acquire_now(flow, size, call.max_tokens)
         if reservation is not None:
             return reservation
         self._settle_ended()
-        self._settled_together = 1
-        flow, needs = call.flow, self.estimates.needs(call.flow.key, call.size, call.max_tokens)
+        self._set_calm(is_calm=False)
+        needs = self.estimates.needs(flow.key, size, call.max_tokens)
         hold, waited = await self._waiting.wait(flow, needs, max_wait, may_spill, on_wait, wait_step)
         self._figures.waited += waited
-        return self._reserved(call, hold, waited)
+        return self._reserved(flow, size, hold, waited)
 
     def outlook(self, call: QuotaCall) -> float:
         """Return the seconds until a call would start here."""
@@ -130,7 +131,7 @@ class QuotaPool:
         self._figures.throttled += 1
         rate = self.meters.rate(1.0)
         self.learned.note_throttle(self._clock(), retry_after, self.reserved_now, rate)
-        self._settled_together = 1
+        self._set_calm(is_calm=False)
         # its turn is not given to another: Bedrock has too little for the calls that follow, too
         self._end(reservation, [need.cost for need in reservation.held.needs])
 
@@ -145,9 +146,11 @@ class QuotaPool:
         self._settle_ended()
         await self._waiting.close()
 
-    def _acquire_with_care(self, call: QuotaCall) -> Reservation | None:
-        """Hold what a call needs of all meters, if what throttles have taught allows it."""
-        needs, factor = self.estimates.needs(call.flow.key, call.size, call.max_tokens), 1.0
+    def _acquire_with_care(self, flow: Flow, size: int, max_tokens: int) -> Reservation | None:
+        """Hold what a call needs of all meters, if no other waits and what throttles have taught allows it."""
+        if self._queue.count:
+            return None
+        needs, factor = self.estimates.needs(flow.key, size, max_tokens), 1.0
         if self.learned.throttles:
             now = self._clock()
             if not self._waiting.may_start(needs[0].reserved, now):
@@ -157,12 +160,17 @@ class QuotaPool:
         if hold is None and self._ended:
             self._settle_ended()
             hold = self.meters.take(needs, factor)
-        return None if hold is None else self._reserved(call, hold)
+        return None if hold is None else self._reserved(flow, size, hold)
 
-    def _reserved(self, call: QuotaCall, hold: Hold, waited: float = 0.0) -> Reservation:
+    def _reserved(self, flow: Flow, size: int, hold: Hold, waited: float = 0.0) -> Reservation:
         self._figures.calls += 1
         first = hold.needs[0]
-        return Reservation(self, call.flow, call.size, first.reserved, first.cost, hold, waited)
+        return Reservation(self, flow, size, first.reserved, first.cost, hold, waited)
+
+    def _set_calm(self, *, is_calm: bool) -> None:
+        """Choose how calls start and end. is_calm: no call waits, Bedrock has throttled none, and some have ended."""
+        self._calm_meter = self.meters.only if is_calm else None
+        self._settled_together = _SETTLED_TOGETHER if is_calm else 1
 
     def _settle_late(self) -> None:
         self._settled_at = None
@@ -195,8 +203,8 @@ class QuotaPool:
             self.calibration.note(taken)
         self._learn(reservations, usages)
         self.settled_calls += len(ended)
-        is_calm = self.settled_calls >= _ALL_OF and not self._queue.count and not self.learned.throttles
-        self._settled_together = _SETTLED_TOGETHER if is_calm else 1
+        are_many = self.settled_calls >= _ALL_OF
+        self._set_calm(is_calm=are_many and not self._queue.count and not self.learned.throttles)
 
     def _learn(self, reservations: Sequence[Reservation], usages: Sequence[Usage | None]) -> None:
         """Learn from answers. Where no call waits, little depends on it, and some of them suffice."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from app.bedrock.endpoints import UpstreamLocation
+from app.governance.identity.caller import Policy
 from app.governance.quotas.arithmetic import Arithmetic
 from app.governance.quotas.calibration import Calibration
 from app.governance.quotas.daily import DailyQuotas
+from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import Meter, Meters
 from app.governance.quotas.pool import QuotaPool
 from app.models.burndown import Burndown
+from app.models.capabilities import Capabilities
 from app.models.ids import ModelId
 
-_MAX_KNOWN = 4096
-CallKey: TypeAlias = tuple[str, str, UpstreamLocation, str, str]
+_MAX_SOURCES = 10_000
+# the caller, the target's key of failover, the models as they are called and as they are known, and the tier of a call
+CallKey: TypeAlias = tuple[str, Hashable, str, str, str]
 
 
 class QuotaLimits(Struct, frozen=True):
@@ -61,10 +65,24 @@ class PoolKey(Struct, frozen=True):
     is_mantle: bool
 
 
+class CallSource(Struct, frozen=True):
+    """What the calls of one caller for one target have in common.
+
+    pool: None if their quota is not known. flow: of calls that do not name their class, as the policy says.
+    longest_answer: tokens of a model with such capabilities. Both policies and capabilities are replaced as a whole.
+    """
+
+    pool: QuotaPool | None
+    flow: Flow
+    policy: Policy | None
+    capabilities: Capabilities
+    longest_answer: int
+
+
 class Quotas:
     """All pools; each is made when a call needs it. days: the quotas of tokens per day.
 
-    by_call: the pools of calls, by the models as they are called and as they are known, location, surface and tier.
+    sources: of calls, until limits change.
 
     Args:
         limits: by the name of the model or inference profile and the region; an empty region is any.
@@ -90,7 +108,7 @@ class Quotas:
         self._is_calibrated = is_calibrated
         self._burndown = burndown or Burndown()
         self.days = DailyQuotas(clock)
-        self.by_call: dict[CallKey, QuotaPool | None] = {}
+        self.sources: dict[CallKey, CallSource] = {}
         self.pools: dict[PoolKey, QuotaPool] = {}
         self.limits: dict[PoolKey, QuotaLimits] = {}
 
@@ -111,11 +129,11 @@ class Quotas:
                 return self._make(key, limits, meters, _base(called, behind))
         return None
 
-    def keep(self, key: CallKey, pool: QuotaPool | None) -> None:
-        """Keep the pool of a call in `by_call`, until limits change."""
-        if len(self.by_call) >= _MAX_KNOWN:
-            self.by_call.clear()
-        self.by_call[key] = pool
+    def keep(self, key: CallKey, source: CallSource) -> None:
+        """Keep the source of a call in `sources`."""
+        if len(self.sources) >= _MAX_SOURCES:
+            self.sources.clear()
+        self.sources[key] = source
 
     def set_found(self, found: Mapping[tuple[str, str, str], QuotaLimits]) -> None:
         """Replace the limits that were read from AWS, by the name of the model, region and role.
@@ -127,7 +145,7 @@ class Quotas:
             if after is not None and after != before and not pool.waiting:
                 del self.pools[key], self.limits[key]
         self._found = dict(found)
-        self.by_call.clear()
+        self.sources.clear()
 
     async def close(self) -> None:
         """Stop serving the queues."""
