@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import BigInteger, Select, bindparam, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.storage.frequent import Frequent
 from app.storage.records import Key, Team
-from app.storage.statements import clock_us, insert_into
+from app.storage.statements import clock_of, clock_us, insert_into, local_clock
 from app.storage.tables import key_changes
 
 # of PostgreSQL's notifications, whose payload is the name of what changed: `key/ID` or `team/ID`
@@ -35,6 +37,14 @@ async def touched(connection: AsyncConnection, *owners: Team | Key) -> None:
 
 async def changes_within(connection: AsyncConnection, seconds: float) -> Mapping[str, int]:
     """Return the names of what changed in the last seconds, and when."""
-    since = clock_us(connection) - int((seconds + COMMIT_SECONDS) * 1_000_000)
-    found = select(key_changes.c.name, key_changes.c.changed_at_us).where(key_changes.c.changed_at_us > since)
-    return {row.name: row.changed_at_us for row in await connection.execute(found)}
+    age_us = int((seconds + COMMIT_SECONDS) * 1_000_000)
+    found = await _CHANGES.rows(connection, {"age_us": age_us, **local_clock()})
+    return {row["name"]: row["changed_at_us"] for row in found}
+
+
+def _changes(dialect: str) -> Select[Any]:
+    since = clock_of(dialect) - bindparam("age_us", type_=BigInteger)
+    return select(key_changes.c.name, key_changes.c.changed_at_us).where(key_changes.c.changed_at_us > since)
+
+
+_CHANGES = Frequent(_changes)

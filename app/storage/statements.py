@@ -1,10 +1,11 @@
 """Parts of statements that PostgreSQL and SQLite write differently."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, extract, func, literal, select, text
+from sqlalchemy import BigInteger, ColumnElement, bindparam, cast, extract, func, literal, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +29,16 @@ def clock_us(connection: AsyncConnection) -> ColumnElement[int]:
     if connection.dialect.name == "sqlite":
         return literal(time.time_ns() // 1000, BigInteger)
     return server_clock_us()
+
+
+def clock_of(dialect: str) -> ColumnElement[int]:
+    """Return the same by the name of the dialect, for statements that are built once. See `local_clock`."""
+    return bindparam("local_us", type_=BigInteger) if dialect == "sqlite" else server_clock_us()
+
+
+def local_clock() -> Mapping[str, int]:
+    """Return the parameter that `clock_of` needs for SQLite."""
+    return {"local_us": time.time_ns() // 1000}
 
 
 def server_clock_us() -> ColumnElement[int]:

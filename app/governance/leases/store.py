@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +38,7 @@ from app.governance.leases.balance import (
 )
 from app.storage.database import Database
 from app.storage.frequent import Frequent
-from app.storage.statements import clock_us, insert_into, insert_of, server_clock_us
+from app.storage.statements import clock_of, clock_us, insert_into, insert_of, local_clock
 from app.storage.tables import balances, budgets, leases, limits, replicas
 
 RECALL = "outcrop_recall"
@@ -90,16 +89,14 @@ async def renew(connection: AsyncConnection, replica: str, sequence: int) -> int
     Raises:
         NotLive: it was marked lost.
     """
-    values = {"replica": replica, "number": sequence, "local_us": time.time_ns() // 1000}
-    found = await _RENEWAL.rows(connection, values)
+    found = await _RENEWAL.rows(connection, {"replica": replica, "number": sequence, **local_clock()})
     if not found:
         raise NotLive
     return int(found[0]["now_us"])
 
 
 def _renewal(dialect: str) -> ReturningUpdate[int]:
-    # the clock of this machine is that of all processes of SQLite
-    now = bindparam("local_us", type_=BigInteger) if dialect == "sqlite" else server_clock_us()
+    now = clock_of(dialect)
     is_it = (replicas.c.id == bindparam("replica")) & (replicas.c.state == "live")
     values = {"sequence": bindparam("number"), "expires_at_us": now + _us(LEASE_SECONDS)}
     return update(replicas).where(is_it).values(values).returning(now.label("now_us"))
@@ -283,16 +280,27 @@ class LeaseStore:
 
     async def recalled(self, since_us: int) -> list[tuple[str, int]]:
         """Return the balances of which idle capacity was asked for since a time, and when."""
-        query = select(balances.c.key, balances.c.recalled_at_us).where(balances.c.recalled_at_us > since_us)
         async with self.database.begin(reads=True) as connection:
-            return [(key, moment) for key, moment in await connection.execute(query)]
+            found = await _RECALLED.rows(connection, {"since_us": since_us})
+            return [(row["key"], row["recalled_at_us"]) for row in found]
 
     async def expired(self) -> Sequence[str]:
         """Return the replicas that did not renew their leases in time."""
         async with self.database.begin(reads=True) as connection:
-            late = replicas.c.expires_at_us < clock_us(connection) - _us(_MARGIN_SECONDS)
-            query = select(replicas.c.id).where(replicas.c.state == "live", late)
-            return (await connection.execute(query)).scalars().all()
+            return [row["id"] for row in await _EXPIRED.rows(connection, local_clock())]
+
+
+def _recalled(_: str) -> Select[Any]:
+    is_later = balances.c.recalled_at_us > bindparam("since_us", type_=BigInteger)
+    return select(balances.c.key, balances.c.recalled_at_us).where(is_later)
+
+
+def _expired(dialect: str) -> Select[Any]:
+    late = replicas.c.expires_at_us < clock_of(dialect) - _us(_MARGIN_SECONDS)
+    return select(replicas.c.id).where(replicas.c.state == "live", late)
+
+
+_RECALLED, _EXPIRED = Frequent(_recalled), Frequent(_expired)
 
 
 async def recall(connection: AsyncConnection, source_ids: Collection[str]) -> None:
