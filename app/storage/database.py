@@ -90,7 +90,8 @@ class Database:
         """
         try:
             async with self._engine.connect() as connection:
-                await connection.execution_options(outcrop_reads=reads)
+                if self.is_sqlite:
+                    await connection.execution_options(outcrop_reads=reads)
                 try:
                     async with connection.begin():
                         yield connection
