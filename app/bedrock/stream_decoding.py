@@ -18,15 +18,14 @@ from app.wire.sse import SseParser
 
 MALFORMED_STREAM = "Bedrock's stream is malformed"
 
-# the members that translation relies on, by event; all others may be missing
-_REQUIRED = {
-    "messageStart": ("role",),
-    "contentBlockStart": ("start", "contentBlockIndex"),
-    "contentBlockDelta": ("delta", "contentBlockIndex"),
-    "contentBlockStop": ("contentBlockIndex",),
-    "messageStop": ("stopReason",),
+# the members that translation relies on, by event, and their types; all others may be missing
+_REQUIRED: dict[str, tuple[tuple[str, type], ...]] = {
+    "messageStart": (("role", str),),
+    "contentBlockStart": (("start", dict), ("contentBlockIndex", int)),
+    "contentBlockDelta": (("delta", dict), ("contentBlockIndex", int)),
+    "contentBlockStop": (("contentBlockIndex", int),),
+    "messageStop": (("stopReason", str),),
 }
-_KINDS = {"role": str, "start": dict, "delta": dict, "contentBlockIndex": int, "stopReason": str, "usage": dict}
 
 
 T = TypeVar("T")
@@ -91,14 +90,15 @@ class EventDecoder(_Decoder[Event]):
             kind = str(frame.headers.get(":event-type"))
             payload = json.loads(frame.payload)
             payload.pop("p", None)
-            for member in _REQUIRED.get(kind, ()):
-                if not isinstance(payload.get(member), _KINDS[member]):
+            for member, expected in _REQUIRED.get(kind, ()):
+                if not isinstance(payload.get(member), expected):
                     raise FrameError(f"a {kind} event without its {member}")
-            if kind == "metadata" and not isinstance(payload.get("usage"), dict | None):
-                raise FrameError("a metadata event without its usage")
             if kind == "messageStop":
                 self._is_complete = True
-            events.append(cast(Event, {kind: payload}))
+            elif kind == "metadata" and not isinstance(payload.get("usage"), dict | None):
+                raise FrameError("a metadata event without its usage")
+            event: Any = {kind: payload}
+            events.append(event)
 
 
 class _Chunk(Struct, frozen=True):

@@ -74,41 +74,43 @@ class FrameDecoder(Struct):
         if self._failure:
             raise FrameError(self._failure)
         frames: list[Frame] = []
-        if self._buffer:
-            self._buffer += data
+        buffer = self._buffer
+        if buffer:
+            buffer += data
         try:
-            end = _split(self._buffer or data, frames)
+            end = _split(buffer or data, frames)
         except FrameError as error:
             self.is_at_boundary = False
             self._failure = str(error)  # not the error itself: its traceback would keep the frames of the call alive
             if not frames:
                 raise
             return frames
-        if self._buffer:
-            del self._buffer[:end]
+        if buffer:
+            del buffer[:end]
         elif end != len(data):
-            self._buffer += data[end:]
-        self.is_at_boundary = not self._buffer
+            buffer += data[end:]
+        self.is_at_boundary = not buffer
         return frames
 
 
 def _split(data: bytes | bytearray, frames: list[Frame]) -> int:
     """Append the complete frames to `frames`, up to a broken one; return where the last of them ends."""
-    start = 0
-    while len(data) - start >= _PRELUDE_BYTES:
+    start, left = 0, len(data)
+    while left >= _PRELUDE_BYTES:
         total, headers_length, prelude_crc = _unpack_prelude(data, start)
-        if not _OVERHEAD + headers_length <= total <= len(data) - start:
+        if not _OVERHEAD + headers_length <= total <= left:
             if crc32(data[start : start + 8]) != prelude_crc:
                 raise FrameError("the checksum of a frame's prelude does not match")
             if not _OVERHEAD + headers_length <= total <= MAX_FRAME_BYTES:
                 raise FrameError("the length of a frame is impossible")
             break
-        frame = bytes(data[start : start + total])
-        if crc32(frame[:-4]) != _unpack_u32(frame, total - 4)[0]:
+        headers_end, end = start + _PRELUDE_BYTES + headers_length, start + total
+        crc_start = end - 4
+        if crc32(data[start:crc_start]) != _unpack_u32(data, crc_start)[0]:
             raise FrameError("the checksum of a frame does not match")
-        headers_end = _PRELUDE_BYTES + headers_length
-        frames.append(Frame(_read_headers(frame[_PRELUDE_BYTES:headers_end]), frame[headers_end:-4]))
-        start += total
+        headers = _read_headers(bytes(data[start + _PRELUDE_BYTES : headers_end]))
+        frames.append(Frame(headers, bytes(data[headers_end:crc_start])))
+        start, left = end, left - total
     return start
 
 

@@ -96,9 +96,12 @@ class NativeStream:
     def from_event(self, event: NativeEvent) -> bytes:
         """Return the frames for an event. `message_delta` is held until the next event, which may hold its counts."""
         document, text = event.document, event.text
-        kind = document.get("type")
+        kind = document["type"]
+        is_usual = document.keys() == _USUAL.get(kind)
+        if is_usual and self._held is None and _LF not in text and _CR not in text:
+            return named_frame(kind, text)  # nearly always
         before = b"" if self._held is None else self._release(document.get(_METRICS) or {})
-        if document.keys() != _USUAL.get(kind):
+        if not is_usual:
             document = _without_own(document)
         if kind in _MAY_PASS and len(document) == len(event.document) and _LF not in text and _CR not in text:
             return before + named_frame(kind, text)
