@@ -37,6 +37,8 @@ class Contents(IntFlag):
 
 
 # plain integers: one operation of an IntFlag costs as much as all of this module's for a short call
+_ADJACENT_TURNS, _SYSTEM_TURNS = Contents.ADJACENT_TURNS.value, Contents.SYSTEM_TURNS.value
+_OTHER_START, _PREFILL = Contents.OTHER_START.value, Contents.PREFILL.value
 _BLANK_TEXT, _CACHE_POINTS = Contents.BLANK_TEXT.value, Contents.CACHE_POINTS.value
 _BLOCKS = {
     "cachePoint": _CACHE_POINTS,
@@ -63,16 +65,16 @@ def contents_of(body: ConverseRequest, intent: Intent) -> int:
     for message in body.get("messages", ()):
         role = message["role"]
         if role == before:
-            contents |= Contents.ADJACENT_TURNS.value
+            contents |= _ADJACENT_TURNS
         if role == "system":
-            contents |= Contents.SYSTEM_TURNS.value
+            contents |= _SYSTEM_TURNS
         if not before and role != "user":
-            contents |= Contents.OTHER_START.value
+            contents |= _OTHER_START
         contents |= _of_blocks(message["content"])
         before = role
     if not before:
-        contents |= Contents.OTHER_START.value
-    return contents | Contents.PREFILL.value if before == "assistant" else contents
+        contents |= _OTHER_START
+    return contents | _PREFILL if before == "assistant" else contents
 
 
 def _of_blocks(blocks: Sequence[Mapping[str, Any]]) -> int:

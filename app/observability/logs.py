@@ -44,11 +44,15 @@ class JsonFormatter(logging.Formatter):
 
 def _begin_line(moment: float, level: int, logger: str, message: str) -> dict[str, object]:
     return {
-        "time": f"{_moment(int(moment))}.{int(moment % 1 * 1000):03d}Z",
+        "time": _time_of(moment),
         "level": logging.getLevelName(level),
         "logger": logger,
         "message": message,
     }
+
+
+def _time_of(moment: float) -> str:
+    return f"{_moment(int(moment))}.{int(moment % 1 * 1000):03d}Z"
 
 
 @lru_cache(4)
@@ -102,21 +106,30 @@ class LogObserver:
             level = logging.INFO if record.status < 500 else logging.ERROR
         if not _requests.isEnabledFor(level):
             return
-        line = _begin_line(time.time(), level, _requests.name, "request")
-        line["request_id"] = record.request_id
         if self._is_for_people:
+            line = _begin_line(time.time(), level, _requests.name, "request")
+            line["request_id"] = record.request_id
             line |= _described(_description_of(record)) | _outcome_of(record)
             self._write(request_line(line) + b"\n")
         else:
-            # the members of three objects, as those of one
-            start, end = json.dumps(line), json.dumps(_outcome_of(record))
-            self._write(start[:-1] + _description(_description_of(record)) + end[1:] + b"\n")
+            # the members of several objects, as those of one
+            moment, start = _time_of(time.time()).encode(), _start_of_request(level)
+            request_id, end = json.dumps(record.request_id), json.dumps(_outcome_of(record))
+            description = _description(_description_of(record))
+            self._write(b'{"time":"%b",%b,"request_id":%b%b%b\n' % (moment, start, request_id, description, end[1:]))
 
 
 def _level_of_error(record: RequestRecord) -> int:
     if record.error in FAILURES or record.is_broken:
         return logging.ERROR
     return logging.WARNING if record.error in DOUBTS else logging.INFO
+
+
+@lru_cache(8)
+def _start_of_request(level: int) -> bytes:
+    """Return members of a JSON object that the lines of all requests at a level share."""
+    start = {"level": logging.getLevelName(level), "logger": _requests.name, "message": "request"}
+    return json.dumps(start)[1:-1]
 
 
 # what many requests have in common; a field of the record is logged if it is not empty
