@@ -134,7 +134,7 @@ class GovernedAttempt(Struct, frozen=True):
         model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
         charge = await self.charges.begin(subject, hold, model, bounds, record.request_id, examined)
         if charge.hold.exceeded:
-            record.exceeded = charge.hold.exceeded
+            record.exceeded = [*charge.hold.exceeded]
         return charge
 
     def _end_failed(self, charge: Charge, result: Result[T], error: GatewayError) -> None:

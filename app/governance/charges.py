@@ -153,7 +153,7 @@ class Charges:
             replica_id=hold.replica,
             request_id=request_id,
             cost_nano=worst,
-            charged_to={key: hold.held[key] for key in hold.rules.money},
+            charged_to=dict(zip(hold.rules.money, hold.amounts, strict=False)),
         )
         try:
             self.ledger.admit(entry)

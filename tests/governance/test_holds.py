@@ -27,6 +27,7 @@ from app.models.prices import Price, Prices
 from app.storage.database import Database
 from app.storage.records import Budget, Limit
 from app.storage.repository import budgets, limits
+from tests.governance.test_leases import expire
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 BOUNDS = CallBounds(100, 50)
@@ -48,7 +49,7 @@ def subject(*rules: Limit | Budget, **changes: Any) -> Subject:
 
 def needs_of(of: Subject, worst_nano: int = 0, at: datetime = NOON) -> dict[str, int]:
     rules = apply_rules(of, at)
-    return {**rules.requests, **rules.permits, **rules.needs(BOUNDS, worst_nano)}
+    return dict(zip(rules.keys, rules.amounts(BOUNDS, worst_nano), strict=True))
 
 
 # prices and bounds
@@ -110,7 +111,7 @@ def test_the_bound_of_the_input_is_a_token_for_each_byte_and_what_is_added() -> 
 def test_negative_bounds_are_refused(bounds: CallBounds, worst: int) -> None:
     rules = apply_rules(subject(budget(), limit("tokens_per_minute", 100)), datetime(2026, 11, 1, tzinfo=UTC))
     with pytest.raises(ValueError, match="negative"):
-        rules.needs(bounds, worst)
+        rules.amounts(bounds, worst)
 
 
 def test_needs_are_by_window_and_rule() -> None:
@@ -277,6 +278,46 @@ async def test_a_call_that_ends_gives_back_what_it_did_not_use(
     assert client.transactions.book.of(f"permits/{permits.id}").held == 0
 
 
+async def test_calls_are_settled_where_their_balances_are_once_others_were_forgotten(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, client = call_limits
+    rules = [budget(amount_nano=10_000), limit("max_parallel_requests", 3), limit("requests_per_minute", 9)]
+    await store(database, *rules)
+    who, book = subject(*rules), client.transactions.book
+    holds = [await calls.hold(who, "m", BOUNDS, 1_000) for _ in range(2)]
+    before = book.holdings
+    book.of("budget/another/2026-11")
+    book.drop_empty()
+    assert book.holdings is not before
+    holds.append(await calls.hold(who, "m", BOUNDS, 1_000))
+    for each in holds:
+        calls.settle(each, 900, 10)
+    money, rates = book.of(f"budget/{rules[0].id}/2026-11"), book.of(f"rate/{rules[2].id}")
+    assert (money.held, money.spent, rates.held) == (0, 2_700, 0)
+    assert book.of(f"permits/{rules[1].id}").held == 0
+
+
+async def test_permits_go_over_to_the_replica_that_this_process_becomes(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, client = call_limits
+    await store(database, rule := limit("max_parallel_requests", 3))
+    who, old = subject(rule), client.transactions.replica
+    holds = [await calls.hold(who, "m", BOUNDS, 0) for _ in range(2)]
+    await expire(database, old)
+    assert await take_leases(database, old)
+    holds.append(await calls.hold(who, "m", BOUNDS, 0))
+    assert client.transactions.replica != old
+    with pytest.raises(LimitReached):
+        await calls.hold(who, "m", BOUNDS, 0)
+    calls.release(holds[0])
+    calls.leave(holds[1].request)
+    for each in [*holds[1:], *[await calls.hold(who, "m", BOUNDS, 0) for _ in range(2)]]:
+        calls.release(each)
+    assert client.transactions.book.of(f"permits/{rule.id}").held == 0
+
+
 async def test_requests_count_even_if_nothing_is_billed(call_limits: tuple[Database, CallLimits, LeaseClient]) -> None:
     database, calls, _ = call_limits
     await store(database, rate := limit("requests_per_minute", 2))
@@ -304,11 +345,11 @@ async def test_estimated_budgets_hold_what_calls_usually_cost(
 ) -> None:
     database, calls, _ = call_limits
     await store(database, rule := budget(amount_nano=10**6, mode="estimated"))
-    assert [*(await calls.hold(subject(rule), "m", BOUNDS, 1_000)).held.values()] == [1_000]
+    assert (await calls.hold(subject(rule), "m", BOUNDS, 1_000)).amounts == [1_000]
     for _ in range(30):
         calls.settle(await calls.hold(subject(rule), "m", BOUNDS, 1_000), 100, 1)
-    assert [*(await calls.hold(subject(rule), "m", BOUNDS, 1_000)).held.values()] == [101]
-    assert [*(await calls.hold(subject(rule), "another", BOUNDS, 1_000)).held.values()] == [1_000]
+    assert (await calls.hold(subject(rule), "m", BOUNDS, 1_000)).amounts == [101]
+    assert (await calls.hold(subject(rule), "another", BOUNDS, 1_000)).amounts == [1_000]
 
 
 async def test_a_new_window_and_changed_rules_apply_at_once(
@@ -319,9 +360,9 @@ async def test_a_new_window_and_changed_rules_apply_at_once(
     moment = [NOON]
     calls = CallLimits(client, wall=lambda: moment[0])
     of = subject(daily)
-    assert [*(await calls.hold(of, "m", BOUNDS, 1)).held] == [f"budget/{daily.id}/2026-11-30"]
+    assert [*(await calls.hold(of, "m", BOUNDS, 1)).rules.money] == [f"budget/{daily.id}/2026-11-30"]
     moment[0] = datetime(2026, 12, 1, tzinfo=UTC)
-    assert [*(await calls.hold(of, "m", BOUNDS, 1)).held] == [f"budget/{daily.id}/2026-12-01"]
+    assert [*(await calls.hold(of, "m", BOUNDS, 1)).rules.money] == [f"budget/{daily.id}/2026-12-01"]
     assert f"rate/{more.id}" in (await calls.hold(subject(daily, more), "m", BOUNDS, 1)).rules.requests
 
 
@@ -457,7 +498,7 @@ async def test_parts_of_a_request_wait_until_the_first_is_admitted(
     parts = [calls.hold(of, "m", BOUNDS, 1, refused) for _ in range(4)]
     found = await asyncio.gather(*parts, return_exceptions=True)
     assert [type(each) for each in found] == [LimitReached] * 4
-    assert (refused.attempts, refused.is_counted, refused.permits) == (0, False, {})
+    assert (refused.attempts, refused.is_counted, refused.permits) == (0, False, None)
     for hold in holds:
         calls.release(hold)
 

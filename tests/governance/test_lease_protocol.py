@@ -13,18 +13,29 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec import Struct, field
 
 from app.governance.leases.balance import MINUTE_NS, Ask, Balance, Lease, LeaseReply, LeaseRequest, apply_request
-from app.governance.leases.lease_book import LeaseBook
+from app.governance.leases.lease_book import Holding, LeaseBook
 
 BUDGET, RATE, PERMITS = "budget/b/2026-11", "rate/r", "permits/p"
 REQUESTS = 1_000_000_000
 FOREVER = 1e18
 
 
+KEYS = (BUDGET, PERMITS, RATE)
+
+
+class Found(Struct):
+    """Holdings of the keys, as a caller keeps them. found_in: the mapping of the book at that time."""
+
+    found_in: dict[str, Holding]
+    holdings: tuple[Holding, ...]
+
+
 class Attempt(Struct):
-    """An open attempt. started_ns: when its request was admitted."""
+    """An open attempt. found: where its amounts are held, if they were held there without looking them up."""
 
     name: int
     hold: int
+    found: Found | None = None
 
 
 class Replica(Struct):
@@ -33,6 +44,7 @@ class Replica(Struct):
     name: int
     book: LeaseBook = field(default_factory=lambda: LeaseBook(valid_until=FOREVER))
     open: list[Attempt] = field(default_factory=list)
+    found: Found | None = None
     journal: dict[int, tuple[int, int | None]] = field(default_factory=dict)
     posted: set[int] = field(default_factory=set)
     # a transaction that is on its way, and its answer once it is committed
@@ -96,12 +108,17 @@ class Protocol(RuleBasedStateMachine):
         self.running += 1
 
     @precondition(lambda self: self.replicas)
-    @rule(data=st.data(), holds=st.lists(st.integers(0, 30), min_size=1, max_size=3), waits=st.booleans())
-    def call(self, data: st.DataObject, holds: list[int], waits: bool) -> None:
+    @rule(
+        data=st.data(),
+        holds=st.lists(st.integers(0, 30), min_size=1, max_size=3),
+        waits=st.booleans(),
+        looks_up=st.booleans(),
+    )
+    def call(self, data: st.DataObject, holds: list[int], waits: bool, looks_up: bool) -> None:
         replica = self.some(data, list(self.replicas.values()))
         for hold in holds:
             attempt = Attempt(self.name(), hold)
-            if replica.book.take(needs_of(attempt), self.now_ns / 1e9):
+            if self.take(replica, attempt, looks_up=looks_up):
                 self.admit(replica, attempt)
             elif replica.request is None:
                 replica.waiting.append(attempt)
@@ -112,6 +129,26 @@ class Protocol(RuleBasedStateMachine):
                 if replica.reply is not None:
                     self.receive_of(replica, is_lost=False)
 
+    def take(self, replica: Replica, attempt: Attempt, *, looks_up: bool) -> bool:
+        """Hold what an attempt needs, by its keys or in the holdings that are known."""
+        book, now = replica.book, self.now_ns / 1e9
+        if replica.found is None or replica.found.found_in is not book.holdings:
+            found = book.find(KEYS)
+            replica.found = None if found is None else Found(book.holdings, found)
+        if looks_up or replica.found is None:
+            return book.take(needs_of(attempt), now)
+        needs = needs_of(attempt)
+        attempt.found = replica.found
+        return book.take_from(replica.found.holdings, [needs[key] for key in KEYS], now)
+
+    def settle(self, replica: Replica, attempt: Attempt, cost: int) -> None:
+        book, now, found = replica.book, self.now_ns / 1e9, attempt.found
+        if found is not None and found.found_in is book.holdings:
+            book.settle_from(found.holdings, [attempt.hold, 1], [cost, 0], now)
+        else:
+            book.settle(BUDGET, attempt.hold, cost, now)
+            book.settle(PERMITS, 1, 0, now)
+
     @precondition(lambda self: any(each.open for each in self.replicas.values()))
     @rule(data=st.data(), part=st.integers(0, 100))
     def answer(self, data: st.DataObject, part: int) -> None:
@@ -121,9 +158,13 @@ class Protocol(RuleBasedStateMachine):
         cost = attempt.hold * part // 100
         self.costs[attempt.name] = cost
         replica.journal[attempt.name] = (attempt.hold, cost)
-        replica.book.settle(BUDGET, attempt.hold, cost, self.now_ns / 1e9)
-        replica.book.settle(PERMITS, 1, 0, self.now_ns / 1e9)
+        self.settle(replica, attempt, cost)
         self.running -= 1
+
+    @precondition(lambda self: self.replicas)
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        self.some(data, list(self.replicas.values())).book.drop_empty()
 
     # transactions
 
@@ -313,6 +354,17 @@ class Protocol(RuleBasedStateMachine):
                 assert all(
                     each.idle + (unanswered if key == BUDGET else 0) >= 0 for key, each in replica.book.holdings.items()
                 )
+
+    @invariant()
+    def holdings_are_what_attempts_hold(self) -> None:
+        """Those of attempts that run, and nothing in a holding that the book has forgotten."""
+        for replica in self.replicas.values():
+            for key in replica.book.holdings:
+                needed = sum(needs_of(each)[key] for each in replica.open if key != RATE)
+                assert replica.book.of(key).held == needed
+            if replica.found is not None and replica.found.found_in is not replica.book.holdings:
+                forgotten = [each for each in replica.found.holdings if each not in replica.book.holdings.values()]
+                assert all(not (each.held or each.spent) for each in forgotten)
 
     @invariant()
     def no_budget_is_passed_by_what_was_truly_spent(self) -> None:

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from msgspec import Struct
 
 from app.errors import BudgetSpent, LimitReached, Overloaded
 from app.governance.holds.bounds import CallBounds
-from app.governance.holds.needs import AppliedRules, Subject
+from app.governance.holds.needs import AppliedRules, Holdings, Subject
 from app.governance.holds.standing import Standings, standings_of
 from app.governance.holds.usual_costs import UsualCosts
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
@@ -39,14 +39,13 @@ _NONE: Mapping[str, int] = {}
 class RequestHold(Struct, gc=False):
     """What the attempts of one request hold together: it counts once, and is one of the parallel requests.
 
-    attempts: that run now. permits: held in `book` until the last of them ends.
+    attempts: that run now. permits: where it holds them until the last of these ends; None if it holds none.
     pending: the first one is not admitted yet, and others wait for that.
     """
 
     is_counted: bool = False
     attempts: int = 0
-    permits: Mapping[str, int] = {}
-    book: LeaseBook | None = None
+    permits: Holdings | None = None
     pending: asyncio.Event | None = None
 
     def wake(self) -> None:
@@ -59,19 +58,20 @@ class RequestHold(Struct, gc=False):
 class Hold(Struct, gc=False):
     """What an attempt holds. It is settled or released once.
 
-    held: amounts by the keys of balances. book: in which they are held; None for an attempt without limits, or one that
-        was let through without the database. replica: whose leases these are.
+    amounts: that are held; see `AppliedRules.amounts`. Later attempts of a request hold nothing of its last two parts.
+    holdings: where they are held; None for an attempt without limits, or one that was let through without the database.
+    replica: whose leases these are.
     exceeded: limits and budgets that refuse nothing, and would not have allowed the attempt. at: when it began.
     """
 
     rules: AppliedRules
     request: RequestHold
-    held: dict[str, int]
-    book: LeaseBook | None
+    amounts: list[int]
+    holdings: Holdings | None
     replica: str
     model: str
     worst_nano: int
-    exceeded: list[str]
+    exceeded: Sequence[str]
     at: datetime
     is_open: bool = True
 
@@ -118,40 +118,68 @@ class CallLimits:
         request = RequestHold() if request is None else request
         while request.pending is not None:
             await request.pending.wait()
+        amounts = rules.amounts(bounds, worst_nano)
+        if rules.estimated:
+            for index, budget in enumerate(rules.money.values()):
+                if budget.mode == "estimated":
+                    amounts[index] = self._usual.estimate(budget.id, model, worst_nano)
+        transactions = self._client.transactions
+        holdings = None if request.is_counted else subject.find(rules, transactions.book)
+        if holdings is not None and self._client.take_from(holdings.of_first, amounts, rules.keys):
+            # the first attempt: what counts requests is used at once
+            for each in holdings.requests:
+                each.spent += 1
+            request.is_counted, request.attempts, request.permits = True, 1, holdings
+        else:
+            holdings = await self._acquire(subject, rules, amounts, request, moment)
+        exceeded = _names(rules, transactions.over) if transactions.over else ()
+        return Hold(rules, request, amounts, holdings, transactions.replica, model, worst_nano, exceeded, moment)
+
+    async def _acquire(
+        self, subject: Subject, rules: AppliedRules, amounts: list[int], request: RequestHold, moment: datetime
+    ) -> Holdings | None:
+        """Hold what the leases do not cover at once, or what a later attempt of a request needs.
+
+        Returns None for a call that needs nothing, or is let through without the database.
+        """
         counts, needs_permit = not request.is_counted, not request.attempts
         # an attempt after the first does not hold again what its request holds once
         counted = rules.requests if counts else _NONE
         permits = rules.permits if needs_permit else _NONE
-        held = rules.needs(bounds, worst_nano)
-        for key, budget in rules.estimated.items():
-            held[key] = self._usual.estimate(budget.id, model, worst_nano)
         # before anything is awaited: other attempts of the request may begin meanwhile
         request.is_counted = True
         request.attempts += 1
-        needs = {**counted, **permits, **held}
-        book = self._client.take(needs, counted) if needs else None
-        if book is None and needs:
+        needs = {**counted, **permits, **rules.of_attempt(amounts)}
+        if not needs:
+            return None
+        book = self._client.take(needs, counted)
+        if book is None:
             request.pending = asyncio.Event() if counts or needs_permit else None
             try:
-                book = await self._acquire(subject, needs, rules, moment)
+                book = await self._wait_for(subject, needs, rules, moment)
             except BaseException:
                 self._end_attempt(request, counted=not counts)
                 raise
             finally:
                 request.wake()
-            if book is not None and counted:
-                self._client.settle(book, counted, counted)
-        if permits and book is not None:
-            request.permits, request.book = permits, book
-        transactions = self._client.transactions
-        exceeded = _names(rules, transactions.over) if transactions.over else []
-        return Hold(rules, request, held, book, transactions.replica, model, worst_nano, exceeded, moment)
+            if book is None:
+                return None
+            self._client.settle(book, counted, counted)
+        holdings = Holdings.of(rules, book, tuple(map(book.of, rules.keys)))
+        if permits:
+            request.permits = holdings
+        return holdings
 
     def leave(self, request: RequestHold) -> None:
         """Stop counting a running request as a parallel one, because its caller has disconnected."""
-        if request.permits and request.book is not None:
-            self._client.settle(request.book, request.permits, {})
-            request.permits = {}
+        held, request.permits = request.permits, None
+        if held is None:
+            return
+        if held.found_in is self._client.transactions.book.holdings:
+            count = len(held.permits)
+            self._client.settle_from(held.permits, [1] * count, [0] * count)
+        else:
+            self._client.settle(held.book, held.rules.permits, {})
 
     def _end_attempt(self, request: RequestHold, *, counted: bool = True) -> None:
         request.attempts -= 1
@@ -162,10 +190,7 @@ class CallLimits:
     def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
         """End a call that used tokens, and release what it held beyond that."""
         rules = hold.rules
-        used = dict.fromkeys(rules.money, cost_nano)
-        for key in rules.tokens:
-            used[key] = tokens
-        self._end(hold, used)
+        self._end(hold, rules.used(cost_nano, tokens))
         for budget in rules.estimated.values():
             self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
         if cost_nano > hold.worst_nano and len(rules.money) > len(rules.estimated):
@@ -189,9 +214,9 @@ class CallLimits:
 
     def release(self, hold: Hold) -> None:
         """End a call for which nothing is billed. Its request counts all the same."""
-        self._end(hold, {})
+        self._end(hold, hold.rules.used(0, 0))
 
-    async def _acquire(
+    async def _wait_for(
         self, subject: Subject, held: dict[str, int], rules: AppliedRules, moment: datetime
     ) -> LeaseBook | None:
         """Hold what the leases do not cover. Returns None for a call that is let through without that."""
@@ -208,24 +233,26 @@ class CallLimits:
             raise _refusal(rules, book, moment, held[book.key])
         return book
 
-    def _end(self, hold: Hold, used: dict[str, int]) -> None:
+    def _end(self, hold: Hold, used: list[int]) -> None:
         if not hold.is_open:
             return
         hold.is_open = False
-        rules, request, held = hold.rules, hold.request, hold.held
-        if request.attempts == 1 and request.book is hold.book:
-            # the last attempt of a request ends its permits too
-            request.attempts = 0
-            held, request.permits = {**held, **request.permits}, {}
-        else:
-            self._end_attempt(request)
-        if hold.book is not None:
-            if held:
-                self._client.settle(hold.book, held, used)
-        elif rules.money and hold.replica == self._client.transactions.replica:
+        rules, request, holdings, client = hold.rules, hold.request, hold.holdings, self._client
+        book = client.transactions.book
+        request.attempts -= 1
+        if holdings is not None and holdings.found_in is book.holdings:
+            found = holdings.of_attempt
+            if request.permits is holdings and not request.attempts:
+                request.permits, found = None, holdings.of_last
+            client.settle_from(found, hold.amounts, used)
+        elif holdings is not None:
+            client.settle(holdings.book, rules.of_attempt(hold.amounts), rules.of_attempt(used))
+        elif rules.money and hold.replica == client.transactions.replica:
             # it holds nothing, and what it cost is a debt that the next lease covers
-            self._client.transactions.refs.update({key: rules.refs[key] for key in rules.money})
-            self._client.settle(self._client.transactions.book, dict.fromkeys(rules.money, 0), used)
+            client.transactions.refs.update({key: rules.refs[key] for key in rules.money})
+            client.settle(book, dict.fromkeys(rules.money, 0), rules.of_attempt(used))
+        if request.permits is not None and not request.attempts:
+            self.leave(request)
 
 
 def _may_refuse(rules: AppliedRules) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from msgspec import Struct
 
 from app.governance.holds.bounds import CallBounds
 from app.governance.leases.balance import Kind
+from app.governance.leases.lease_book import Holding, LeaseBook
 from app.governance.leases.store import BalanceRef
 from app.governance.leases.windows import window_of
 from app.storage.records import Budget, Limit
@@ -42,7 +43,8 @@ class CalledModel(Struct, frozen=True, gc=False):
 class Subject(Struct, eq=False):
     """Who makes a call, with the limits and budgets of the key and its team. user: the end user that the call names.
 
-    applied: those that apply now, which are kept until a window ends. standings: what was left of them lately.
+    applied: those that apply now, which are kept until a window ends. holdings: where amounts are held for them.
+    standings: what was left of them lately.
     """
 
     team_id: str
@@ -52,6 +54,7 @@ class Subject(Struct, eq=False):
     limits: Sequence[Limit] = ()
     budgets: Sequence[Budget] = ()
     applied: AppliedRules | None = None
+    holdings: Holdings | None = None
     standings: Standings | None = None
 
     def rules(self, now: datetime) -> AppliedRules:
@@ -61,12 +64,21 @@ class Subject(Struct, eq=False):
             rules = self.applied = apply_rules(self, now)
         return rules
 
+    def find(self, rules: AppliedRules, book: LeaseBook) -> Holdings | None:
+        """Return where a lease book has the balances of the rules; None if it does not know one of them."""
+        holdings = self.holdings
+        if holdings is None or holdings.found_in is not book.holdings or holdings.rules is not rules:
+            found = book.find(rules.keys)
+            holdings = self.holdings = None if found is None else Holdings.of(rules, book, found)
+        return holdings
+
 
 class AppliedRules(Struct, frozen=True):
     """The limits and budgets that apply to the calls of a subject, until `ends`: the end of the first window.
 
     All mappings are by the keys of balances. requests, permits: 1 for each rate of requests, and for each limit of
     parallel requests. tokens: the capacities of rates of tokens. money: budgets; `resets` has the ends of windows.
+    keys: of money, tokens, permits and requests, in this order. units: what a request needs of the last two.
     blocking: a budget that may refuse calls. estimated: budgets that hold what calls usually cost. is_hard: a budget
     that holds the worst case may refuse calls.
     """
@@ -82,23 +94,57 @@ class AppliedRules(Struct, frozen=True):
     resets: Mapping[str, datetime | None]
     blocking: Budget | None
     is_hard: bool
+    keys: tuple[str, ...]
+    units: list[int]
 
-    def needs(self, bounds: CallBounds, worst_nano: int) -> dict[str, int]:
-        """Return the tokens and the money that an attempt needs, at the most that it costs.
+    def amounts(self, bounds: CallBounds, worst_nano: int) -> list[int]:
+        """Return what the first attempt of a request needs of each balance at most, in the order of `keys`.
 
         Raises:
             ValueError: a bound is negative, so that the hold would give others more than there is.
         """
         if bounds.input < 0 or bounds.output < 0 or worst_nano < 0:
             raise ValueError("the bounds of a call must not be negative")
-        needs: dict[str, int] = {}
+        amounts = [worst_nano] * len(self.money)
         tokens = bounds.input + bounds.output
-        for key, capacity in self.tokens.items():
+        for capacity in self.tokens.values():
             # a call that may be larger than the limit needs all of it; what it uses beyond that delays the next one
-            needs[key] = tokens if tokens < capacity else capacity
-        for key in self.money:
-            needs[key] = worst_nano
-        return needs
+            amounts.append(tokens if tokens < capacity else capacity)
+        amounts += self.units
+        return amounts
+
+    def used(self, cost_nano: int, tokens: int) -> list[int]:
+        """Return what an attempt used of each balance, in the order of `keys`, without the requests."""
+        return [cost_nano] * len(self.money) + [tokens] * len(self.tokens) + [0] * len(self.permits)
+
+    def of_attempt(self, amounts: Iterable[int]) -> dict[str, int]:
+        """Return the money and the tokens by key."""
+        return dict(zip((*self.money, *self.tokens), amounts, strict=False))
+
+
+class Holdings(Struct, frozen=True, eq=False):
+    """Where a lease book has the balances of rules, so that a call does not look them up.
+
+    found_in: the mapping of the book. When the book has another one, the balances have to be found again.
+    of_attempt: of money and tokens. of_last: and of permits, which end with the last attempt of a request.
+    of_first: and of requests, which the first attempt uses.
+    """
+
+    rules: AppliedRules
+    book: LeaseBook
+    found_in: Mapping[str, Holding]
+    of_attempt: tuple[Holding, ...]
+    of_last: tuple[Holding, ...]
+    of_first: tuple[Holding, ...]
+    permits: tuple[Holding, ...]
+    requests: tuple[Holding, ...]
+
+    @classmethod
+    def of(cls, rules: AppliedRules, book: LeaseBook, found: tuple[Holding, ...]) -> Self:
+        """Return the holdings of rules. found: in the order of their keys."""
+        attempt = len(rules.money) + len(rules.tokens)
+        last = attempt + len(rules.permits)
+        return cls(rules, book, book.holdings, found[:attempt], found[:last], found, found[attempt:last], found[last:])
 
 
 def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
@@ -131,6 +177,8 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         resets,
         blocking[0] if blocking else None,
         any(each.mode == "hard" for each in blocking),
+        (*money, *parts["tokens_per_minute"], *parts["max_parallel_requests"], *parts["requests_per_minute"]),
+        [1] * (len(parts["max_parallel_requests"]) + len(parts["requests_per_minute"])),
     )
 
 

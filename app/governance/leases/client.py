@@ -10,13 +10,13 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from app.governance.leases.balance import Ask, Shortage
 from app.governance.leases.housekeeping import Housekeeping
-from app.governance.leases.lease_book import LeaseBook
+from app.governance.leases.lease_book import Holding, LeaseBook
 from app.governance.leases.store import BalanceRef, NotLive
 from app.governance.leases.transactions import TRANSACTION_SECONDS, ReplicaTransactions
 from app.storage.database import Database, DatabaseDown
@@ -118,6 +118,12 @@ class LeaseClient:
         book = self.transactions.book
         return book if book.take(needs, self._clock(), used) else None
 
+    def take_from(self, holdings: Sequence[Holding], amounts: Sequence[int], keys: Iterable[str]) -> bool:
+        """Hold an amount of each holding of the book as it is now; returns whether it did. keys: of the balances."""
+        if self._waiters and any(self._waited_for[key] for key in keys):
+            return False
+        return self.transactions.book.take_from(holdings, amounts, self._clock())
+
     async def acquire(self, needs: Mapping[str, int], refs: Mapping[str, BalanceRef]) -> LeaseBook | Refused:
         """Hold amounts of all balances; returns the book that holds them, or why they are not held.
 
@@ -148,6 +154,12 @@ class LeaseClient:
             self._forget(waiter)
             raise
 
+    def settle_from(self, holdings: Sequence[Holding], held: Sequence[int], used: Sequence[int]) -> None:
+        """End a hold in holdings of the book as it is now. held, used: of each of them; more is left out."""
+        self.transactions.book.settle_from(holdings, held, used, self._clock())
+        if self._waiters:
+            self._news.set()
+
     def settle(self, book: LeaseBook, held: Mapping[str, int], used: Mapping[str, int]) -> None:
         """End a hold.
 
@@ -156,7 +168,8 @@ class LeaseClient:
         """
         transactions, now = self.transactions, self._clock()
         if book is transactions.book:
-            book.settle_all(held, used, now)
+            for key, amount in held.items():
+                book.settle(key, amount, used.get(key, 0), now)
         else:
             # this process became another replica meanwhile: only permits went over to it
             for key, amount in held.items():

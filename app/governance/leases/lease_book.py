@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec import Struct, field
 
@@ -14,50 +15,87 @@ _RECENT_SECONDS = 0.5
 _LOW = 0.75
 
 
-class Holding(Struct):
+@dataclass(slots=True, eq=False)
+class Holding:
     """What a replica has of one balance. Times are those of a monotonic clock, in seconds.
 
-    amount: the lease, as the database has it. held: for attempts that run. spent: used, and not posted yet.
-    pending: offered to the database in a transaction that runs.
-    recent, before: what was held in this period and in the one before it, which began at `period`.
+    amount: the lease, as the database has it. It is the sum of `idle`, `held`, `spent` and `pending`.
+    idle: what can be held at once; negative if attempts cost more than was held for them.
+    spent: used, and not posted yet. pending: offered to the database in a transaction that runs.
+    recent, before: what was held in this period and in the one before it. ends: when this period ends.
     is_recalled: nothing is held before the database has answered. recall_at: when an override of the capacity ends.
     """
 
     amount: int = 0
-    held: int = 0
+    idle: int = 0
     spent: int = 0
     pending: int = 0
     used_at: float = 0.0
-    period: float = 0.0
+    ends: float = 0.0
     recent: int = 0
     before: int = 0
     is_recalled: bool = False
     recall_at: float = math.inf
 
     @property
-    def idle(self) -> int:
-        """What can be held at once; negative if attempts cost more than was held for them."""
-        return self.amount - self.held - self.spent - self.pending
+    def held(self) -> int:
+        """What is held for attempts that run."""
+        return self.amount - self.idle - self.spent - self.pending
 
-    def note(self, amount: int, now: float) -> None:
-        """Count what was held, for the size of the next lease."""
+    def lease(self, amount: int) -> None:
+        """Note the lease that the database has now."""
+        self.idle += amount - self.amount
+        self.amount = amount
+
+    def hold(self, amount: int, now: float) -> None:
+        """Hold an amount, and count it for the size of the next lease."""
+        self.idle -= amount
         self.used_at = now
-        if now - self.period >= _RECENT_SECONDS:
-            self.before = self.recent if now - self.period < 2 * _RECENT_SECONDS else 0
-            self.recent, self.period = 0, now
+        if now >= self.ends:
+            self.begin_period(now)
         self.recent += amount
+
+    def settle(self, held: int, used: int, now: float) -> None:
+        """See `LeaseBook.settle`."""
+        self.idle += held - used
+        self.spent += used
+        self.used_at = now
+
+    def post(self, used: int) -> None:
+        """Note that what was used is posted: the next lease is smaller by it."""
+        self.spent -= used
+        self.idle += used
+
+    def offer(self) -> int:
+        """Keep what is idle for a transaction; returns it, which is negative if too much was spent."""
+        idle = self.idle
+        if idle > 0:
+            self.pending += idle
+            self.idle = 0
+        return idle
+
+    def end_offer(self) -> None:
+        """Have what was offered idle again."""
+        self.idle += self.pending
+        self.pending = 0
+
+    def begin_period(self, now: float) -> None:
+        """Begin to count what is held anew."""
+        self.before = self.recent if now < self.ends + _RECENT_SECONDS else 0
+        self.recent, self.ends = 0, now + _RECENT_SECONDS
 
     def wish(self, now: float) -> int:
         """Return what was held within about half a second: the size of a useful reserve."""
-        age = now - self.period
-        if age >= 2 * _RECENT_SECONDS:
+        if now >= self.ends + _RECENT_SECONDS:
             return 0
-        return self.recent if age >= _RECENT_SECONDS else max(self.recent, self.before)
+        return self.recent if now >= self.ends else max(self.recent, self.before)
 
 
 class LeaseBook(Struct):
     """All leases of one replica.
 
+    holdings: by the keys of balances. Another mapping takes its place when some are forgotten: whoever has kept a
+        holding has to look it up again then.
     valid_until: the monotonic time at which they end, unless they are renewed.
     """
 
@@ -80,46 +118,52 @@ class LeaseBook(Struct):
         Raises:
             ValueError: an amount is negative.
         """
+        if min(needs.values(), default=0) < 0:
+            raise ValueError("a hold must not be negative")
+        found = self.find(needs)
+        if found is None or not self.take_from(found, [*needs.values()], now):
+            return False
+        for key in used:
+            self.settle(key, needs[key], needs[key], now)
+        return True
+
+    def find(self, keys: Iterable[str]) -> tuple[Holding, ...] | None:
+        """Return the holdings of balances; None if one of them is not known."""
+        try:
+            return tuple([self.holdings[key] for key in keys])
+        except KeyError:
+            return None
+
+    def take_from(self, holdings: Sequence[Holding], amounts: Sequence[int], now: float) -> bool:
+        """Hold an amount of each holding, or nothing; returns whether it did.
+
+        Args:
+            holdings: found before in the mapping that the book has now. amounts: none is negative.
+        """
         if now >= self.valid_until:
             return False
-        holdings = self.holdings
-        for key, need in needs.items():
-            if need < 0:
-                raise ValueError("a hold must not be negative")
-            holding = holdings.get(key)
-            if (
-                holding is None
-                or holding.is_recalled
-                or holding.amount - holding.held - holding.spent - holding.pending < need
-            ):
+        for holding, amount in zip(holdings, amounts, strict=True):
+            if holding.idle < amount or holding.is_recalled:
                 return False
-        for key, need in needs.items():
-            holding = holdings[key]
-            if key in used:
-                holding.spent += need
-            else:
-                holding.held += need
+        for holding, amount in zip(holdings, amounts, strict=True):
+            # as `Holding.hold`: a call for each would take longer than this
+            holding.idle -= amount
             holding.used_at = now
-            if now - holding.period >= _RECENT_SECONDS:
-                holding.note(need, now)
-            else:
-                holding.recent += need
+            if now >= holding.ends:
+                holding.begin_period(now)
+            holding.recent += amount
         return True
 
     def settle(self, key: str, held: int, used: int, now: float) -> None:
         """End a hold: what was used is to be posted, and the rest is idle again."""
-        holding = self.of(key)
-        holding.held -= held
-        holding.spent += used
-        holding.used_at = now
+        self.of(key).settle(held, used, now)
 
-    def settle_all(self, held: Mapping[str, int], used: Mapping[str, int], now: float) -> None:
-        """End the holds of one attempt. used: nothing of a balance that is not named."""
-        holdings = self.holdings
-        for key, amount in held.items():
-            holding = holdings.get(key) or self.of(key)
-            holding.held -= amount
-            holding.spent += used.get(key, 0)
+    def settle_from(self, holdings: Sequence[Holding], held: Sequence[int], used: Sequence[int], now: float) -> None:
+        """End a hold in holdings that were found before. held, used: of each of them; more is left out."""
+        for holding, amount, spent in zip(holdings, held, used, strict=False):
+            # as `Holding.settle`
+            holding.idle += amount - spent
+            holding.spent += spent
             holding.used_at = now
 
     def running_low(self, now: float) -> set[str]:
@@ -148,13 +192,12 @@ class LeaseBook(Struct):
         idle: dict[str, int] = {}
         for key in {key for ask in asks for key in ask.needs}:
             holding = self.of(key)
-            idle[key] = holding.idle
-            holding.pending = max(holding.idle, 0)
+            idle[key] = holding.offer()
         given = {}
         for key in returns:
             holding = self.of(key)
             if key not in idle and holding.idle > 0:
-                given[key] = holding.pending = holding.idle
+                given[key] = holding.offer()
         recalled = [key for key in (*idle, *given) if self.of(key).is_recalled]
         for key in recalled:
             # one that comes while the transaction runs stays: the transaction may not know the new capacity
@@ -186,9 +229,7 @@ class LeaseBook(Struct):
         for ask, shortage in zip(request.asks, reply.shortages, strict=True):
             if shortage is None:
                 for key, need in ask.needs.items():
-                    holding = self.of(key)
-                    holding.held += need
-                    holding.note(need, now)
+                    self.of(key).hold(need, now)
 
     def apply(self, request: LeaseRequest, amounts: Mapping[str, int]) -> None:
         """Note that a transaction was committed, whatever it answered to its asks. amounts: the leases after it."""
@@ -198,9 +239,9 @@ class LeaseBook(Struct):
     def _note_commit(self, request: LeaseRequest, amounts: Mapping[str, int]) -> None:
         self._end_pending(request)
         for key, (used, _) in request.posts.items():
-            self.of(key).spent -= used
+            self.of(key).post(used)
         for key, amount in amounts.items():
-            self.of(key).amount = amount
+            self.of(key).lease(amount)
 
     def abandon(self, request: LeaseRequest) -> None:
         """Note that a transaction was not committed."""
@@ -209,14 +250,14 @@ class LeaseBook(Struct):
 
     def _end_pending(self, request: LeaseRequest) -> None:
         for key in (*request.idle, *request.returns):
-            self.of(key).pending = 0
+            self.of(key).end_offer()
 
     def confirm(self, posted: Mapping[str, int], amounts: Mapping[str, int]) -> None:
         """Note that entries of the ledger are in the database. posted: their charges. amounts: the leases after it."""
         for key, charge in posted.items():
-            self.of(key).spent -= charge
+            self.of(key).post(charge)
         for key, amount in amounts.items():
-            self.of(key).amount = amount
+            self.of(key).lease(amount)
 
     def recall(self, keys: Collection[str]) -> bool:
         """Hold nothing of balances before the database has answered; returns whether something of them is idle."""
@@ -236,8 +277,8 @@ class LeaseBook(Struct):
 
     def drop_empty(self) -> None:
         """Forget balances of which nothing is leased, held or to be posted."""
-        empty = [
-            key for key, each in self.holdings.items() if not (each.amount or each.held or each.spent or each.pending)
-        ]
-        for key in empty:
-            del self.holdings[key]
+        kept = {
+            key: each for key, each in self.holdings.items() if each.amount or each.idle or each.spent or each.pending
+        }
+        if len(kept) < len(self.holdings):
+            self.holdings = kept

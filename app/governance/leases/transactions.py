@@ -172,5 +172,5 @@ class ReplicaTransactions:
         await self.register()
         for key, each in holdings.items():
             if each.held and self.refs[key].kind == "permits":
-                self.book.of(key).held = each.held
+                self.book.of(key).idle = -each.held
         self.on_lost(old)

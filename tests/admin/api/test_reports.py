@@ -161,7 +161,7 @@ async def make_calls(database: Database, folder: Path, subject: Subject, *costs:
     limits = CallLimits(client)
     for cost in costs:
         hold = await limits.hold(subject, "m", CallBounds(10, 10), 5 * CENT)
-        charged = {key: amount for key, amount in hold.held.items() if key.startswith("budget/")}
+        charged = dict(zip(hold.rules.money, hold.amounts, strict=False))
         entry = Entry(
             attempt_id=new_id(), phase="hold", replica_id=hold.replica, request_id=new_id(), team_id=subject.team_id,
             key_id=subject.key_id, user=subject.user, model_served="m", labels=subject.labels, charged_to=charged,
