@@ -65,13 +65,14 @@ class GovernedAttempt(Struct, frozen=True):
         Raises:
             GatewayError: the limits or budgets of the caller do not allow the attempt.
         """
-        context, operation = call.context, candidate.operation
-        request = candidate.request
+        context, operation, request = call.context, candidate.operation, candidate.request
         if request is None:
-            build = partial(operation.build, candidate.model)
-            size = context.size
-            request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
-        if request.method == "GET" or request.path.endswith(_FREE):
+            if context.size <= MAX_LOOP_BYTES:
+                request = operation.build(candidate.model)
+            else:
+                build = partial(operation.build, candidate.model)
+                request = await off_loop(context.caller.name, context.size, build)
+        if operation.contents is None and (request.method == "GET" or request.path.endswith(_FREE)):
             return await self.attempt(call, replace(candidate, request=request))
         if context.abandoned is not None:
             # the end of the attempts that run cancels this one, which nobody needs
@@ -84,9 +85,10 @@ class GovernedAttempt(Struct, frozen=True):
                 context.record.standings = partial(self.charges.limits.standings_after, subject, refusal.detail)
             fold(call, AttemptResult(candidate))
             raise
-        on_stream_end = partial(self._end_stream, charge) if operation.is_streamed else None
-        read_on = partial(self._read_on, charge) if operation.is_streamed else None
-        sent = replace(candidate, request=request, on_stream_end=on_stream_end, read_on=read_on)
+        sent = replace(candidate, request=request)
+        if operation.is_streamed:
+            on_stream_end, read_on = partial(self._end_stream, charge), partial(self._read_on, charge)
+            sent = replace(sent, on_stream_end=on_stream_end, read_on=read_on)
         tries = len(context.record.tries)
         try:
             result = await self.attempt(call, sent)
@@ -99,9 +101,8 @@ class GovernedAttempt(Struct, frozen=True):
             else:
                 self.charges.settle(charge, None, "", outcome, is_left=is_left)
             raise
-        error = result.error
-        if error is not None:
-            self._end_failed(charge, result, error)
+        if result.error is not None:
+            self._end_failed(charge, result, result.error)
         elif not operation.is_streamed:
             self.charges.settle(charge, result.usage, result.tier, OK)
         if context.abandoned is not None and not context.record.is_attempted:
@@ -111,16 +112,16 @@ class GovernedAttempt(Struct, frozen=True):
         return result
 
     async def _begin(self, context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> Charge:
-        target, operation = candidate.target, candidate.operation
+        target, operation, record = candidate.target, candidate.operation, context.record
         subject, hold = self.charges.charged_for(context)
-        reads = bool(subject.limits or subject.budgets)
+        reads = subject.has_rules
         if reads:
-            context.record.standings = partial(self.charges.limits.standings, subject)
+            record.standings = partial(self.charges.limits.standings, subject)
         context.outlive = self._outlive
-        record = context.record
         # a call without a model is named by its endpoint
-        called = candidate.model.raw or record.route
-        if request.path.startswith(_CHECK):
+        called, examined = candidate.model.raw or record.route, 0
+        may_be_a_check = operation.contents is None
+        if may_be_a_check and request.path.startswith(_CHECK):
             # a caller's own check has no tokens
             called = f"{GUARDRAIL}{unquote(request.path.split('/')[2])}"
             bounds, examined = CallBounds(0, 0), len(request.body)
@@ -128,8 +129,8 @@ class GovernedAttempt(Struct, frozen=True):
             quick = quick_bounds_of(operation, request.body, target, reads=reads)
             bounds = quick or await bounds_of(operation, request.body, target, context.caller.name)
             # what adaptation makes names no guardrail: one is only in a request that was changed after that
-            may_have_one = candidate.request is not None or operation.contents is None
-            examined = _examined(request, bounds) if reads and may_have_one else 0
+            if reads and (may_be_a_check or candidate.request is not None):
+                examined = _examined(request, bounds)
         served = target.known.base if called.startswith("arn:") else called
         model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
         charge = await self.charges.begin(subject, hold, model, bounds, record.request_id, examined)

@@ -72,8 +72,8 @@ class Terms(Struct, frozen=True):
         asked, standard = self.asked, self.standard
         if asked is None or standard is None:
             return None
-        worst = standard.worst_nano(bounds.input, bounds.output)
-        return worst if asked is standard else max(worst, asked.worst_nano(bounds.input, bounds.output))
+        worst = asked.worst_nano(bounds.input, bounds.output)
+        return worst if asked is standard else max(worst, standard.worst_nano(bounds.input, bounds.output))
 
 
 class Charge(Struct, eq=False, gc=False):
@@ -174,30 +174,28 @@ class Charges:
         if not charge.is_open:
             return
         charge.is_open = False
-        terms = charge.terms
-        call, tier = terms.call, tier or terms.call.tier
-        known, is_estimated = usage, usage is None or not usage.is_final
-        if known is None or is_estimated:
-            known = self._with_estimates(charge, usage, received, is_left=is_left)
+        terms, bounds, recorded_tier = charge.terms, charge.bounds, charge.entry.tier
+        is_estimated = usage is None or not usage.is_final
+        if usage is None or is_estimated:
+            usage = self._with_estimates(charge, usage, received, is_left=is_left)
         else:
-            self._usual.note(terms.payer_and_model, charge.bounds, known)
-        price = terms.asked if tier == call.tier else self._prices.of(call.called, call.behind, tier)
-        cost = None if price is None else price.cost_nano(known)
+            self._usual.note(terms.payer_and_model, bounds, usage)
+        price = terms.asked
+        if tier and tier != terms.call.tier:
+            price, recorded_tier = self._prices.of(terms.call.called, terms.call.behind, tier), recorded(tier)
+        cost = None if price is None else price.cost_nano(usage)
         if cost is None and (price := price or terms.standard) is not None:
             # the price of this tier, or of a cache, is not known
-            cost, is_estimated = price.worst_nano(known.prompt, known.output), True
-        if known.guardrail_units and cost is not None:
-            cost += self._prices.guardrail_nano(known.guardrail_units)
+            cost, is_estimated = price.worst_nano(usage.prompt, usage.output), True
+        if cost is None:
+            is_estimated = False
+        elif usage.guardrail_units:
+            cost += self._prices.guardrail_nano(usage.guardrail_units)
         entry = charge.entry.settled(
-            known,
-            cost,
-            tier=charge.entry.tier if tier == call.tier else recorded(tier),
-            outcome=outcome,
-            is_estimated=is_estimated and cost is not None,
-            at=self._wall(),
+            usage, cost, tier=recorded_tier, outcome=outcome, is_estimated=is_estimated, at=self._wall()
         )
         self.ledger.settle(entry)
-        self.limits.settle(charge.hold, cost or 0, known.input + known.cache_write + known.output)
+        self.limits.settle(charge.hold, cost or 0, usage.input + usage.cache_write + usage.output)
 
     def release(self, charge: Charge, outcome: str) -> None:
         """End an attempt that Bedrock does not bill."""

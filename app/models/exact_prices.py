@@ -21,7 +21,10 @@ _IMAGE = "content_image"
 
 
 class ExactPrice(Struct, frozen=True):
-    """Pico-dollars per token, for one model by one kind of profile. Members as those of `Price`."""
+    """Pico-dollars per token, for one model by one kind of profile. Members as those of `Price`.
+
+    dearest: of the prices for input.
+    """
 
     input: int
     output: int
@@ -30,18 +33,22 @@ class ExactPrice(Struct, frozen=True):
     cache_write_1h: int | None
     beyond_tokens: int
     beyond: ExactPrice | None
+    dearest: int
 
     @classmethod
     def of(cls, price: Price, factor: float) -> ExactPrice:
         """Convert a price. factor: of the profile that is called."""
+        paid, written = _pico(price.input, factor), (price.cache_write, price.cache_write_1h)
+        cache_write, cache_write_1h = [None if each is None else _pico(each, factor) for each in written]
         return cls(
-            _pico(price.input, factor),
+            paid,
             _pico(price.output, factor),
             None if price.cache_read is None else _pico(price.cache_read, factor),
-            None if price.cache_write is None else _pico(price.cache_write, factor),
-            None if price.cache_write_1h is None else _pico(price.cache_write_1h, factor),
+            cache_write,
+            cache_write_1h,
             price.beyond_tokens,
             None if price.beyond is None else cls.of(price.beyond, factor),
+            max(paid, cache_write or 0, cache_write_1h or 0),
         )
 
     def cost_nano(self, usage: Usage) -> int | None:
@@ -57,14 +64,14 @@ class ExactPrice(Struct, frozen=True):
 
         All input may be written to a cache, and may have the price of a long context.
         """
-        dearest, output = max(self.input, self.cache_write or 0, self.cache_write_1h or 0), self.output
-        if (more := self.beyond) is not None and input_tokens > self.beyond_tokens:
-            dearest = max(dearest, more.input, more.cache_write or 0, more.cache_write_1h or 0)
+        dearest, output, more = self.dearest, self.output, self.beyond
+        if more is not None and input_tokens > self.beyond_tokens:
+            dearest = max(dearest, more.dearest)
             output = max(output, more.output)
         return -(-(dearest * input_tokens + output * output_tokens) // _PICO_PER_NANO)
 
 
-_NO_TOKENS = ExactPrice(0, 0, 0, 0, 0, 0, None)
+_NO_TOKENS = ExactPrice(0, 0, 0, 0, 0, 0, None, 0)
 
 
 class ExactPrices:

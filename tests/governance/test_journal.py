@@ -11,6 +11,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -232,10 +233,28 @@ def test_a_line_that_a_kill_cuts_off_is_no_line(tmp_path: Path, part: slice) -> 
     journal.write(hold("a1"))
     segment, line = journal._segments[-1], json.dumps(hold("a2").attempt_id).encode() * 10
     start, stop, _ = part.indices(len(line))
-    segment.memory[segment.end + start : segment.end + stop] = line[part]
+    first = segment.memory.tell()
+    segment.memory[first + start : first + stop] = line[part]
     end(journal)
     ended = the_ended(tmp_path)
     assert ([*ended.holds], ended.unposted) == (["a1"], 0)
+
+
+@pytest.mark.parametrize("room", [0, 1, -1])
+def test_a_line_that_fills_a_file_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, room: int
+) -> None:
+    """room: bytes that are left of the file after the line, without its end."""
+    entries = [hold("a1"), hold("a2")]
+    monkeypatch.setattr(journals, "_SEGMENT_BYTES", 2 * len(msgspec.json.encode(entries[0])) + 1 + room)
+    journal = Journal(tmp_path)
+    for entry in entries:
+        journal.write(entry)
+    end(journal)
+    ended = the_ended(tmp_path)
+    assert ([*ended.holds.values()], ended.unposted) == (entries, 0)
+    assert len(ended.paths) - 1 == (1 if room == 1 else 2)
+    assert caplog.messages == []
 
 
 def test_a_line_that_is_longer_than_a_file_has_one_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,7 +205,7 @@ async def test_a_journal_with_bad_lines_keeps_no_process_from_its_start(
         await process.call(f"{name}1")
         if name == "bad":
             for line in bad.splitlines():
-                process.ledger._journal._append(line.encode())
+                process.ledger._journal._segments[-1].append(line.encode())
         await process.call(f"{name}2")
         await process.kill()
     async with running(database, tmp_path, ref):

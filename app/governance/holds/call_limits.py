@@ -191,8 +191,9 @@ class CallLimits:
         """End a call that used tokens, and release what it held beyond that."""
         rules = hold.rules
         self._end(hold, rules.used(cost_nano, tokens))
-        for budget in rules.estimated.values():
-            self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
+        if rules.estimated:
+            for budget in rules.estimated.values():
+                self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
         if cost_nano > hold.worst_nano and len(rules.money) > len(rules.estimated):
             fields = {"model": hold.model, "held_nano": hold.worst_nano, "cost_nano": cost_nano}
             _log.error("a call cost more than was held for it", extra={"fields": fields})

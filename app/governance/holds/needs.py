@@ -43,8 +43,8 @@ class CalledModel(Struct, frozen=True, gc=False):
 class Subject(Struct, eq=False):
     """Who makes a call, with the limits and budgets of the key and its team. user: the end user that the call names.
 
-    applied: those that apply now, which are kept until a window ends. holdings: where amounts are held for them.
-    standings: what was left of them lately.
+    has_rules: whether it has any. applied: those that apply now, which are kept until a window ends.
+    holdings: where amounts are held for them. standings: what was left of them lately.
     """
 
     team_id: str
@@ -53,9 +53,13 @@ class Subject(Struct, eq=False):
     labels: Mapping[str, str] = {}
     limits: Sequence[Limit] = ()
     budgets: Sequence[Budget] = ()
+    has_rules: bool = False
     applied: AppliedRules | None = None
     holdings: Holdings | None = None
     standings: Standings | None = None
+
+    def __post_init__(self) -> None:
+        self.has_rules = bool(self.limits or self.budgets)
 
     def rules(self, now: datetime) -> AppliedRules:
         """Return the rules that apply at a time."""
@@ -78,7 +82,8 @@ class AppliedRules(Struct, frozen=True):
 
     All mappings are by the keys of balances. requests, permits: 1 for each rate of requests, and for each limit of
     parallel requests. tokens: the capacities of rates of tokens. money: budgets; `resets` has the ends of windows.
-    keys: of money, tokens, permits and requests, in this order. units: what a request needs of the last two.
+    keys: of money, tokens, permits and requests, in this order. counts: of the first three.
+    units: what a request needs of permits and requests.
     blocking: a budget that may refuse calls. estimated: budgets that hold what calls usually cost. is_hard: a budget
     that holds the worst case may refuse calls.
     """
@@ -95,6 +100,7 @@ class AppliedRules(Struct, frozen=True):
     blocking: Budget | None
     is_hard: bool
     keys: tuple[str, ...]
+    counts: tuple[int, int, int]
     units: list[int]
 
     def amounts(self, bounds: CallBounds, worst_nano: int) -> list[int]:
@@ -105,7 +111,7 @@ class AppliedRules(Struct, frozen=True):
         """
         if bounds.input < 0 or bounds.output < 0 or worst_nano < 0:
             raise ValueError("the bounds of a call must not be negative")
-        amounts = [worst_nano] * len(self.money)
+        amounts = [worst_nano] * self.counts[0]
         tokens = bounds.input + bounds.output
         for capacity in self.tokens.values():
             # a call that may be larger than the limit needs all of it; what it uses beyond that delays the next one
@@ -115,7 +121,8 @@ class AppliedRules(Struct, frozen=True):
 
     def used(self, cost_nano: int, tokens: int) -> list[int]:
         """Return what an attempt used of each balance, in the order of `keys`, without the requests."""
-        return [cost_nano] * len(self.money) + [tokens] * len(self.tokens) + [0] * len(self.permits)
+        budgets, rates, permits = self.counts
+        return [cost_nano] * budgets + [tokens] * rates + [0] * permits
 
     def of_attempt(self, amounts: Iterable[int]) -> dict[str, int]:
         """Return the money and the tokens by key."""
@@ -178,6 +185,7 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         blocking[0] if blocking else None,
         any(each.mode == "hard" for each in blocking),
         (*money, *parts["tokens_per_minute"], *parts["max_parallel_requests"], *parts["requests_per_minute"]),
+        (len(money), len(parts["tokens_per_minute"]), len(parts["max_parallel_requests"])),
         [1] * (len(parts["max_parallel_requests"]) + len(parts["requests_per_minute"])),
     )
 

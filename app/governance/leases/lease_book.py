@@ -94,8 +94,8 @@ class Holding:
 class LeaseBook(Struct):
     """All leases of one replica.
 
-    holdings: by the keys of balances. Another mapping takes its place when some are forgotten: whoever has kept a
-        holding has to look it up again then.
+    holdings: by the keys of balances. When some are forgotten it becomes another mapping, so that whoever has kept a
+        holding knows to look it up again.
     valid_until: the monotonic time at which they end, unless they are renewed.
     """
 

@@ -42,24 +42,24 @@ class JournalFull(Exception):
 class _Segment(Struct):
     """A file of a journal.
 
-    end: of its lines. attempts: those that it has lines of, and that are not in the database.
+    memory: of the file, at the end of its lines. attempts: those that it has lines of, and that are not in the database
+        yet.
     """
 
     path: Path
     descriptor: int
     memory: mmap.mmap
-    end: int = 0
     attempts: set[str] = field(default_factory=set)
 
     def append(self, line: bytes) -> bool:
         """Add a line; returns False if it has no room."""
-        newline = self.end + len(line)
-        if newline >= len(self.memory):
+        memory = self.memory
+        try:
+            memory.write(line)
+            # last, so that a line that a kill cuts off, or that has no room for its end, is no line
+            memory.write_byte(_NEWLINE)
+        except ValueError:
             return False
-        self.memory[self.end : newline] = line
-        # last, so that a line that a kill cuts off has no end
-        self.memory[newline] = _NEWLINE
-        self.end = newline + 1
         return True
 
     def close(self) -> None:
@@ -92,12 +92,16 @@ class Journal:
     def note_replica(self, replica: str) -> None:
         """Write which replica this process is, so that its leases are returned even if it has no attempts."""
         self._replica = json.dumps({"replica": replica})
-        self._append(self._replica)
+        if not self._segments[-1].append(self._replica):
+            self._append_to_another(b"")
 
     def write(self, entry: Entry) -> None:
         """Write a line. Raises JournalFull: it is not written."""
-        self._append(json.dumps(entry))
-        self._segments[-1].attempts.add(entry.attempt_id)
+        line = json.dumps(entry)
+        segment = self._segments[-1]
+        if not segment.append(line):
+            segment = self._append_to_another(line)
+        segment.attempts.add(entry.attempt_id)
 
     def forget(self, attempts: Collection[str]) -> None:
         """Drop attempts whose settlement is in the database; a file without others is deleted."""
@@ -129,15 +133,14 @@ class Journal:
             self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
 
-    def _append(self, line: bytes) -> None:
-        """Add a line to the last file, or to another one. Raises JournalFull."""
-        if self._segments[-1].append(line):
-            return
+    def _append_to_another(self, line: bytes) -> _Segment:
+        """Begin another file with the replica, and add a line. Raises JournalFull."""
         size = min(len(self._segments) * _SEGMENT_BYTES, _MAX_SEGMENT_BYTES)
         segment = self._open_segment(max(size, len(self._replica) + len(line) + 2))
         segment.append(self._replica)
         segment.append(line)
         self._segments.append(segment)
+        return segment
 
     def _open_segment(self, size: int) -> _Segment:
         """Make a file of zeros. Raises JournalFull: the disk has no room for it."""
@@ -227,11 +230,11 @@ def ended_journals(folder: Path) -> Iterator[EndedJournal]:
         segments = sorted(path for path in folder.glob(f"{lock_path.stem}.*.jsonl") if path.is_file())
         journal = EndedJournal(lock, [*segments, lock_path])
         for segment in segments:
-            _read(segment, journal)
+            _read(segment, journal, is_last=segment is segments[-1])
         yield journal
 
 
-def _read(path: Path, journal: EndedJournal) -> None:
+def _read(path: Path, journal: EndedJournal, *, is_last: bool) -> None:
     try:
         *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -248,8 +251,8 @@ def _read(path: Path, journal: EndedJournal) -> None:
             journal.unposted += 1
             origin: dict[str, str | int] = {"file": path.name, "line": number, "error": str(error)}
             _log.warning("a line of the journal is malformed", extra={"fields": origin})
-    if rest.strip(_ZERO):
-        # a process that is killed while it writes leaves a part of a line
+    if is_last and rest.strip(_ZERO):
+        # a process that is killed while it writes leaves a part of a line; one without room is in the next file too
         _log.warning("the last line of a journal is cut off", extra={"fields": {"file": path.name}})
 
 

@@ -122,7 +122,8 @@ class LedgerWriter:
             # the database gets it all the same, and if this process ends before that, what was held is charged
             _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
         self._open.pop(entry.attempt_id, None)
-        self._unposted_holds.pop(entry.attempt_id, None)
+        if self._unposted_holds:
+            self._unposted_holds.pop(entry.attempt_id, None)
         self._settled.append(entry)
 
     async def post_batch(self) -> None:
