@@ -1,7 +1,7 @@
 """The record of one request, and the interface of what logs and measures it."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -91,7 +91,7 @@ class QuotaUse(Struct, frozen=True, gc=False):
 class Standings(Protocol):
     """What is left of the limits and budgets of a caller."""
 
-    def headers(self, render: Callable[[Mapping[str, Any]], Headers]) -> Iterable[tuple[bytes, bytes]]:
+    def headers(self, render: Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]]) -> list[tuple[bytes, bytes]]:
         """Return the headers of an answer. render: returns them in the terms of a dialect."""
         ...
 

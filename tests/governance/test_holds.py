@@ -216,9 +216,9 @@ def test_a_key_that_names_too_many_users_has_the_others_counted_together(
 def test_the_headers_of_what_is_left_are_rendered_once() -> None:
     standings, rendered = Standings({}, 0.0), []
 
-    def render(by_kind: Mapping[str, Standing]) -> tuple[tuple[str, str], ...]:
+    def render(by_kind: Mapping[str, Standing]) -> list[tuple[bytes, bytes]]:
         rendered.append(by_kind)
-        return (("left", "7"),)
+        return [(b"left", b"7")]
 
     assert [standings.headers(render) for _ in range(3)] == [[(b"left", b"7")]] * 3
     assert rendered == [{}]
@@ -388,8 +388,12 @@ async def test_a_budget_that_warns_is_shown_as_used_once_it_is_passed(
         shown.append(calls.standings(who).by_kind["budget"])
     assert [each.used for each in shown] == pytest.approx([min(0.1 * count, 1.0) for count in range(1, 13)])
     headers = [dict(limit_headers({"budget": each})) for each in (shown[0], shown[-1])]
-    status, threshold = "anthropic-ratelimit-unified-status", "anthropic-ratelimit-unified-overage-surpassed-threshold"
-    assert [(each[status], each.get(threshold)) for each in headers] == [("allowed", None), ("allowed_warning", "0.95")]
+    status, threshold = (
+        b"anthropic-ratelimit-unified-status",
+        b"anthropic-ratelimit-unified-overage-surpassed-threshold",
+    )
+    expected = [(b"allowed", None), (b"allowed_warning", b"0.95")]
+    assert [(each[status], each.get(threshold)) for each in headers] == expected
 
 
 async def test_what_a_call_holds_is_no_use_of_a_budget_that_a_client_is_warned_of(

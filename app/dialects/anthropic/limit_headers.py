@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from app.dialects.http.responses import Headers
 
 if TYPE_CHECKING:
-    from app.governance.holds.standing import Standing
+    from app.governance.holds.standing import RawHeaders, Standing
 
 _PREFIX = "anthropic-ratelimit-"
+
+
+def _names_of(name: str) -> tuple[bytes, bytes, bytes]:
+    """Return the names of headers: of a capacity, of what remains, and of when all of it is there again."""
+    return f"{_PREFIX}{name}-limit".encode(), f"{_PREFIX}{name}-remaining".encode(), f"{_PREFIX}{name}-reset".encode()
+
+
 # one limit holds for input and output together
 _NAMES = {
-    "requests_per_minute": ("requests",),
-    "tokens_per_minute": ("tokens", "input-tokens", "output-tokens"),
+    "requests_per_minute": [_names_of("requests")],
+    "tokens_per_minute": [*map(_names_of, ("tokens", "input-tokens", "output-tokens"))],
 }
 # of what is known of these names, the ones that are nearest to budgets: money beyond a plan, and the limit of a week
 _CLAIMS = {"week": ("seven_day", "7d")}
@@ -29,22 +35,20 @@ _OTHER_CLAIM = ("overage", "overage")
 _WARNINGS = (0.95, 0.75)
 
 
-def limit_headers(standings: Mapping[str, Standing]) -> Headers:
+def limit_headers(standings: Mapping[str, Standing]) -> RawHeaders:
     """Return the headers of an answer."""
-    headers: list[tuple[str, str]] = []
+    headers: RawHeaders = []
     for kind, names in _NAMES.items():
         if (standing := standings.get(kind)) is not None:
-            reset = datetime.fromtimestamp(time.time() + (standing.seconds or 0.0), UTC)
-            for name in names:
-                headers += [
-                    (f"{_PREFIX}{name}-limit", str(standing.capacity)),
-                    (f"{_PREFIX}{name}-remaining", str(standing.remaining)),
-                    (f"{_PREFIX}{name}-reset", f"{reset:%Y-%m-%dT%H:%M:%SZ}"),
-                ]
+            capacity, left = b"%d" % standing.capacity, b"%d" % standing.remaining
+            moment = time.gmtime(time.time() + (standing.seconds or 0.0))
+            whole_again = time.strftime("%Y-%m-%dT%H:%M:%SZ", moment).encode()
+            for limit, remaining, reset in names:
+                headers += [(limit, capacity), (remaining, left), (reset, whole_again)]
     budget = standings.get("budget")
     if budget is not None:
-        headers += _of_budget(budget)
-    return tuple(headers)
+        headers += [(name.encode(), value.encode()) for name, value in _of_budget(budget)]
+    return headers
 
 
 def _of_budget(budget: Standing) -> Headers:

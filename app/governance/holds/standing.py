@@ -9,12 +9,12 @@ from typing import Literal
 from msgspec import Struct, field
 
 from app.governance.holds.needs import AppliedRules
-from app.storage.records import Budget, Period
+from app.storage.records import Budget, LimitKind, Period
 
 _MINUTE_SECONDS = 60
 
 RawHeaders = list[tuple[bytes, bytes]]
-Render = Callable[[Mapping[str, "Standing"]], tuple[tuple[str, str], ...]]
+Render = Callable[[Mapping[str, "Standing"]], RawHeaders]
 
 
 class Standing(Struct, frozen=True):
@@ -24,7 +24,7 @@ class Standing(Struct, frozen=True):
         never. period: of a budget. refuses: calls for which too little is left. has_refused: this one.
     """
 
-    kind: Literal["requests_per_minute", "tokens_per_minute", "max_parallel_requests", "budget"]
+    kind: LimitKind | Literal["budget"]
     capacity: int
     remaining: int
     seconds: float | None
@@ -49,15 +49,16 @@ class Standings(Struct, eq=False):
         """Return the headers of an answer, which are rendered once. render: returns them in the terms of a dialect."""
         found = self._headers.get(render)
         if found is None:
-            found = [(name.encode(), value.encode()) for name, value in render(self.by_kind)]
-            self._headers[render] = found
+            found = self._headers[render] = render(self.by_kind)
         return found
 
 
 def standings_of(
     rules: AppliedRules, remaining: Callable[[str], tuple[int, int] | None], now: datetime, refused: str = ""
 ) -> dict[str, Standing]:
-    """Return by kind that of which the smallest part is left. Limits that refuse nothing are left out.
+    """Return by kind that of which the smallest part is left.
+
+    Limits that refuse nothing are left out, and those of parallel requests, for which no dialect has headers.
 
     Args:
         remaining: returns the capacity of a balance and what is left of it; None if that is not known.
@@ -65,7 +66,7 @@ def standings_of(
     """
     found: dict[str, Standing] = {}
     for key, rule in rules.rules.items():
-        left = None if rule.shadow else remaining(key)
+        left = None if rule.shadow or key in rules.permits else remaining(key)
         if left is None:
             continue
         capacity, free = left

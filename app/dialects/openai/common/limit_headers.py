@@ -8,26 +8,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app.dialects.http.responses import Headers
-
 if TYPE_CHECKING:
-    from app.governance.holds.standing import Standing
+    from app.governance.holds.standing import RawHeaders, Standing
 
-_PREFIX = "x-ratelimit-"
-_NAMES = {"requests_per_minute": "requests", "tokens_per_minute": "tokens"}
+# the names of headers by the kind of a limit: its capacity, what remains, and when all of it is there again
+_NAMES = {
+    kind: (
+        f"x-ratelimit-limit-{name}".encode(),
+        f"x-ratelimit-remaining-{name}".encode(),
+        f"x-ratelimit-reset-{name}".encode(),
+    )
+    for kind, name in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens"))
+}
 
 
-def limit_headers(standings: Mapping[str, Standing]) -> Headers:
+def limit_headers(standings: Mapping[str, Standing]) -> RawHeaders:
     """Return the headers of an answer."""
-    headers: list[tuple[str, str]] = []
-    for kind, name in _NAMES.items():
+    headers: RawHeaders = []
+    for kind, (limit, remaining, reset) in _NAMES.items():
         if (standing := standings.get(kind)) is not None:
             headers += [
-                (f"{_PREFIX}limit-{name}", str(standing.capacity)),
-                (f"{_PREFIX}remaining-{name}", str(standing.remaining)),
-                (f"{_PREFIX}reset-{name}", _duration(standing.seconds or 0.0)),
+                (limit, b"%d" % standing.capacity),
+                (remaining, b"%d" % standing.remaining),
+                (reset, _duration(standing.seconds or 0.0).encode()),
             ]
-    return tuple(headers)
+    return headers
 
 
 def _duration(seconds: float) -> str:
