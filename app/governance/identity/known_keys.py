@@ -25,7 +25,8 @@ class KnownKey(Struct):
 
     ends: when it expires, in seconds since the epoch. refusal: why it is refused; empty if it is not.
     changes: how many changes of teams were known when it was read. refreshed_at: when it was last to be read again.
-    correct: when those of its secrets end that callers have used, by their keyed digests; see `KeyDirectory.find`.
+    correct: until when those of its secrets are accepted that callers have used, by their keyed digests; see
+        `KeyDirectory.find`.
     """
 
     caller: Caller

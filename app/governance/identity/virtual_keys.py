@@ -94,12 +94,13 @@ class KeyDirectory:
         """
         key_id = text[ID_OF_SECRET]
         known = self._use(key_id)
-        if known is not None and (ends := known.correct.get(digest)) is not None:
-            return self._checked(key_id, known, ends)
+        if known is not None and known.correct.get(digest, 0.0) > self._wall():
+            return known.caller
         stored = hash_of(text, self._pepper)
         if known is not None and (secret := _secret_with(known, stored)) is not None:
-            ends = known.correct[digest] = _end_of(secret)
-            return self._checked(key_id, known, ends)
+            caller = self._checked(known, _end_of(secret))
+            known.correct[digest] = min(_end_of(secret), known.ends)
+            return caller
         if key_id in self._keys.absent:
             raise AuthenticationFailed(INCORRECT)
         if not is_genuine(text, self._pepper):
@@ -121,7 +122,7 @@ class KeyDirectory:
             await self._key_reader.read(key_id)
             known = self._use(key_id)
             if known is not None and (secret := _secret_with(known, stored)) is not None:
-                return self._checked(key_id, known, _end_of(secret))
+                return self._checked(known, _end_of(secret))
             if key_id in self._keys.absent:
                 break
         if known is None:
@@ -147,7 +148,7 @@ class KeyDirectory:
             if secret.signing is not None and (known.refusal or _end_of(secret) > now)
         ]
         try:
-            caller = self._checked(key_id, known)
+            caller = self._checked(known)
         except AuthenticationFailed as error:
             return Signer(tuple(filter(None, opened)), known.caller, error.message)
         return Signer(tuple(filter(None, opened)), caller)
@@ -202,12 +203,15 @@ class KeyDirectory:
         self._teams_changed[identifier] = self._changes
 
     def _use(self, key_id: str) -> KnownKey | None:
-        """Return what is known of a key, unless its team has changed since."""
+        """Return what is known of a key, unless its team has changed since. It is read again from time to time."""
         known = self._keys.get(key_id)
         if known is None:
             return None
         if known.changes >= self._teams_changed.get(known.team_id, 0):
             self._keys.move_to_end(key_id)
+            if self._clock() - known.refreshed_at > _REFRESH_SECONDS:
+                known.refreshed_at = self._clock()
+                self._key_reader.request(key_id)
             return known
         self._keys.forget(key_id)
         return None
@@ -218,7 +222,7 @@ class KeyDirectory:
     def _keep_team(self, team_id: str, rows: TeamRows | None) -> None:
         self._teams.put(team_id, None if rows is None else KnownTeam.of(rows, self._clock()))
 
-    def _checked(self, key_id: str, known: KnownKey, ends: float = math.inf) -> Caller:
+    def _checked(self, known: KnownKey, ends: float = math.inf) -> Caller:
         """Return the caller of a key.
 
         Args:
@@ -234,9 +238,6 @@ class KeyDirectory:
             raise AuthenticationFailed(known.refusal)
         if known.ends <= now:
             raise AuthenticationFailed("this API key has expired")
-        if self._clock() - known.refreshed_at > _REFRESH_SECONDS:
-            known.refreshed_at = self._clock()
-            self._key_reader.request(key_id)
         return known.caller
 
 
