@@ -38,6 +38,14 @@ _BYTES_OF_A_TOKEN = 300
 _NOTHING = Usage()
 
 
+def _as_utf8(text: str) -> str:
+    """Return the text of a header, which was read as Latin-1. Clients send UTF-8, or Latin-1."""
+    try:
+        return text if text.isascii() else text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return text
+
+
 def _ignore(*_: str) -> None:
     pass
 
@@ -118,7 +126,8 @@ class Charges:
         if hold is None:
             hold = request.hold = RequestHold()
         # the header comes before the body, since a program may set it for all its clients
-        return self._subjects.of(request.caller, request.head.headers.get(_USER) or request.user), hold
+        named = request.head.headers.get(_USER)
+        return self._subjects.of(request.caller, _as_utf8(named) if named else request.user), hold
 
     async def begin(
         self,

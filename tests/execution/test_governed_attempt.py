@@ -190,6 +190,17 @@ async def test_the_header_names_the_user_before_the_body(gateway: Gateway) -> No
     assert [entry.user for entry in await gateway.entries()] == ["ada", "bob", ""]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+async def test_the_user_in_the_header_is_that_of_the_body(gateway: Gateway, encoding: str) -> None:
+    await gateway.with_rules()
+    for header, body_user in (("", "jürgen"), ("jürgen".encode(encoding).decode("latin-1"), "")):
+        made = gateway.context()
+        made.head.headers["x-outcrop-user"] = header
+        made.user = body_user
+        await gateway.call(made=made)
+    assert [entry.user for entry in await gateway.entries()] == ["jürgen", "jürgen"]
+
+
 @pytest.mark.parametrize("rules", [{"key_id": ""}, {}], ids=["a token", "a key"])
 async def test_a_person_cannot_name_another_user(gateway: Gateway, rules: dict[str, str]) -> None:
     """Else callers would choose whose limit by user applies, and who is charged in reports."""
