@@ -55,13 +55,14 @@ class Call(Struct, Generic[T]):
     """One call of a model: what all its attempts share.
 
     operation_for: makes the operation for a target; raises InvalidRequest if the target cannot carry the call.
-    first: the operation of the first target.
+    first: the operation of the first target. queued: seconds that it has waited for quotas.
     """
 
     context: RequestContext
     targets: list[Target]
     operation_for: Callable[[Target], Operation[T]]
     first: Operation[T] | None = None
+    queued: float = 0.0
 
     async def prepare(self, target: Target) -> Candidate[T]:
         """Make the candidate of a target.

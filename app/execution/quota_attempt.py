@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import TypeVar
@@ -143,7 +144,7 @@ class QuotaAttempt(Struct, frozen=True):
     ) -> Reservation:
         """Wait for the turn of a call. Raises QuotaBusy: it cannot start in time."""
         context, settings = call.context, self.settings
-        max_wait = min(settings.max_wait, context.deadline.remaining())
+        max_wait = max(min(settings.max_wait - call.queued, context.deadline.remaining()), 0.0)
         may_spill = False
         if len(call.targets) > 1:
             # a cache is in one region, and holds the prompts of one model
@@ -152,13 +153,17 @@ class QuotaAttempt(Struct, frozen=True):
             may_spill = bearable < max_wait and self._is_faster_elsewhere(pool, call, candidate, quota_call, bearable)
             max_wait = bearable if may_spill else max_wait
         fold(call, AttemptResult(candidate))
-        return await pool.acquire(
-            quota_call,
-            max_wait,
-            may_spill=may_spill,
-            on_wait=context.heartbeat,
-            wait_step=settings.heartbeat or settings.max_wait,
-        )
+        began = time.monotonic()
+        try:
+            return await pool.acquire(
+                quota_call,
+                max_wait,
+                may_spill=may_spill,
+                on_wait=context.heartbeat,
+                wait_step=settings.heartbeat or settings.max_wait,
+            )
+        finally:
+            call.queued += time.monotonic() - began
 
     def _is_faster_elsewhere(
         self, pool: QuotaPool, call: Call[T], candidate: Candidate[T], quota_call: QuotaCall, bearable: float

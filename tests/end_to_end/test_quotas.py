@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from app.composition import quotas as composed
 from app.emulator.protocol import BreakableProtocol
 from app.emulator.quotas import Pool, Quotas
 from app.emulator.server import Emulator
+from app.errors import QuotaBusy
 from app.governance.quotas import calibration, daily
 from app.governance.quotas.estimates import Estimates
+from app.governance.quotas.pool import QuotaPool
 from tests.end_to_end.conftest import Records
 from tests.quota_bedrock import QuotaBedrock
 from tests.quota_callers import INPUT, MAX_TOKENS, MODEL, Callers
@@ -194,6 +197,23 @@ def test_a_route_spills_to_the_target_where_the_call_starts_earlier(records: Rec
     assert pool.throttled == other.pool.throttled == 0
     assert other.pool.calls >= 5
     assert pool.calls >= 1, "calls that need not wait stay where their caches are"
+
+
+def test_a_call_waits_at_all_targets_together_for_as_long_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def acquire(_: QuotaPool, __: object, max_wait: float, **___: object) -> None:
+        waits.append(max_wait)
+        await asyncio.sleep(0.3)
+        raise QuotaBusy("the quota is spent", retry_after=1.0)
+
+    monkeypatch.setattr(QuotaPool, "acquire_now", lambda *_: None)
+    monkeypatch.setattr(QuotaPool, "acquire", acquire)
+    targets = ", ".join(f'{{ model = "{MODEL}", region = "{region}" }}' for region in ("us-east-1", "eu-west-1"))
+    with limited(toml=quota(6000) + f"[routes.smart]\ntargets = [{targets}]\n", quota_max_wait=2) as (url, _):
+        assert post(url, model="smart").status_code == 429
+    assert waits[0] <= 2
+    assert [later <= earlier - 0.29 for earlier, later in itertools.pairwise(waits)] == [True]
 
 
 def test_a_conversation_whose_cache_is_here_waits_longer_before_it_moves(monkeypatch: pytest.MonkeyPatch) -> None:
