@@ -94,7 +94,7 @@ async def add_budget(database: Database, settled: int, **changes: Any) -> Budget
 
 
 def key_of(budget: Budget) -> str:
-    value = f"/{budget.per_value}" if budget.per_value else ""
+    value = f"/{budget.per_value.replace('/', '#')}" if budget.per_value else ""
     return f"budget/{budget.id}{value}/{window_of(budget.period, now())[0]}"
 
 
@@ -105,7 +105,7 @@ async def settle(database: Database, budget: Budget, settled: int) -> None:
 
 
 async def test_a_budget_is_reported_once_at_each_threshold(database: Database, server: Server) -> None:
-    budget = await add_budget(database, 7_499_999_999, per="user", per_value="ann")
+    budget = await add_budget(database, 7_499_999_999, per="user", per_value="teams/ann")
     watch = watch_of(database, server)
     await watch.look()
     assert server.sent == []
@@ -118,7 +118,7 @@ async def test_a_budget_is_reported_once_at_each_threshold(database: Database, s
     _, end = window_of("month", now())
     assert end is not None
     assert server.sent[0].event["data"] == {
-        "threshold_percent": 75, "budget_id": budget.id, "team_id": "t", "per": "user", "value": "ann",
+        "threshold_percent": 75, "budget_id": budget.id, "team_id": "t", "per": "user", "value": "teams/ann",
         "period": "month", "action": "block", "amount_usd": "10.000000000", "posted_usd": "7.500000000",
         "held_usd": "1.000000000", "resets_at": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }  # fmt: skip

@@ -89,13 +89,14 @@ def _event_of(row: Row[Any], moment: datetime) -> Event | None:
     if threshold is None:
         return None
     window, end = window_of(row.period, moment)
-    value = row.key.removeprefix(f"budget/{row.id}").removesuffix(f"/{window}").removeprefix("/")
+    of_key = row.key.removeprefix(f"budget/{row.id}").removesuffix(f"/{window}").removeprefix("/")
     data = {
         "threshold_percent": threshold,
         "budget_id": row.id,
         f"{row.scope}_id": row.scope_id,
         "per": row.per,
-        "value": value,
+        # a hash stands for some values
+        "value": row.per_value or of_key,
         "period": row.period,
         "action": row.action,
         "amount_usd": usd(row.amount),

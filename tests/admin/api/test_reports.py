@@ -288,6 +288,21 @@ async def test_callers_see_their_own_limits_and_what_is_left(database: Database,
         assert {limit.value for limit in each.limits} == {"", "eve"}
 
 
+async def test_a_value_with_a_budget_of_its_own_is_shown_as_it_is(database: Database, tmp_path: Path) -> None:
+    repo = {"amount_usd": "1.00", "period": "month", "per": "label:repo"}
+    subject = await budget_team(database, repo, {**repo, "value": "org/tools"})
+    for value in ("org/tools", "org/other"):
+        of_repo = Subject(subject.team_id, "k", labels={"repo": value}, budgets=subject.budgets)
+        await make_calls(database, tmp_path, of_repo, CENT)
+    async with database.begin(reads=True) as connection:
+        rows = (await spend_rows(connection, SpendQuery())).data
+        own = await own_limits(connection, caller_of(of_repo))
+    assert {each.value: each.is_default for each in rows if not each.is_default} == {"org/tools": False}
+    (hashed,) = [each.value for each in rows if each.is_default]
+    assert hashed.startswith("#")
+    assert [each.value for each in own.budgets] == ["org/other"]
+
+
 async def test_callers_see_their_own_usage_only(database: Database) -> None:
     subject = Subject("t", "k")
     await add_usage(database, DAY, team_id="t", key_id="k")

@@ -91,7 +91,9 @@ class SpendRow(Document):
     scope: Literal["team", "key"]
     scope_id: str
     per: str | None
-    value: str = Field(description="The user or label value; a long one is shown as its hash.")
+    value: str = Field(
+        description="The user or label value; a hash if it is long or has a `/`, and no budget of its own."
+    )
     is_default: bool = Field(description="It is for each user or label value without one of its own.")
     period: Period
     action: Literal["block", "warn"]

@@ -17,7 +17,7 @@ from app.governance.holds.needs import Subject, apply_rules
 from app.governance.holds.subjects import Subjects
 from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.balance import Balance, Kind
-from app.storage.records import Limit
+from app.storage.records import Budget, Limit
 from app.storage.statements import time_of_database
 from app.storage.tables import balances
 
@@ -54,7 +54,8 @@ async def own_limits(connection: AsyncConnection, caller: Caller, user: str = ""
             limits.append(_limit(rule, subject, _balance(key, applied.refs[key].kind, rule.capacity, balance), now_ns))
         else:
             amounts = balance or _NOTHING
-            budgets.append(spend_row(rule, key, amounts["settled"], amounts["leased"], moment))
+            row = spend_row(rule, key, amounts["settled"], amounts["leased"], moment)
+            budgets.append(row.model_copy(update={"value": _value(rule, subject)}))
     return OwnLimits(
         team_id=policy.team_id,
         key_id=policy.key_id,
@@ -86,7 +87,7 @@ def _limit(limit: Limit, subject: Subject, balance: Balance, now_ns: int) -> Own
     )
 
 
-def _value(limit: Limit, subject: Subject) -> str:
-    if limit.per == "user":
+def _value(rule: Limit | Budget, subject: Subject) -> str:
+    if rule.per == "user":
         return subject.user
-    return subject.labels.get(limit.per.removeprefix("label:"), "") if limit.per else ""
+    return subject.labels.get(rule.per.removeprefix("label:"), "") if rule.per else ""

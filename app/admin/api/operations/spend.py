@@ -62,8 +62,8 @@ def spend_row(budget: Budget, key: str, settled: int | None, leased: int | None,
         scope=budget.scope,
         scope_id=budget.scope_id,
         per=budget.per or None,
-        # budget/ID/VALUE/WINDOW
-        value=parts[2] if len(parts) > 3 else budget.per_value,
+        # budget/ID/VALUE/WINDOW, where a hash stands for some values
+        value=budget.per_value or (parts[2] if len(parts) > 3 else ""),
         is_default=bool(budget.per) and not budget.per_value,
         period=budget.period,
         action=budget.action,
