@@ -99,9 +99,10 @@ class QuotaAttempt(Struct, frozen=True):
         max_tokens = operation.max_tokens
         try:
             if type(max_tokens) is not int:
-                length = await _requested_length(context, candidate) if operation.mode is Mode.PASSTHROUGH else None
-                is_same = source.capabilities is target.capabilities
-                max_tokens = length or (source.longest_answer if is_same else _longest_answer(target.capabilities))
+                is_known = source.capabilities is target.capabilities
+                max_tokens = source.longest_answer if is_known else _longest_answer(target.capabilities)
+                if operation.mode is Mode.PASSTHROUGH:
+                    max_tokens = await _requested_length(context, candidate) or max_tokens
             if CLASS in context.head.headers:
                 flow = _flow_of(caller, self.settings.weights, context.head.headers[CLASS])
             reservation = pool.acquire_now(flow, size, max_tokens) or await self._wait(

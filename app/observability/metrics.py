@@ -41,7 +41,7 @@ QUOTA_FIGURES = {
     "learned_share": ("The share of the quota that is used, as throttles have taught.", False),
     "waiting_calls": ("Calls that wait for the quota now.", False),
     "reserved_now_tokens": ("Tokens that calls reserve now.", False),
-    "calls": ("Calls that were sent.", True),
+    "calls": ("Calls that were sent and have ended.", True),
     "queued": ("Calls that had to wait.", True),
     "waited_seconds": ("Seconds that calls waited that were sent then.", True),
     "reserved_tokens": ("Tokens that calls reserved.", True),

@@ -45,14 +45,20 @@ class _Inputs:
 class _Outputs:
     """The lengths of answers: their mean, and the 90th percentile of the last ones, which is no less.
 
-    usual: the mean as a whole number. cached: the part of the prompts that was read from a cache.
+    usual: the mean as a whole number. usual_cost, long_cost: what the first meter takes for both.
+    cached: the part of the prompts that was read from a cache.
+
+    Args:
+        rate: how many tokens of the first meter an output token takes.
     """
 
-    __slots__ = ("_last", "_mean", "cached", "count", "long", "usual")
+    __slots__ = ("_last", "_mean", "_rate", "cached", "count", "long", "long_cost", "usual", "usual_cost")
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
         self._mean = 0.0
         self.usual = self.long = _FIRST_OUTPUT
+        self.usual_cost = self.long_cost = _FIRST_OUTPUT * rate
         self.cached = 0.0
         self.count = 0
         self._last: deque[int] = deque(maxlen=_SAMPLES)
@@ -68,6 +74,7 @@ class _Outputs:
         if count % _EVERY == 0 or count <= _EVERY:
             self.long = sorted(self._last)[int(len(self._last) * _SHARE)]
         self.long = max(self.long, self.usual)
+        self.usual_cost, self.long_cost = self.usual * self._rate, self.long * self._rate
 
 
 _UNKNOWN_INPUTS = _Inputs()
@@ -88,7 +95,7 @@ class Estimates:
         self._rate = arithmetic.first_rate
         self._texts = _Inputs()
         self._inputs = {0: self._texts}
-        self._of_all = _Outputs()
+        self._of_all = _Outputs(self._rate)
         self._of_key: OrderedDict[str, _Outputs] = OrderedDict()
         # of the keys that have enough answers
         self._known: dict[str, _Outputs] = {}
@@ -101,15 +108,16 @@ class Estimates:
         Args:
             size: bytes of its body. max_tokens: the most that it may answer.
         """
-        outputs, inputs, rate = self._known.get(key, self._of_all), self._texts, self._rate
+        outputs, inputs = self._known.get(key, self._of_all), self._texts
         if size >= _LARGEST_TEXT:
             size, inputs = self._large(size)
-        usual, long = outputs.usual, outputs.long
-        if long > max_tokens:
-            usual, long = min(usual, max_tokens), max_tokens
+        usual, longest = outputs.usual_cost, outputs.long_cost
+        if outputs.long > max_tokens:
+            usual, longest = min(outputs.usual, max_tokens) * self._rate, max_tokens * self._rate
         billed = int(size * inputs.billed) + 1
-        reserved, longest = int(size * inputs.prompt) + 1 + max_tokens, billed + long * rate
-        return reserved if reserved > longest else longest, billed + usual * rate
+        reserved = int(size * inputs.prompt) + 1 + max_tokens
+        longest += billed
+        return reserved if reserved > longest else longest, billed + usual
 
     def needs(self, key: str, size: int, max_tokens: int) -> list[Need]:
         """Return what a call takes of each meter. size, max_tokens: see `first_need`."""
@@ -136,7 +144,7 @@ class Estimates:
         inputs.note(size, billed + read, billed)
         outputs = self._of_key.get(key)
         if outputs is None:
-            outputs = self._of_key[key] = _Outputs()
+            outputs = self._of_key[key] = _Outputs(self._rate)
             if len(self._of_key) > _MAX_FLOWS:
                 self._known.pop(self._of_key.popitem(last=False)[0], None)
         outputs.note(usage.output)

@@ -23,7 +23,10 @@ class TeamFigures:
 
 @dataclass(slots=True)
 class PoolFigures:
-    """Counts of a pool since the start. waited: seconds of the calls that were served from the queue."""
+    """Counts of a pool since the start. calls: that were sent and have ended.
+
+    waited: seconds of the calls that were served from the queue.
+    """
 
     calls: int = 0
     queued: int = 0

@@ -79,9 +79,9 @@ class Meters(Protocol):
 class Meter:
     """One number that is limited per minute: tokens, requests, or the input or output of mantle.
 
-    target: the share of it that is used; per_second: that share.
-    next_start: when the next call may start. reserved: by calls that run.
+    target: the share of it that is used. next_start: when the next call may start. reserved: by calls that run.
     refilled_at: when all that was used will have been refilled.
+    quota, per_second: what is there of a minute's quota as it was learned, and what of it may start per second.
     """
 
     name: str
@@ -91,42 +91,46 @@ class Meter:
     next_start: float = 0.0
     reserved: int = 0
     refilled_at: float = 0.0
+    quota: float = field(init=False)
     per_second: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.per_second = self.per_minute * self.target / _MINUTE
+        self.learn(1.0)
 
-    def delay(self, reserved: int, now: float, factor: float) -> float:
+    def learn(self, factor: float) -> None:
+        """Set the part of the quota that is there."""
+        self.quota, self.per_second = self.per_minute * factor, self.rate(factor)
+
+    def delay(self, reserved: int, now: float) -> float:
         """Return the seconds until a call may start; one that exceeds the whole quota starts when no other runs."""
         start = self.next_start - now if self.next_start > now else 0.0
-        quota = self.per_minute * factor
+        quota = self.quota
         used = (self.refilled_at - now) * quota / _MINUTE if self.refilled_at > now else 0.0
         excess = used + self.reserved + (reserved if reserved < quota else quota) - quota
         return start if excess <= 0 else max(start, excess * _MINUTE / quota)
 
     def rate(self, factor: float) -> float:
         """Return what may start per second."""
-        return self.per_second * factor
+        return self.per_minute * self.target * factor / _MINUTE
 
-    def take(self, reserved: int, cost: int, now: float, factor: float) -> bool:
+    def take(self, reserved: int, cost: int, now: float) -> bool:
         """Start a call, if it may start now; returns whether it did. reserved, cost: see `Need`."""
         start, together = self.next_start, self.reserved + reserved
         if start > now:
             return False
-        is_full = together > self.per_minute * factor or self.refilled_at > now
-        if is_full and self.delay(reserved, now, factor) > 0:
+        if (together > self.quota or self.refilled_at > now) and self.delay(reserved, now) > 0:
             return False
         saved = now - self.burst_seconds
-        self.next_start = (start if start > saved else saved) + cost / (self.per_second * factor)
+        self.next_start = (start if start > saved else saved) + cost / self.per_second
         self.reserved = together
         return True
 
-    def settle(self, reserved: int, cost: int, used: int, now: float, factor: float) -> None:
+    def settle(self, reserved: int, cost: int, used: int, now: float) -> None:
         """End calls: what they reserved, were expected to take and took together."""
         self.reserved -= reserved
-        seconds, saved = _MINUTE / (self.per_minute * factor), now - self.burst_seconds
+        seconds, saved = _MINUTE / self.quota, now - self.burst_seconds
         self.refilled_at = (self.refilled_at if self.refilled_at > now else now) + used * seconds
-        more = (used - cost) / self.rate(factor)
+        more = (used - cost) / self.per_second
         self.next_start = (self.next_start if self.next_start > saved else saved) + more
 
 
@@ -152,11 +156,11 @@ class LocalMeters:
 
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """See `Meters`."""
-        now, meters = self._clock(), self.meters
-        if any(meter.delay(need.reserved, now, factor) > 0 for meter, need in zip(meters, needs, strict=True)):
+        now = self._clock()
+        if self._delay(needs, now, factor) > 0:
             return None
-        for meter, need in zip(meters, needs, strict=True):
-            meter.take(need.reserved, need.cost, now, factor)
+        for meter, need in zip(self.meters, needs, strict=True):
+            meter.take(need.reserved, need.cost, now)
         return Hold(needs)
 
     async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
@@ -167,14 +171,21 @@ class LocalMeters:
         """See `Meters`."""
         now = self._clock()
         for index, meter in enumerate(self.meters):
+            meter.learn(factor)
             needs = [hold.needs[index] for hold in holds]
             reserved, cost = sum([need.reserved for need in needs]), sum([need.cost for need in needs])
-            meter.settle(reserved, cost, sum([amounts[index] for amounts in used]), now, factor)
+            meter.settle(reserved, cost, sum([amounts[index] for amounts in used]), now)
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
         """See `Meters`."""
-        now = self._clock()
-        return max(meter.delay(need.reserved, now, factor) for meter, need in zip(self.meters, needs, strict=True))
+        return self._delay(needs, self._clock(), factor)
+
+    def _delay(self, needs: Sequence[Need], now: float, factor: float) -> float:
+        longest = 0.0
+        for meter, need in zip(self.meters, needs, strict=True):
+            meter.learn(factor)
+            longest = max(longest, meter.delay(need.reserved, now))
+        return longest
 
     def next_start(self) -> float:
         """See `Meters`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from operator import attrgetter
 
 from app.converse.usage import Usage
 from app.governance.quotas.arithmetic import Arithmetic
@@ -21,7 +20,6 @@ from app.governance.quotas.waiting_calls import WaitingCalls
 # each of the first calls is settled at once, and of later ones so many together, or after so many seconds, while no
 # other waits: together they cost a fraction. One of so many answers is learned from then
 _ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS, _LEARNED_OF = 100, 16, 0.25, 8
-_TEAM_OF = attrgetter("flow.team")
 
 
 class QuotaPool:
@@ -42,8 +40,8 @@ class QuotaPool:
         self._waiting = WaitingCalls(meters, self.learned, self._figures, clock)
         self._queue = self._waiting.queue
         self._clock = clock
-        # calls that have ended, with what they reserved, were expected to take and took
-        self._ended: list[tuple[Reservation, int, int, int, Usage | None]] = []
+        # calls that have ended, with their teams, and what they reserved, were expected to take and took
+        self._ended: list[tuple[Reservation, str, int, int, int, Usage | None]] = []
         self._settled_at: asyncio.TimerHandle | None = None
         # which calls take directly; None if all have to be asked for each call
         self._calm_meter: Meter | None = None
@@ -72,9 +70,8 @@ class QuotaPool:
         if meter is None:
             return self._acquire_with_care(flow, size, max_tokens)
         reserved, cost = self.estimates.first_need(flow.key, size, max_tokens)
-        if not meter.take(reserved, cost, self._clock(), 1.0):
+        if not meter.take(reserved, cost, self._clock()):
             return self._acquire_with_care(flow, size, max_tokens)
-        self._figures.calls += 1
         return Reservation(self, flow, size, reserved, cost)
 
     async def acquire(
@@ -119,7 +116,7 @@ class QuotaPool:
         reservation.is_open = False
         cost, ended = reservation.cost, self._ended
         used = cost if usage is None else self.arithmetic.first_used(usage)
-        ended.append((reservation, reservation.reserved, cost, used, usage))
+        ended.append((reservation, reservation.flow.team, reservation.reserved, cost, used, usage))
         if len(ended) >= self._settled_together:
             self._settle_ended()
         elif self._settled_at is None:
@@ -163,7 +160,6 @@ class QuotaPool:
         return None if hold is None else self._reserved(flow, size, hold)
 
     def _reserved(self, flow: Flow, size: int, hold: Hold, waited: float = 0.0) -> Reservation:
-        self._figures.calls += 1
         first = hold.needs[0]
         return Reservation(self, flow, size, first.reserved, first.cost, hold, waited)
 
@@ -182,10 +178,11 @@ class QuotaPool:
         if not ended:
             return
         self._ended = []
-        reservations, reserved, costs, used, usages = zip(*ended, strict=True)
-        meter, taken, figures = self.meters.only, sum(used), self._figures
+        reservations, teams, reserved, costs, used, usages = zip(*ended, strict=True)
+        meter, held, taken, figures = self.meters.only, sum(reserved), sum(used), self._figures
         if meter is not None:
-            meter.settle(sum(reserved), sum(costs), taken, self._clock(), self.learned.factor)
+            meter.learn(self.learned.factor)
+            meter.settle(held, sum(costs), taken, self._clock())
         else:
             holds = [each.held for each in reservations]
             amounts = [
@@ -196,9 +193,10 @@ class QuotaPool:
         if self._queue.count:
             for each, tokens in zip(reservations, used, strict=True):
                 self._waiting.note_ended(each.flow, tokens - each.cost)
-        figures.reserved += sum(reserved)
+        figures.calls += len(ended)
+        figures.reserved += held
         figures.settled += taken
-        figures.note_ended(zip(map(_TEAM_OF, reservations), reserved, used, strict=True))
+        figures.note_ended(zip(teams, reserved, used, strict=True))
         if self.calibration is not None:
             self.calibration.note(taken)
         self._learn(reservations, usages)
@@ -222,6 +220,7 @@ class QuotaPool:
         if not reservation.is_open:
             return
         reservation.is_open = False
+        self._figures.calls += 1
         self.meters.settle([reservation.held], [used], self.learned.factor)
         if self._queue.count:
             self._waiting.note_ended(reservation.flow, used[0] - reservation.cost)
