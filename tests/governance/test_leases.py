@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -441,6 +442,45 @@ async def test_a_transaction_whose_answer_is_lost_counts_once(
         assert await hold(client, rate, 2) is not None
         refused = await client.acquire({rate.key: 1}, {rate.key: rate})
         assert isinstance(refused, Refused)
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_nothing_is_held_of_what_is_offered_to_the_database(
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """Neither while it is not known whether a transaction returned it, nor while the next one does."""
+    ref = await add_budget(database, 1000)
+    async with replicas(database, 1) as (client,):
+        transactions, taken = client.transactions, []
+        for task in client._housekeeping._tasks:
+            task.cancel()
+        book = await hold(client, ref, 300)
+        assert book is not None
+        client.settle(book, {ref.key: 200}, {})
+        apply, amounts = transactions.store.apply, transactions.store.amounts
+
+        async def lost(*args: Any) -> Any:
+            if is_committed:
+                await apply(*args)
+            raise DatabaseDown("the connection was lost")
+
+        async def resolved(replica: str) -> Any:
+            taken.append(client.take({ref.key: 101}))
+            return await amounts(replica)
+
+        async def applied(*args: Any) -> Any:
+            taken.append(client.take({ref.key: 1}))
+            return await apply(*args)
+
+        monkeypatch.setattr(transactions.store, "apply", lost)
+        with pytest.raises(DatabaseDown):
+            await transactions.send([], returns=[ref.key])
+        client.settle(book, {ref.key: 100}, {})
+        monkeypatch.setattr(transactions.store, "amounts", resolved)
+        monkeypatch.setattr(transactions.store, "apply", applied)
+        await transactions.send([], returns=[ref.key])
+        assert taken == [None, None]
+        assert await balance(database, ref) == (0, 0)
 
 
 @pytest.mark.slow

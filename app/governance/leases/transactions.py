@@ -73,13 +73,17 @@ class ReplicaTransactions:
             DatabaseDown: nothing was granted. NotLive: this was marked lost, and is another replica now.
         """
         async with self._turn:
-            rates = [key for key, each in self.book.holdings.items() if each.spent and self.refs[key].kind == "rate"]
-            now = self._clock()
-            request = self.book.begin(asks, now, posts=rates if posts else (), returns=returns, more=more)
-            book = self.book
-            reply = await self._transact(
-                request, lambda: self.store.apply(self.replica, self._sequence, request, self.refs)
+
+            def begin() -> LeaseRequest:
+                rates = [
+                    key for key, each in self.book.holdings.items() if each.spent and self.refs[key].kind == "rate"
+                ]
+                return self.book.begin(asks, self._clock(), posts=rates if posts else (), returns=returns, more=more)
+
+            request, reply = await self._transact(
+                begin, lambda request: self.store.apply(self.replica, self._sequence, request, self.refs)
             )
+            book = self.book
             now = self._clock()
             book.finish(request, reply, now)
             self.over.difference_update(request.idle)
@@ -108,9 +112,8 @@ class ReplicaTransactions:
             DatabaseDown: it was committed or not: it has to be repeated. NotLive: see `send`.
         """
         async with self._turn:
-            book = self.book
-            posted, amounts = await self._transact(LeaseRequest(), lambda: operation(self.replica, self._sequence))
-            book.confirm(posted, amounts)
+            _, done = await self._transact(LeaseRequest, lambda _: operation(self.replica, self._sequence))
+            self.book.confirm(*done)
 
     async def end(self) -> None:
         """Return all leases, and close this replica. Raises DatabaseDown."""
@@ -125,7 +128,15 @@ class ReplicaTransactions:
                 lease.give_back(balance, lease.amount)
             await write(connection, rows)
 
-    async def _transact(self, request: LeaseRequest, operation: Callable[[], Awaitable[T]]) -> T:
+    async def _transact(
+        self, begin: Callable[[], LeaseRequest], operation: Callable[[LeaseRequest], Awaitable[T]]
+    ) -> tuple[LeaseRequest, T]:
+        """Run a transaction; returns its request and its result.
+
+        Args:
+            begin: makes the request, once it is known what became of the last transaction: until then, and while this
+                one runs, nothing is held of what they offer.
+        """
         started = self._clock()
         try:
             async with asyncio.timeout(TRANSACTION_SECONDS):
@@ -133,22 +144,18 @@ class ReplicaTransactions:
                     await self._resolve(self._uncertain)
                 self._sequence += 1
                 self.count += 1
-                self._uncertain = request
-                result = await operation()
+                self._uncertain = request = begin()
+                result = await operation(request)
         except NotLive:
             await self._become_another()
             raise
         except (DatabaseDown, TimeoutError) as error:
             self._note_failure(error)
             raise DatabaseDown(str(error)) from None
-        finally:
-            if self._uncertain is not request:
-                # it was not sent
-                self.book.abandon(request)
         self._uncertain = None
         self.reached_since = self.reached_since or started
         self.book.valid_until = started + LEASE_SECONDS
-        return result
+        return request, result
 
     async def _resolve(self, request: LeaseRequest) -> None:
         """Find out whether the last transaction was committed, whose answer was lost."""
