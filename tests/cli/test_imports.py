@@ -179,6 +179,17 @@ def test_an_import_creates_each_team_and_key_once(tmp_path: Path) -> None:
 
 
 @database
+def test_keys_that_have_expired_are_left_out(tmp_path: Path) -> None:
+    expired = {"token": "ef" * 32, "key_alias": "old", "team_id": "t-3", "expires": "2020-01-01T00:00:00"}
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps({"keys": [expired, KEYS[1]]}))
+    ended = invoke(tmp_path, "import", "litellm", str(file), "--secrets", str(tmp_path / "secrets.jsonl"))
+    assert ended.exit_code == 0, ended.output
+    assert ended.stdout.startswith("1 teams and 1 keys were created.")
+    assert "key old: it has expired, and is left out" in ended.stderr
+
+
+@database
 def test_a_team_whose_name_is_taken_gets_another_name(tmp_path: Path) -> None:
     invoke(tmp_path, "teams", "create", "research")
     teams = [

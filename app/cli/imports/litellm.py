@@ -73,6 +73,10 @@ def plan_of(rows: Iterable[Document], team: str) -> Plan:
         else:
             plan.teams[str(row["team_id"])] = _team(row)
     for row in keys:
+        key = _key(row)
+        if _has_expired(key):
+            plan.left_out.append(f"key {key.name}: it has expired, and is left out")
+            continue
         source = str(row.get("team_id") or "")
         if not source:
             plan.teams.setdefault(source, Planned({"name": team}))
@@ -80,7 +84,7 @@ def plan_of(rows: Iterable[Document], team: str) -> Plan:
             blocked = {"name": _printable(source, MAX_NAME), "status": "blocked"}
             losses = ["it is not in the files, so its limits are not known, and it is created blocked"]
             plan.teams[source] = Planned(blocked, losses).marked(_origin(source))
-        plan.keys.append((source, _key(row)))
+        plan.keys.append((source, key))
     return plan
 
 
@@ -130,6 +134,12 @@ def _key(row: Document) -> Planned:
         except (ValueError, OverflowError):
             missing.append(f"expires of {row['expires']}")
     return _planned(body, losses, missing, KeyCreate, token)
+
+
+def _has_expired(key: Planned) -> bool:
+    """Return whether the admin API would refuse a key because its end has passed."""
+    end = key.body.get("expires_at")
+    return end is not None and datetime.fromisoformat(end) <= datetime.now(UTC)
 
 
 def _planned(

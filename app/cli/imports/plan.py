@@ -31,13 +31,15 @@ class Planned(Struct, frozen=True):
 
 
 class Plan(Struct):
-    """teams: by their ids in the source. keys: with the team of each."""
+    """teams: by their ids in the source. keys: with the team of each. left_out: which keys, and why."""
 
     teams: dict[str, Planned] = field(default_factory=dict)
     keys: list[tuple[str, Planned]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def losses(self) -> Iterator[str]:
         """Yield what is not carried over, with the name of its team or key."""
+        yield from self.left_out
         for kind, planned in [
             *(("team", each) for each in self.teams.values()),
             *(("key", each) for _, each in self.keys),
