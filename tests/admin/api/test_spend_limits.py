@@ -139,7 +139,8 @@ def test_only_administrators_set_limits(base: str) -> None:
 @pytest.mark.loopback
 def test_a_user_s_team_follows_from_its_keys(admin: httpx.Client, limits: httpx.Client) -> None:
     team, user = new_team(admin), new_id()
-    new_team(admin)
+    former = admin.post("/keys", json={"name": "k", "team_id": new_team(admin)["id"], "person": user}).json()
+    admin.post(f"/keys/{former['id']}/revoke")
     admin.post("/keys", json={"name": "k", "team_id": team["id"], "person": user})
     limit = limits.post("/spend_limits", json={"scope": {"type": "user", "user_id": user}, "amount": "5"}).json()
     assert limit["scope"]["rbac_group_id"] == team["id"]

@@ -159,7 +159,8 @@ async def _team_of(connection: AsyncConnection, scope: GroupScope | UserScope) -
         found = (await connection.execute(select(teams.c.id).where(named))).scalars().all()
         problem = f"there is no team with the id or name {scope.rbac_group_id!r}"
     else:
-        of_user = select(keys.c.team_id).where(keys.c.person == scope.user_id).distinct()
+        is_of_user = (keys.c.person == scope.user_id) & (keys.c.status != "revoked")
+        of_user = select(keys.c.team_id).where(is_of_user).distinct()
         found = (await connection.execute(of_user)).scalars().all()
         if not found:
             found = (await connection.execute(select(teams.c.id).limit(2))).scalars().all()
