@@ -74,22 +74,21 @@ class FrameDecoder(Struct):
         if self._failure:
             raise FrameError(self._failure)
         frames: list[Frame] = []
-        buffer = self._buffer
-        if buffer:
-            buffer += data
+        if self._buffer:
+            self._buffer += data
         try:
-            end = _split(buffer or data, frames)
+            end = _split(self._buffer or data, frames)
         except FrameError as error:
             self.is_at_boundary = False
             self._failure = str(error)  # not the error itself: its traceback would keep the frames of the call alive
             if not frames:
                 raise
             return frames
-        if buffer:
-            del buffer[:end]
+        if self._buffer:
+            del self._buffer[:end]
         elif end != len(data):
-            buffer += data[end:]
-        self.is_at_boundary = not buffer
+            self._buffer += data[end:]
+        self.is_at_boundary = not self._buffer
         return frames
 
 
@@ -104,13 +103,12 @@ def _split(data: bytes | bytearray, frames: list[Frame]) -> int:
             if not _OVERHEAD + headers_length <= total <= MAX_FRAME_BYTES:
                 raise FrameError("the length of a frame is impossible")
             break
-        headers_end, end = start + _PRELUDE_BYTES + headers_length, start + total
-        crc_start = end - 4
-        if crc32(data[start:crc_start]) != _unpack_u32(data, crc_start)[0]:
+        frame = bytes(data[start : start + total])
+        if crc32(frame[:-4]) != _unpack_u32(frame, total - 4)[0]:
             raise FrameError("the checksum of a frame does not match")
-        headers = _read_headers(bytes(data[start + _PRELUDE_BYTES : headers_end]))
-        frames.append(Frame(headers, bytes(data[headers_end:crc_start])))
-        start, left = end, left - total
+        headers_end = _PRELUDE_BYTES + headers_length
+        frames.append(Frame(_read_headers(frame[_PRELUDE_BYTES:headers_end]), frame[headers_end:-4]))
+        start, left = start + total, left - total
     return start
 
 

@@ -1,8 +1,8 @@
 """The messages of a body of Anthropic's Messages."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from app.adaptation.adapted_request import PLACEHOLDER
 from app.adaptation.invoke.adapted_body import AdaptedInvokeBody
@@ -19,11 +19,11 @@ _NOTHING: JsonObject = {}
 
 class _PlainTurn(Struct, forbid_unknown_fields=True):
     role: Literal["user", "assistant"]
-    content: Annotated[str, Meta(pattern=r"\S")]
+    content: str
 
 
 class _PlainConversation(Struct):
-    """A body whose turns are visible texts, which every model accepts as they are."""
+    """A body whose turns are texts. Every model accepts them as they are, if none is blank."""
 
     messages: list[_PlainTurn]
 
@@ -37,8 +37,11 @@ def adapt_messages(adapted: AdaptedInvokeBody, cache_control: object) -> None:
     messages = adapted.body.get("messages")
     if not isinstance(messages, list):
         return
-    if cache_control is None and json.as_type(adapted.body, _PlainConversation) is not None:
-        return
+    plain = json.as_type(adapted.body, _PlainConversation) if cache_control is None else None
+    if plain is not None:
+        texts = [turn.content for turn in plain.messages]
+        if all(texts) and not any(map(str.isspace, texts)):
+            return
     takes_output = PER_MESSAGE_OUTPUT in adapted.betas
     made = [_message(message, index, adapted, takes_output) for index, message in enumerate(messages)]
     if _NOTHING in made:  # Claude reads adjacent messages of one role as one turn
