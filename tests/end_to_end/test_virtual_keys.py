@@ -32,6 +32,7 @@ pytestmark = pytest.mark.database
 
 ECHO, CLAUDE, NOVA = "scripted.echo-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "amazon.nova-pro-v1:0"
 GPT, GPT55, GLM = "openai.gpt-oss-120b-1:0", "openai.gpt-5.5", "zai.glm-4.6"
+ARN = "arn:aws:bedrock:us-east-1::foundation-model/"
 TURN: Any = {"role": "user", "content": "hi"}
 CONVERSE: Any = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
 
@@ -248,7 +249,13 @@ def test_every_endpoint_that_names_a_model_is_in_that_test(served: Served) -> No
         ([NOVA], [NOVA, f"us.{NOVA}", "fast", f"bedrock/{NOVA}"], [CLAUDE, "smart"]),
         (["us.amazon.*"], [f"us.{NOVA}"], [NOVA, "fast"]),
         (["claude-3-haiku"], [CLAUDE, "smart", "claude-3-haiku-20240307"], [NOVA]),
-        (["*"], [NOVA, CLAUDE, "fast"], []),
+        (["*"], [NOVA, CLAUDE, "fast", ARN + NOVA], []),
+        (
+            ["*haiku*"],
+            [CLAUDE, ARN + CLAUDE],
+            [f"arn:aws-haiku:bedrock:us-east-1::x/{NOVA}", f"arn:aws:bedrock:us-east-1:1:haiku/{NOVA}"],
+        ),
+        ([ARN + "*"], [ARN + NOVA], [NOVA]),
         ([], [], [NOVA, CLAUDE, "fast", "smart"]),
     ],
 )

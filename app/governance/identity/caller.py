@@ -39,9 +39,14 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     def allows(self, names: Collection[str]) -> bool:
         """Return whether a model may be called. names: all names that it has."""
-        return all(
-            any(fnmatchcase(name, pattern) for pattern in patterns for name in names) for patterns in self.models
-        )
+        return all(any(_matches(name, pattern) for pattern in patterns for name in names) for patterns in self.models)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Return whether a name matches. Only patterns of ARNs see more of an ARN than the id: callers write the rest."""
+    if name.startswith("arn:") and not pattern.startswith("arn:"):
+        name = name.partition("/")[2]
+    return fnmatchcase(name, pattern)
 
 
 class Caller(Struct, frozen=True):
