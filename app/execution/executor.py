@@ -72,7 +72,7 @@ class Executor(Struct, frozen=True, kw_only=True):
 
         Args:
             guardrail: one that applies to every call. govern: wraps attempts in limits and quotas.
-            checks: charges callers the checks by a guardrail.
+            checks: charges callers the checks by a guardrail; None where no caller has a policy.
             find_profile: the inference profile of a model, if it has one.
         """
         once: Attempt = UpstreamAttempt(clients)
@@ -82,7 +82,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         check_of = None
         if check is not None:
             once = GuardedAttempt(once, check)
-        elif govern is not None:
+        elif checks is not None:
             once = of_policies = PolicyGuardedAttempt(once, clients[DEFAULT_LOCATION], checks)
             check_of = of_policies.check_of
         by_profile = ProfileFallback(once, planner, find_profile)

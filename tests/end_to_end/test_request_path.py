@@ -45,7 +45,6 @@ def test_without_a_quota_a_request_runs_nothing_of_quotas() -> None:
     assert not [each for each in plain if "quota" in "".join(each).lower()]
     # which reads of the transport wait depends on the time
     added = {each for each in other - plain if not each[0].startswith("bedrock/http1/")}
-    guarded = "execution/guarded_attempt.py", "PolicyGuardedAttempt.__call__"
-    assert added - {guarded} == {("execution/quota_attempt.py", "QuotaAttempt.__call__")}
+    assert added == {("execution/quota_attempt.py", "QuotaAttempt.__call__")}
     assert {each for each in plain - own if not each[0].startswith("bedrock/http1/")} == set()
     assert ("governance/quotas/pool.py", "QuotaPool.acquire_now") in own
