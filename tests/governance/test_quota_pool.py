@@ -114,6 +114,37 @@ def test_ended_calls_are_settled_together_and_soon() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("requests_per_minute", [None, 10**7])
+def test_what_calls_hold_is_given_back_however_they_end(requests_per_minute: int | None) -> None:
+    """Also by a pool that takes from its only meter directly, and by one that has several."""
+
+    async def main() -> None:
+        pool = pool_of(quotas_of(us_east_1=QuotaLimits(10**9, requests_per_minute, target=1.0)))
+        meters = pool.meters
+        assert isinstance(meters, LocalMeters)
+        assert (meters.only is None) is (requests_per_minute is not None)
+        await asyncio.sleep(1)  # from then on a burst may start
+        usage = Usage(input=100, output=10)
+        for number in range(450):
+            reservation = acquire_now(pool)
+            assert reservation is not None
+            if number % 3 == 2:
+                reservation.release()
+            else:
+                reservation.settle(None if number % 3 else usage)
+        assert pool.figures.calls == 450
+        assert pool.figures.settled > 150 * 200
+        assert [meter.reserved for meter in meters.meters] == [0] * len(meters.meters)
+        last = acquire_now(pool)
+        assert last is not None
+        last.throttled(None)
+        assert acquire_now(pool) is None, "Bedrock has no room"
+        assert [meter.reserved for meter in meters.meters] == [0] * len(meters.meters)
+        await pool.close()
+
+    run(main())
+
+
 def test_the_answers_of_keys_that_take_turns_are_all_learned_from() -> None:
     async def main() -> None:
         pool = pool_of(quotas_of(us_east_1=QuotaLimits(10**12, target=1.0)))
