@@ -12,7 +12,6 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 
 from msgspec import Struct, field
 
@@ -30,7 +29,6 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 _GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _LAGS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 _TOKENS = ("input", "output", "cache_read", "cache_write")
-_tokens_of = attrgetter(*_TOKENS)
 # by number, so that an alert can compare them
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -167,8 +165,8 @@ class Metrics:
             is_last = last.target == record.target
             self._failovers.values[(model if is_last else self._label(last.target, has_answered=False),)] += 1
         if usage := record.usage:
-            for kind, count in zip(_TOKENS, _tokens_of(usage), strict=True):
-                if count > 0:
+            for kind in _TOKENS:
+                if (count := getattr(usage, kind)) > 0:
                     self._tokens.values[model, kind] += count
         if record.cost and record.cost > 0:
             self._cost.values[(model,)] += record.cost

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from functools import partial
 from typing import ClassVar
@@ -60,7 +60,7 @@ class ChatAdapter(Struct):
             else:
                 call, include_usage, custom_tools = _validated(self.document)
             response_context = ChatResponseContext(
-                "chatcmpl-" + secrets.token_hex(12), int(time.time()), self.known_as, custom_tools, include_usage
+                "chatcmpl-" + os.urandom(12).hex(), int(time.time()), self.known_as, custom_tools, include_usage
             )
             self._translated = TranslatedRequest(
                 call,
