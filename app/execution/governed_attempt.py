@@ -131,8 +131,8 @@ class GovernedAttempt(Struct, frozen=True):
             # what adaptation makes names no guardrail: one is only in a request that was changed after that
             if reads and (may_be_a_check or candidate.request is not None):
                 examined = _examined(request, bounds)
-        served = target.known.base if called.startswith("arn:") else called
-        model = CalledModel(record.model, called, target.known.raw, served, target.location_name, operation.tier)
+        known = target.known
+        model = CalledModel(record.model, called, known.raw, known.base, target.location_name, operation.tier)
         charge = await self.charges.begin(subject, hold, model, bounds, record.request_id, examined)
         if charge.hold.exceeded:
             record.exceeded = [*charge.hold.exceeded]

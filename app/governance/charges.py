@@ -85,13 +85,12 @@ class Terms(Struct, frozen=True):
 
 
 class Charge(Struct, eq=False, gc=False):
-    """An attempt that is charged. It is ended once. entry: that of its hold."""
+    """An attempt that is charged, until its hold ends. entry: that of its hold."""
 
     terms: Terms
     bounds: CallBounds
     hold: Hold
     entry: Entry
-    is_open: bool = True
 
 
 class Charges:
@@ -180,9 +179,8 @@ class Charges:
             tier: the service tier that the response reports; empty for the one that was requested.
             received: bytes of a stream. is_left: its caller ended it.
         """
-        if not charge.is_open:
+        if not charge.hold.is_open:
             return
-        charge.is_open = False
         terms, bounds, recorded_tier = charge.terms, charge.bounds, charge.entry.tier
         is_estimated = usage is None or not usage.is_final
         if usage is None or is_estimated:
@@ -208,8 +206,7 @@ class Charges:
 
     def release(self, charge: Charge, outcome: str) -> None:
         """End an attempt that Bedrock does not bill."""
-        if charge.is_open:
-            charge.is_open = False
+        if charge.hold.is_open:
             entry = charge.entry
             self.ledger.settle(entry.settled(_NOTHING, 0, tier=entry.tier, outcome=outcome, at=self._wall()))
             self.limits.release(charge.hold)

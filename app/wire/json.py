@@ -14,7 +14,10 @@ T = TypeVar("T")
 JsonObject = dict[str, Any]  # of a document that has not been validated
 
 _decode = msgspec.json.Decoder().decode
-dumps = msgspec.json.Encoder().encode
+_ENCODER = msgspec.json.Encoder()
+dumps = _ENCODER.encode
+# replaces the content of a bytearray: for many short texts that are copied elsewhere, in less than half the time
+dump_into = _ENCODER.encode_into
 # keys in order, so that equal documents have equal bytes
 dumps_sorted = msgspec.json.Encoder(order="sorted").encode
 

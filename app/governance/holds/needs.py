@@ -28,16 +28,21 @@ Rule = TypeVar("Rule", bound=Limit | Budget)
 class CalledModel(Struct, frozen=True, gc=False):
     """What a call is for.
 
-    asked: the model as the caller named it. called: as it is called; behind: the model that an ARN hides.
-    served: as the ledger shows it. tier: the service tier that is requested.
+    asked: the model as the caller named it. called: as it is called; behind: the model that an ARN hides; base: that
+        without a geography. tier: the service tier that is requested.
     """
 
     asked: str
     called: str
     behind: str
-    served: str
+    base: str
     location: str
     tier: str
+
+    @property
+    def served(self) -> str:
+        """The model as the ledger shows it."""
+        return self.base if self.called.startswith("arn:") else self.called
 
 
 class Subject(Struct, eq=False):

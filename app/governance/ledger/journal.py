@@ -51,7 +51,7 @@ class _Segment(Struct):
     memory: mmap.mmap
     attempts: set[str] = field(default_factory=set)
 
-    def append(self, line: bytes) -> bool:
+    def append(self, line: bytes | bytearray) -> bool:
         """Add a line; returns False if it has no room."""
         memory = self.memory
         try:
@@ -82,6 +82,8 @@ class Journal:
         self._lock_path = folder / f"{_PREFIX}{self._name}.lock"
         self._number = 0
         self._replica = b""
+        # the last one: its memory is used again
+        self._line = bytearray()
         try:
             self._lock = os.open(self._lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,8 +99,8 @@ class Journal:
 
     def write(self, entry: Entry) -> None:
         """Write a line. Raises JournalFull: it is not written."""
-        line = json.dumps(entry)
-        segment = self._segments[-1]
+        line, segment = self._line, self._segments[-1]
+        json.dump_into(entry, line)
         if not segment.append(line):
             segment = self._append_to_another(line)
         segment.attempts.add(entry.attempt_id)
@@ -133,7 +135,7 @@ class Journal:
             self._lock_path.unlink(missing_ok=True)
         os.close(self._lock)
 
-    def _append_to_another(self, line: bytes) -> _Segment:
+    def _append_to_another(self, line: bytes | bytearray) -> _Segment:
         """Begin another file with the replica, and add a line. Raises JournalFull."""
         size = min(len(self._segments) * _SEGMENT_BYTES, _MAX_SEGMENT_BYTES)
         segment = self._open_segment(max(size, len(self._replica) + len(line) + 2))
