@@ -187,10 +187,13 @@ class Database:
             return f"{self.url.shown} did not answer within {_CONNECT_SECONDS:g} seconds"
         if isinstance(error, SSLError):
             return f"{self.url.shown} cannot be used over TLS: {getattr(error, 'verify_message', '') or error.reason}"
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
+        reason, cause = "", getattr(error, "__cause__", None) or error
+        if isinstance(error, OSError) and error.errno:
+            # errors of the resolver have numbers of their own
+            reason = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
         # the server's own message, which names roles and databases, but never a password
-        message = getattr(error, "message", None) or getattr(getattr(error, "__cause__", None), "message", None)
-        return f"{self.url.shown} cannot be used: {reason or message or type(error).__name__}"
+        message = getattr(error, "message", None) or getattr(cause, "message", None)
+        return f"{self.url.shown} cannot be used: {reason or message or type(cause).__name__}"
 
 
 def is_unreachable(error: DBAPIError) -> bool:

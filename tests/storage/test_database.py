@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import socket
 import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -90,6 +91,16 @@ async def test_a_database_that_is_down_is_named_without_its_password(url: str, r
     assert caught.value.__suppress_context__
 
 
+async def test_a_host_that_has_no_address_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connect(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    async with opened("postgresql://u@db.invalid/outcrop") as database:
+        with pytest.raises(DatabaseDown, match=r"db\.invalid/outcrop cannot be used: Name or service not known"):
+            await database.check_version()
+
+
 async def test_a_transaction_that_gets_no_connection_finds_the_database_down(postgres: PostgresServer) -> None:
     async with opened(await postgres.create()) as database, contextlib.AsyncExitStack() as stack:
         for _ in range(5):
@@ -127,7 +138,7 @@ async def test_a_server_that_is_restarted_is_used_again() -> None:
         async with opened(await server.create()) as database:
             await prepare_schema(database, migrate=False)
             server.stop()
-            with pytest.raises(DatabaseDown):
+            with pytest.raises(DatabaseDown, match=r"cannot be used: (?!Error$)"):
                 async with database.begin() as connection:
                     await teams.find(connection)
             server.start()
