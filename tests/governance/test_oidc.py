@@ -414,6 +414,23 @@ async def test_a_refused_token_is_refused_again_from_memory(verifier: OidcVerifi
         tokens.find(b"digest")
 
 
+async def test_a_key_that_is_published_after_its_first_token_is_accepted_ten_seconds_later(
+    verifier: OidcVerifier, issuer: Issuer, clock: Clock
+) -> None:
+    wall = Clock()
+    wall.now = time.time()
+    tokens, published = VerifiedTokens([verifier], wall), list(issuer.jwks)
+    issuer.rotate("second")
+    announced, issuer.jwks = issuer.jwks, published
+    token = issuer.token()
+    with pytest.raises(AuthenticationFailed, match="does not publish"):
+        await tokens.verify(token, b"digest")
+    issuer.jwks = announced
+    clock.now += 10
+    wall.now += 10
+    assert (await tokens.verify(token, b"digest")).name == "oidc/corp/alice"
+
+
 async def test_what_is_remembered_is_bounded(verifier: OidcVerifier, issuer: Issuer, monkeypatch: Any) -> None:
     monkeypatch.setattr("app.governance.identity.verified_tokens._MAX_TOKENS", 3)
     tokens = VerifiedTokens([verifier])

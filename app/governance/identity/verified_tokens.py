@@ -15,7 +15,8 @@ from app.governance.identity.claim_rules import Identity
 _MAX_TOKENS = 10_000
 # a key that an issuer has withdrawn, and a role that has been deleted, count no longer than this
 _MAX_SECONDS = 300.0
-_REFUSED_SECONDS = 30.0
+# as often as the keys of an issuer may be read: a token may be signed with a key that is published only then
+_REFUSED_SECONDS = 10.0
 # how long a request waits for an issuer or for STS. The verification goes on, and serves the next request
 _WAIT_SECONDS = 1.8
 
