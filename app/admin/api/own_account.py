@@ -58,6 +58,8 @@ class OwnAccount:
 
     async def limits(self, caller: Caller, query: Mapping[str, str]) -> bytes:
         """Return a caller's limits and budgets as JSON. Raises as `usage` does."""
+        if unknown := query.keys() - {"user"}:
+            raise InvalidRequest("is unknown here", param=min(unknown))
         user = query.get("user", "")
         limits = await self._read(caller, lambda connection: own_limits(connection, caller, user))
         return limits.model_dump_json().encode()

@@ -1,4 +1,4 @@
-"""Callers who read their own usage keep no administrator from the database."""
+"""Callers who read their own usage and limits."""
 
 import asyncio
 
@@ -9,6 +9,7 @@ from app.admin.api.documents.own import OwnLimits
 from app.admin.api.own_account import OwnAccount
 from app.admin.api.routes.idempotency import StoredAnswers
 from app.admin.api.routes.transactions import Transactions
+from app.errors import InvalidRequest
 from app.governance.identity.caller import Caller
 from app.storage.database import AsyncConnection, Database
 
@@ -35,3 +36,11 @@ async def test_many_reads_of_a_caller_leave_connections_to_administrators(
     assert await transactions.read(count) == 1
     ends.set()
     assert len(await asyncio.gather(*reads)) == 20
+
+
+async def test_unknown_parameters_are_refused(database: Database) -> None:
+    account = OwnAccount(Transactions(database, StoredAnswers(b"a pepper")))
+    for read in (account.limits, account.usage):
+        with pytest.raises(InvalidRequest, match="is unknown here") as refused:
+            await read(Caller("one"), {"users": "ada"})
+        assert refused.value.param == "users"
