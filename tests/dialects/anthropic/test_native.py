@@ -52,6 +52,13 @@ def frames(*pieces: bytes) -> bytes:
 WHOLE = frames(STREAM)
 
 
+def test_a_ping_passes_byte_for_byte_after_the_event_that_was_held() -> None:
+    stream, ping = NativeStream(RESPONSE_CONTEXT), b'{ "type": "ping" }'
+    held = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 4}}
+    passed = joined(stream.from_event, [*events_of(held), NativeEvent({"type": "ping"}, ping)])
+    assert passed == b"event: message_delta\ndata: %b\n\nevent: ping\ndata: %b\n\n" % (json.dumps(held), ping)
+
+
 def test_events_reach_the_caller_without_bedrocks_members() -> None:
     events = [json.loads(frame.split("data: ")[1]) for frame in WHOLE.decode().removesuffix("\n\n").split("\n\n")]
     assert [event["type"] for event in events] == [
