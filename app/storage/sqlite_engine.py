@@ -1,6 +1,7 @@
 """Opens a database of SQLite. Only deployments that use it load this module, which takes 2 MB."""
 
 import sqlite3
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -9,6 +10,8 @@ from sqlalchemy import event
 from app.config.database_url import DatabaseUrl
 from app.storage.without_orm import AsyncEngine, create_async_engine
 
+# how long a transaction waits for others, and how long SQLite looks for their end without a pause
+_BUSY_SECONDS, _LOOK_SECONDS = 5.0, 0.06
 _TROUBLE = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -56,15 +59,38 @@ def sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
         # transactions begin below
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("busy_timeout = 5000", "journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+        for pragma in (
+            *(f"busy_timeout = {_BUSY_SECONDS * 1000:.0f}", "journal_mode = wal", "synchronous = full"),
+            *("foreign_keys = on", f"busy_timeout = {_LOOK_SECONDS * 1000:.0f}"),
+        ):
             cursor.execute(f"pragma {pragma}")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        # a transaction that writes only later could not wait for another one
-        connection.exec_driver_sql(
-            "begin" if connection.get_execution_options()["outcrop_reads"] else "begin immediate"
-        )
+        if connection.get_execution_options()["outcrop_reads"]:
+            connection.exec_driver_sql("begin")
+            _wait_to_run(connection, "select 1 from sqlite_master limit 1")
+        else:
+            # a transaction that writes only later could not wait for another one
+            _wait_to_run(connection, "begin immediate")
 
     return engine
+
+
+def _wait_to_run(connection: Any, statement: str) -> None:
+    """Run a statement as soon as another transaction allows it. Raises DBAPIError: none does for some seconds.
+
+    SQLite itself would look ever more seldom, and go on after the task was cancelled.
+    """
+    driver, until = connection.connection.dbapi_connection, time.monotonic() + _BUSY_SECONDS
+    while time.monotonic() < until:
+        try:
+            driver.execute(statement).close()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                break
+        else:
+            return
+    # it fails again, with the error that SQLAlchemy raises
+    connection.exec_driver_sql(statement)

@@ -245,6 +245,26 @@ async def test_a_cancelled_task_keeps_no_lock_of_sqlite(tmp_path: Path) -> None:
         assert left.value is not None
 
 
+async def test_a_cancelled_task_waits_no_longer_for_a_lock_of_sqlite(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/outcrop.db"
+
+    async def use(database: Database) -> None:
+        async with database.begin():
+            pass
+
+    async with opened(url) as database, opened(url) as another:
+        # the connection is open
+        await use(database)
+        async with another.begin():
+            started = time.monotonic()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await use(database)
+            # SQLite would wait for 5 seconds
+            assert time.monotonic() - started < 3
+        await use(database)
+
+
 async def test_documents_are_stored_as_json(empty_database: Database) -> None:
     await prepare_schema(empty_database, migrate=False)
     row = {"id": new_id(), "at": datetime.now(UTC), "actor": "a", "address": "", "request_id": "", "action": "team.create",
