@@ -48,7 +48,9 @@ class Running:
         with self.process.stdout as stream:
             self.lines += []
             for line in stream:
-                self.lines.append(line.rstrip())
+                # a kill cuts off the last one
+                if line.endswith("\n"):
+                    self.lines.append(line.rstrip())
 
     def answered(self) -> set[str]:
         return {line.split()[1] for line in self.lines if line.startswith("answered")}
