@@ -137,7 +137,8 @@ async def test_a_database_that_stops_under_load_loses_nothing_and_lets_none_wait
     with running_postgres() as server:
         url = await server.create_with_schema()
         async with opened(url) as database:
-            budget = await budget_in(database, DOLLAR)
+            # one process alone cannot spend it, however late the other one starts
+            budget = await budget_in(database, 3 * DOLLAR)
             arguments = (url, tmp_path, budget.id, 4_000, 50, 700_000, 600_000, 0.05)
             with processes(arguments, arguments) as running:
                 while any(len(each.answered()) < 100 for each in running):
@@ -155,6 +156,6 @@ async def test_a_database_that_stops_under_load_loses_nothing_and_lets_none_wait
                 found = set((await connection.execute(select(ledger.c.attempt_id))).scalars())
     assert answered <= found
     assert (settled, leased, entries) == (len(answered) * 600_000, 0, len(answered))
-    assert settled <= DOLLAR
+    assert settled <= 3 * DOLLAR
     # the machine of the tests is busy; the gateway's own bound is 1.9 seconds
     assert max(each.refused()[2] for each in running) < 15
