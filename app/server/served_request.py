@@ -25,7 +25,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_JOINED_BYTES = 64 * 1024
 # four times uvicorn's limit: pausing and resuming costs more than reading
 MAX_BUFFERED_BYTES = 256 * 1024
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _FAILURE = b"Internal Server Error"
@@ -238,24 +238,24 @@ class ServedRequest:
         """Begin the response. Its head is written with the first piece of its body: one system call instead of two."""
         self.has_started, self._awaits_continue = True, False
         all_headers = [*self._connection.server_state.default_headers, *headers]
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        lines += [b"%b: %b\r\n" % (name, value) for name, value in all_headers]
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, all_headers)]
         by_name = dict(all_headers)
         if b"content-length" in by_name:
             self._has_length, self._left = True, int(by_name[b"content-length"])
         if b"close" in by_name.get(b"connection", b"").lower():
             self.keeps_alive = False
         elif not self.keeps_alive:
-            lines.append(b"connection: close\r\n")
+            lines.append(b"connection: close")
         if by_name.get(b"transfer-encoding", b"").lower() == b"chunked":
             self._has_length, self._is_framed = False, True
         elif self._is_head or status in _WITHOUT_BODY:
             self._has_length = True
         elif not self._has_length and self._is_framed:
-            lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if _FORBIDDEN.search(head) or head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines):
+            lines.append(b"transfer-encoding: chunked")
+        # an empty line ends the head
+        lines += (b"", b"")
+        head, ends = b"\r\n".join(lines), len(lines) - 1
+        if _FORBIDDEN.search(head) or head.count(b"\n") != ends or head.count(b"\r") != ends:
             raise RuntimeError(f"a control character in one of {len(all_headers)} headers")
         self._connection.unread.written += len(head)
         self._head = head
