@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.governance.leases import housekeeping, store
+from app.governance.leases import housekeeping, store, transactions
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.store import BalanceRef
@@ -232,6 +232,24 @@ async def test_the_usual_request_makes_no_round_trip(database: Database) -> None
             await call()
         # beside those of housekeeping, one for each doubling of the reserve
         assert client.transactions.count - before < 40 + 6 * (time.monotonic() - started)
+
+
+async def test_what_is_left_is_known_after_all_that_was_leased_is_posted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = await add_limit(database, "requests_per_minute", 3)
+    async with replicas(database, 1) as (client,):
+        book = await hold(client, ref)
+        assert book is not None
+        client.settle(book, {ref.key: 1}, {ref.key: 1})
+        await until(lambda: ref.key not in client.transactions.book.holdings)
+        # a third is there again each 20 seconds
+        assert client.remaining(ref.key) in [(3, 2), (3, 3)]
+        monkeypatch.setattr(transactions, "_TOLD_SECONDS", 0.0)
+        # a balance that is used later has the housekeeping look
+        assert await hold(client, await add_budget(database, 3)) is not None
+        await until(lambda: ref.key not in client.transactions.refs)
+        assert client.remaining(ref.key) is None
 
 
 async def test_all_balances_or_none(database: Database) -> None:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 TRANSACTION_SECONDS = 1.5
 DOWN_SECONDS = 0.5
+# as long as a call waits for its answer
+_TOLD_SECONDS = 120.0
 
 
 class ReplicaTransactions:
@@ -27,8 +29,8 @@ class ReplicaTransactions:
 
     refs: the balances that are in use. down_until: until then the database is taken to be unreachable.
     reached_since: since when all transactions succeeded; None if the last one failed.
-    headroom: of the balances in use, the capacity and what was left of it at a time. over: those that are not enforced,
-        and of which more is used than they have.
+    headroom: of balances that were in use lately, the capacity and what was left of it at a time.
+    over: balances that are not enforced, and of which more is used than they have.
     on_lost: called with the id of this replica when others have marked it lost and it goes on as another one.
 
     Args:
@@ -93,11 +95,13 @@ class ReplicaTransactions:
             return reply
 
     def forget(self, keys: Collection[str]) -> None:
-        """Forget balances that are not in use any more."""
+        """Forget balances that are not in use, and of which answers of calls that run need not tell what is left."""
+        self.over.difference_update(keys)
+        earliest = self._clock() - _TOLD_SECONDS
         for key in keys:
-            del self.refs[key]
-            self.headroom.pop(key, None)
-            self.over.discard(key)
+            if key not in self.headroom or self.headroom[key][2] < earliest:
+                del self.refs[key]
+                self.headroom.pop(key, None)
 
     async def run(
         self, operation: Callable[[str, int], Awaitable[tuple[Mapping[str, int], Mapping[str, int]]]]
