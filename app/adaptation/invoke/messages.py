@@ -38,10 +38,8 @@ def adapt_messages(adapted: AdaptedInvokeBody, cache_control: object) -> None:
     if not isinstance(messages, list):
         return
     plain = json.as_type(adapted.body, _PlainConversation) if cache_control is None else None
-    if plain is not None:
-        texts = [turn.content for turn in plain.messages]
-        if all(texts) and not any(map(str.isspace, texts)):
-            return
+    if plain is not None and not any(is_blank(turn.content) for turn in plain.messages):
+        return
     takes_output = PER_MESSAGE_OUTPUT in adapted.betas
     made = [_message(message, index, adapted, takes_output) for index, message in enumerate(messages)]
     if _NOTHING in made:  # Claude reads adjacent messages of one role as one turn

@@ -199,7 +199,7 @@ def _applying(subject: Subject, rules: Iterable[Rule]) -> list[tuple[Rule, str]]
     """Return the rules of a call with the value that each is for. A rule for one value replaces that for all values."""
     chosen: dict[tuple[object, ...], tuple[Rule, str]] = {}
     for rule in rules:
-        value = _value(subject, rule.per)
+        value = value_of(subject, rule.per)
         if rule.per_value and rule.per_value != value:
             continue
         kind = rule.kind if isinstance(rule, Limit) else (rule.period, rule.action)
@@ -209,7 +209,7 @@ def _applying(subject: Subject, rules: Iterable[Rule]) -> list[tuple[Rule, str]]
     return list(chosen.values())
 
 
-def _value(subject: Subject, per: str) -> str:
+def value_of(subject: Subject, per: str) -> str:
     """Return the value of what a rule is by. Calls that name no user, or lack the label, are counted together."""
     if per == "user":
         return subject.user

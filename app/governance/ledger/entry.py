@@ -80,7 +80,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
     @property
     def has_failed(self) -> bool:
-        """True for the settlement of an attempt that failed: Bedrock bills it or not."""
+        """True for the settlement of an attempt that failed, whether Bedrock bills it or not."""
         return self.outcome not in ("", OK)
 
     @classmethod

@@ -13,11 +13,11 @@ from app.admin.api.documents.pages import Page
 from app.admin.api.documents.reports import SpendRow, UsageQuery, UsageRow
 from app.admin.api.operations.spend import spend_row
 from app.admin.api.operations.usage import usage_rows
-from app.governance.holds.needs import Subject, apply_rules
+from app.governance.holds.needs import Subject, apply_rules, value_of
 from app.governance.holds.subjects import Subjects
 from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.balance import Balance, Kind
-from app.storage.records import Budget, Limit
+from app.storage.records import Limit
 from app.storage.statements import time_of_database
 from app.storage.tables import balances
 
@@ -55,7 +55,7 @@ async def own_limits(connection: AsyncConnection, caller: Caller, user: str = ""
         else:
             amounts = balance or _NOTHING
             row = spend_row(rule, key, amounts["settled"], amounts["leased"], moment)
-            budgets.append(row.model_copy(update={"value": _value(rule, subject)}))
+            budgets.append(row.model_copy(update={"value": value_of(subject, rule.per)}))
     return OwnLimits(
         team_id=policy.team_id,
         key_id=policy.key_id,
@@ -80,14 +80,8 @@ def _limit(limit: Limit, subject: Subject, balance: Balance, now_ns: int) -> Own
     return OwnLimit(
         kind=limit.kind,
         per=limit.per or None,
-        value=_value(limit, subject),
+        value=value_of(subject, limit.per),
         capacity=limit.capacity,
         remaining=max(balance.free(now_ns) or 0, 0),
         shadow=limit.shadow,
     )
-
-
-def _value(rule: Limit | Budget, subject: Subject) -> str:
-    if rule.per == "user":
-        return subject.user
-    return subject.labels.get(rule.per.removeprefix("label:"), "") if rule.per else ""
