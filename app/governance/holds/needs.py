@@ -217,11 +217,12 @@ def value_of(subject: Subject, per: str) -> str:
 
 
 def _key(kind: str, rule_id: str, value: str) -> str:
-    """Return the first parts of a balance's key. Callers choose the values, so a long one is replaced by its hash."""
-    if not value:
-        return f"{kind}/{rule_id}"
-    is_plain = len(value) <= _MAX_VALUE and value.isprintable() and "/" not in value
-    shown = (
-        value if is_plain else "#" + hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    )
-    return f"{kind}/{rule_id}/{shown}"
+    """Return the first parts of a balance's key."""
+    return f"{kind}/{rule_id}/{value_in_key(value)}" if value else f"{kind}/{rule_id}"
+
+
+def value_in_key(value: str) -> str:
+    """Return how a value stands in a balance's key. Callers choose values, so a long one is replaced by its hash."""
+    if len(value) <= _MAX_VALUE and value.isprintable() and "/" not in value:
+        return value
+    return "#" + hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -171,17 +171,33 @@ async def test_the_effective_limit_of_a_user_is_shown_with_the_spend(database: D
     assert (nobody.data, nobody.next_page) == ([], None)
 
 
-async def test_a_limit_of_a_user_replaces_that_of_the_team(database: Database, tmp_path: Path) -> None:
+@pytest.mark.parametrize("user", ["ada", "ml/ada", "a" * 65])
+async def test_a_limit_of_a_user_replaces_that_of_the_team(database: Database, tmp_path: Path, user: str) -> None:
     subject = await budget_team(database)
     whole_team = {"type": "rbac_group", "rbac_group_id": subject.team_id}
-    one_user = {"type": "user", "user_id": "ada", "rbac_group_id": subject.team_id}
+    one_user = {"type": "user", "user_id": user, "rbac_group_id": subject.team_id}
     for scope, amount in ((whole_team, "500"), (one_user, "100")):
         body = {"scope": scope, "amount": amount, "period": "monthly"}
         async with database.begin() as connection:
             await spend_limits.set_limit(connection, ACTOR, SpendLimitCreate.model_validate(body))
             rows = await repository.budgets.find(connection)
         # calls before and after the user has a limit
-        await make_calls(database, tmp_path, Subject(subject.team_id, "k", user="ada", budgets=rows), CENT)
+        await make_calls(database, tmp_path, Subject(subject.team_id, "k", user=user, budgets=rows), CENT)
     async with database.begin(reads=True) as connection:
-        page = await spend_limits.effective_limits(connection, users=("ada",), periods=(), limit=20, page="")
-    assert [(each.amount, each.source.type) for each in page.data] == [("100", "user")]
+        for users in (user,), ():
+            page = await spend_limits.effective_limits(connection, users=users, periods=(), limit=20, page="")
+            shown = [(each.actor.user_id, each.amount, each.source.type) for each in page.data]
+            assert shown == [(user, "100", "user")]
+
+
+async def test_a_user_with_a_slash_is_found_without_a_limit_of_its_own(database: Database, tmp_path: Path) -> None:
+    subject = await budget_team(database)
+    scope = {"type": "rbac_group", "rbac_group_id": subject.team_id}
+    body = SpendLimitCreate.model_validate({"scope": scope, "amount": "500", "period": "monthly"})
+    async with database.begin() as connection:
+        await spend_limits.set_limit(connection, ACTOR, body)
+        rows = await repository.budgets.find(connection)
+    await make_calls(database, tmp_path, Subject(subject.team_id, "k", user="ml/ada", budgets=rows), CENT)
+    async with database.begin(reads=True) as connection:
+        page = await spend_limits.effective_limits(connection, users=("ml/ada",), periods=(), limit=20, page="")
+    assert [(each.actor.user_id, each.period_to_date_spend) for each in page.data] == [("ml/ada", "1")]

@@ -30,6 +30,7 @@ from app.admin.api.operations.failures import Fault, Invalid, NotFound
 from app.admin.api.operations.rules import recall_leases
 from app.admin.api.operations.scoped import apply_change, is_identifier
 from app.admin.api.operations.spend import spend_rows
+from app.governance.holds.needs import value_in_key
 from app.storage import repository
 from app.storage.key_changes import touched
 from app.storage.records import Budget, Period, Team
@@ -106,9 +107,13 @@ async def effective_limits(
 
     A user's own limit replaces that of the team.
 
+    Args:
+        users: that are wanted; empty for all, of whom some are shown by a hash.
+
     Raises:
         Invalid: `page` is of no page.
     """
+    named = {value_in_key(user): user for user in users}
     conditions = [*_is_limit()]
     if periods:
         conditions.append(budgets.c.period.in_([_PERIODS[each] for each in periods]))
@@ -116,22 +121,27 @@ async def effective_limits(
     cursor: str | None = page
     while cursor is not None and not found:
         rows = await spend_rows(connection, SpendQuery(limit=min(limit, MAX_LIMIT), cursor=cursor), *conditions)
-        wanted = [each for each in rows.data if each.value and (not users or each.value in users)]
+        wanted = [each for each in rows.data if each.value and (not named or value_in_key(each.value) in named)]
         replaced = await _own_limits(connection, wanted)
-        found += [_summary(each) for each in wanted if not (each.is_default and _whose(each) in replaced)]
+        found += [_summary(each, named) for each in wanted if not (each.is_default and _whose(each) in replaced)]
         cursor = rows.next_cursor
     return SpendSummaryList(data=found, next_page=cursor)
 
 
 async def _own_limits(connection: AsyncConnection, rows: Iterable[SpendRow]) -> set[tuple[str, str, Period]]:
     """Return whose limits of their own exist, of the users of these rows. See `_whose`."""
+    rows = [*rows]
     columns = budgets.c.scope_id, budgets.c.per_value, budgets.c.period
-    query = select(*columns).where(*_is_limit(), budgets.c.per_value.in_({each.value for each in rows}))
-    return {(team_id, user, period) for team_id, user, period in await connection.execute(query)}
+    # a hash may stand for any user of the team
+    hashed = {each.scope_id for each in rows if each.is_default and each.value.startswith("#")}
+    is_theirs = budgets.c.per_value.in_({each.value for each in rows}) | budgets.c.scope_id.in_(hashed)
+    query = select(*columns).where(*_is_limit(), budgets.c.per_value != "", is_theirs)
+    return {(team_id, value_in_key(user), period) for team_id, user, period in await connection.execute(query)}
 
 
 def _whose(row: SpendRow) -> tuple[str, str, Period]:
-    return row.scope_id, row.value, row.period
+    """Return the team, the user as in a balance's key, and the period."""
+    return row.scope_id, value_in_key(row.value), row.period
 
 
 async def audit_of_limits(connection: AsyncConnection, *, limit: int) -> SpendLimitAudit:
@@ -220,10 +230,12 @@ def _scope(team_id: str, user: str) -> GroupScope | UserScope:
     return GroupScope(type="rbac_group", rbac_group_id=team_id)
 
 
-def _summary(row: SpendRow) -> SpendSummary:
+def _summary(row: SpendRow, named: Mapping[str, str]) -> SpendSummary:
+    """Return what is shown of a row. named: users by how they stand in a balance's key."""
+    user = named.get(row.value, row.value)
     return SpendSummary(
-        scope=UserScope(type="user", user_id=row.value, rbac_group_id=row.scope_id),
-        actor=UserActor(user_id=row.value),
+        scope=UserScope(type="user", user_id=user, rbac_group_id=row.scope_id),
+        actor=UserActor(user_id=user),
         amount=_cents(row.amount_usd),
         period=_NAMES[row.period],
         period_to_date_spend=_cents(row.posted_usd),
