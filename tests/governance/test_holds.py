@@ -507,10 +507,24 @@ async def test_parts_of_a_request_wait_until_the_first_is_admitted(
         calls.release(hold)
 
 
+@pytest.mark.parametrize(
+    ("amount", "need", "changes", "cost"),
+    [
+        (25 * 10**9, 110 * 10**9, {}, "110.00"),
+        (300_000, 700_000, {}, "0.0007"),
+        (
+            20 * 10**9,
+            30 * 10**9,
+            {"override_nano": 50 * 10**9, "override_until": datetime(2026, 1, 1, tzinfo=UTC)},
+            "30.00",
+        ),
+        (50 * 10**9, 30 * 10**9, {"override_nano": 20 * 10**9}, "30.00"),
+    ],
+)
 async def test_a_call_that_costs_more_than_a_budget_is_told_so(
-    call_limits: tuple[Database, CallLimits, LeaseClient],
+    call_limits: tuple[Database, CallLimits, LeaseClient], amount: int, need: int, changes: Any, cost: str
 ) -> None:
     database, calls, _ = call_limits
-    await store(database, rule := budget(amount_nano=25 * 10**9, period="day"))
-    with pytest.raises(BudgetSpent, match=r"spend limit reached \(daily; .*\): this call alone may cost \$110.00, so"):
-        await calls.hold(subject(rule), "m", BOUNDS, 110 * 10**9)
+    await store(database, rule := budget(amount_nano=amount, period="day", **changes))
+    with pytest.raises(BudgetSpent, match=rf"spend limit reached \(daily; .*\): this call alone may cost \${cost}, so"):
+        await calls.hold(subject(rule), "m", BOUNDS, need)

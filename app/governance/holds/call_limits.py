@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 # what is left is computed once in this time, and told again until then
 _STANDING_SECONDS = 0.05
 _NANO = 1_000_000_000
+_CENT_NANO = 10_000_000
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 _NAMES = {
     "requests_per_minute": "requests per minute",
@@ -282,8 +283,9 @@ def _refusal(rules: AppliedRules, refused: Refused, moment: datetime, need: int)
         resets = f"; resets {end.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if end else ""
         seconds = max(math.ceil((end - moment).total_seconds()), 1) if end else None
         message = f"spend limit{whose} reached ({_PERIODS[rule.period]}{resets})"
-        if need > max(rule.amount_nano, rule.override_nano or 0):
-            message += f": this call alone may cost ${need / _NANO:,.2f}, so lower its max_tokens, or use fewer tools"
+        if need > rule.amount_at(moment):
+            cost = f"{need / _NANO:,.2f}" if need >= _CENT_NANO else f"{need / _NANO:.9f}".rstrip("0")
+            message += f": this call alone may cost ${cost}, so lower its max_tokens, or use fewer tools"
         return BudgetSpent(message, retry_after=seconds, detail=refused.key, is_final=True)
     name = _NAMES[rule.kind]
     message = f"limit{whose} reached: {rule.capacity} {name}"
