@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from app.bedrock.retry import RetryPolicy
 from app.converse.usage import Usage
-from app.errors import GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused, QuotaBusy
+from app.errors import BudgetSpent, GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused, QuotaBusy
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers, CircuitBreaker
 
@@ -90,11 +90,12 @@ class Failover(Struct, frozen=True):
         Args:
             targets: in the order in which they are tried. prepare: makes a candidate of a target that is about to be
                 tried; raises InvalidRequest if the target cannot carry the call, which counts as no attempt.
-            attempt: makes one attempt; raises GatewayError if nothing may be sent. caller: the name of who makes the
-                call.
+            attempt: makes one attempt; raises GatewayError if nothing may be sent, and BudgetSpent if nothing may be
+                sent to this target. caller: the name of who makes the call.
 
         Raises:
             GatewayError: of `attempt`. InvalidRequest: no target can carry the call.
+            BudgetSpent: no target was tried, because a budget has too little left.
             Overloaded: the circuit breakers of all targets are open.
         """
         states: list[_TargetState[TargetT, C]] = [_TargetState(target) for target in targets]
@@ -112,7 +113,13 @@ class Failover(Struct, frozen=True):
             if outcome.attempts and not await self._wait_for(state, breaker, deadline, outcome):
                 state.is_over = True
                 continue
-            result = await self._attempt(state.candidate, breaker, attempt, caller)
+            try:
+                result = await self._attempt(state.candidate, breaker, attempt, caller)
+            except BudgetSpent as spent:
+                # another target may cost less, or have a known price
+                state.is_over = True
+                outcome.spent = spent
+                continue
             state.candidate, error = result.candidate, result.error
             if error is None:
                 # another target accepts the call, so the refusals were not about the caller's own words
@@ -246,6 +253,7 @@ class _Outcome(Struct, Generic[C, T]):
     """The outcome of a call that no target has answered."""
 
     unfit: InvalidRequest | None = None
+    spent: BudgetSpent | None = None
     open_for: float = math.inf
     is_budget_spent: bool = False
     attempts: int = 0
@@ -283,4 +291,4 @@ class _Outcome(Struct, Generic[C, T]):
                 retry_after=max(round(self.open_for, 1), 0.1),
                 detail="breaker open",
             )
-        raise self.unfit or InvalidRequest("there is no target for this call")
+        raise self.spent or self.unfit or InvalidRequest("there is no target for this call")

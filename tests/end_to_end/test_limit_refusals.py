@@ -25,6 +25,22 @@ MESSAGES: Any = [{"role": "user", "content": PROMPT}]
 SLOW = f"{MODEL}.slow-1500"
 # of two tokens
 COST = 0.002
+ROUTES = f"""
+[prices."scripted.tools-v1:0"]
+input = 0
+output = 5000000
+[prices."{MODEL}.throttle-1"]
+input = 0
+output = 1000
+[routes.unpriced]
+targets = [{{ model = "scripted.thinking-v1:0" }}, {{ model = "{MODEL}" }}]
+[routes.dear]
+targets = [{{ model = "scripted.tools-v1:0" }}, {{ model = "{MODEL}" }}]
+[routes.failing]
+targets = [{{ model = "{MODEL}.throttle-1" }}, {{ model = "scripted.tools-v1:0" }}]
+[routes.all_dear]
+targets = [{{ model = "scripted.thinking-v1:0" }}, {{ model = "scripted.tools-v1:0" }}]
+"""
 
 
 class Deployment:
@@ -61,7 +77,7 @@ def deployment(emulator_url: str, tmp_path_factory: pytest.TempPathFactory) -> I
             await prepare_schema(found, migrate=False)
 
     asyncio.run(prepare())
-    options = {"database_url": database, "key_pepper": PEPPER, "config_toml": PRICES}
+    options = {"database_url": database, "key_pepper": PEPPER, "config_toml": PRICES + ROUTES}
     with gateway(emulator_url, records, **options) as url:
         yield Deployment(url, database, records)
 
@@ -205,3 +221,35 @@ def test_rules_that_refuse_nothing_are_counted(deployment: Deployment) -> None:
     assert (list(exceeded[0]), sorted(exceeded[-1])) == ([], ["budget", "requests_per_minute"])
     metrics = httpx.get(f"{deployment.url}/metrics").text
     assert 'outcrop_limits_exceeded_total{kind="requests_per_minute"} 2.0' in metrics
+
+
+@pytest.mark.parametrize("route", ["unpriced", "dear"])
+def test_a_route_goes_on_to_the_target_that_a_budget_can_pay(deployment: Deployment, route: str) -> None:
+    import openai
+
+    key_id, secret = deployment.key(money(2 * COST), limit("requests_per_minute", 1))
+    with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret, max_retries=0) as client:
+        answer = client.chat.completions.create(model=route, messages=MESSAGES, max_tokens=2)
+        assert answer.choices[0].message.content
+        # the request counts once
+        with pytest.raises(openai.RateLimitError, match="1 requests per minute"):
+            client.chat.completions.create(model=route, messages=MESSAGES, max_tokens=2)
+    assert deployment.statuses(key_id, 2) == [200, 429]
+
+
+def test_a_throttled_target_is_tried_again_if_a_budget_cannot_pay_the_other(deployment: Deployment) -> None:
+    import openai
+
+    _, secret = deployment.key(money(COST))
+    with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret, max_retries=0) as client:
+        assert client.chat.completions.create(model="failing", messages=MESSAGES, max_tokens=2).choices
+
+
+def test_a_route_whose_targets_a_budget_cannot_pay_is_refused(deployment: Deployment) -> None:
+    import openai
+
+    _, secret = deployment.key(money(COST))
+    with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret, max_retries=0) as client:
+        with pytest.raises(openai.RateLimitError, match="this call alone may cost") as refused:
+            client.chat.completions.create(model="all_dear", messages=MESSAGES, max_tokens=2)
+    assert refused.value.code == "insufficient_quota"

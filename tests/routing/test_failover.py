@@ -246,6 +246,41 @@ async def test_an_unfit_target_is_reported_only_if_all_are_unfit() -> None:
         await Attempts().run(failover(breakers=breakers), "aB")
 
 
+def refused(*names: str, attempts: Attempts) -> Any:
+    """Return an attempt that a budget refuses at these targets."""
+
+    async def attempt(candidate: FailoverCandidate) -> AttemptResult[FailoverCandidate, str]:
+        if candidate.key in names:
+            raise errors.BudgetSpent(f"{candidate.key} is too dear")
+        return await attempts.attempt(candidate)
+
+    return attempt
+
+
+async def run_refused(names: str, *outcomes: errors.GatewayError, dear: str, breakers: Any = None) -> Attempts:
+    attempts = Attempts(*outcomes)
+    timed = replace(failover(breakers=breakers), clock=lambda: attempts.now, sleep=attempts.sleep)
+    attempt = refused(*dear, attempts=attempts)
+    value_of(await timed.run([*names], attempts.prepare, attempt, Deadline(attempts.now + 100)))
+    return attempts
+
+
+async def test_a_target_that_a_budget_cannot_pay_is_passed_over() -> None:
+    breakers = Breakers(1, 50.0)
+    attempts = await run_refused("abc", dear="ab", breakers=breakers)
+    assert (attempts.asked, attempts.sleeps) == (["c"], [])
+    assert "open" not in breakers.states().values()
+    attempts = await run_refused("ab", throttle(), throttle(), dear="b")
+    assert attempts.asked == ["a"] * 3
+
+
+async def test_a_spent_budget_is_reported_if_no_target_was_tried() -> None:
+    with pytest.raises(errors.BudgetSpent, match="b is too dear"):
+        await run_refused("aBb", dear="ab")
+    with pytest.raises(errors.RateLimited, match="slow"):
+        await run_refused("ab", throttle(), throttle(), throttle(), dear="b")
+
+
 async def test_the_retry_budget_limits_retries_and_not_failover() -> None:
     breakers = Breakers(0, share=0.0)
     while breakers["a"].may_retry():
