@@ -103,66 +103,71 @@ class Failover(Struct, frozen=True):
         refusals: list[tuple[CircuitBreaker, GatewayError]] = []
         # an attempt that ends the use of its target is not counted, so it takes none from the other targets
         counted_attempts = 0
-        while counted_attempts < max(self.retry.max_attempts, sum([not state.is_over for state in states])):
-            state = await self._next(states, prepare, outcome)
-            if state is None or state.candidate is None:
+        while not counted_attempts or counted_attempts < self._most_attempts(states):
+            chosen = await self._next(states, prepare, outcome)
+            if chosen is None:
                 break
-            breaker = self.breakers[state.candidate.key]
+            state, candidate, breaker = chosen
             if breaker.failures and breaker.wait():
                 continue  # another call became the probe while this one prepared its target
             if outcome.attempts and not await self._wait_for(state, breaker, deadline, outcome):
                 state.is_over = True
                 continue
             try:
-                result = await self._attempt(state.candidate, breaker, attempt, caller)
+                result = await self._attempt(candidate, breaker, attempt, caller)
             except BudgetSpent as spent:
                 # another target may cost less, or have a known price
                 state.is_over = True
                 outcome.spent = spent
                 continue
-            state.candidate, error = result.candidate, result.error
+            error = result.error
             if error is None:
                 # another target accepts the call, so the refusals were not about the caller's own words
                 for refusing, refusal in refusals:
                     refusing.note(refusal, is_probe=False, caller=caller)
                 return result
+            state.candidate = result.candidate
             outcome.note(result, error, self.clock())
-            if state.candidate.is_verbatim and isinstance(error, _REFUSALS):
+            if candidate.is_verbatim and isinstance(error, _REFUSALS):
                 refusals.append((breaker, error))
             self._note_failure(state, states, error)
             if not state.is_over:
                 counted_attempts += 1
         return outcome.result()
 
+    def _most_attempts(self, states: list[_TargetState[TargetT, C]]) -> int:
+        return max(self.retry.max_attempts, sum([not state.is_over for state in states]))
+
     async def _next(
         self,
         states: list[_TargetState[TargetT, C]],
         prepare: Callable[[TargetT], Awaitable[C]],
         outcome: _Outcome[C, T],
-    ) -> _TargetState[TargetT, C] | None:
+    ) -> tuple[_TargetState[TargetT, C], C, CircuitBreaker] | None:
         """Choose the target with the fewest failures, then the one that is ready first, then the first in order.
 
         Of targets with as many failures, a paused one comes last. Only targets that are considered are prepared.
         """
-        paused: _TargetState[TargetT, C] | None = None
+        paused: tuple[_TargetState[TargetT, C], C, CircuitBreaker] | None = None
         left = [state for state in states if not state.is_over]
         for state in sorted(left, key=_BY_FAILURES) if len(left) > 1 else left:
-            if paused is not None and state.failures > paused.failures:
+            if paused is not None and state.failures > paused[0].failures:
                 break
-            if state.candidate is None:
+            candidate = state.candidate
+            if candidate is None:
                 try:
-                    state.candidate = await prepare(state.target)
+                    candidate = state.candidate = await prepare(state.target)
                 except InvalidRequest as error:
                     state.is_over = True
                     outcome.unfit = outcome.unfit or error.replaced()
                     continue
-            breaker = self.breakers[state.candidate.key]
+            breaker = self.breakers[candidate.key]
             if breaker.failures and (wait := breaker.wait()):
                 outcome.open_for = min(outcome.open_for, wait)
             elif not (breaker.paused_until and breaker.is_paused()):
-                return state
+                return state, candidate, breaker
             else:
-                paused = paused or state
+                paused = paused or (state, candidate, breaker)
         return paused
 
     async def _wait_for(
