@@ -121,7 +121,7 @@ class UpstreamAttempt(Struct, frozen=True):
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
         record, operation, target = call.context.record, candidate.operation, candidate.target
-        fold(call, AttemptResult(candidate))
+        fold_target(call, candidate)
         request = candidate.request
         if request is None:
             size, build = call.context.size, partial(operation.build, candidate.model)
@@ -167,13 +167,18 @@ class UpstreamAttempt(Struct, frozen=True):
 
 
 def fold(call: Call[T], result: Result[T]) -> None:
-    """Write the result of an attempt, or the beginning of one, into the log record."""
-    record, candidate, targets = call.context.record, result.candidate, call.targets
-    target, operation = candidate.target, candidate.operation
+    """Write the result of an attempt into the log record."""
+    fold_target(call, result.candidate)
+    _fold_response(call.context.record, result)
+
+
+def fold_target(call: Call[T], candidate: Candidate[T]) -> None:
+    """Write the beginning of an attempt into the log record, which forgets the response to an earlier one."""
+    record, targets, target, operation = call.context.record, call.targets, candidate.target, candidate.operation
     record.target, record.location = candidate.model.raw, target.location_name
     record.mode, record.surface = operation.mode, operation.surface
     record.model_behind = target.known.raw
-    _fold_response(record, result)
+    record.upstream_request_id, record.usage, record.tier = "", None, operation.tier
     record.ignored = operation.ignored
     record.adjusted = operation.adjusted
     if target.by_profile or candidate.model is not target.model:

@@ -26,7 +26,7 @@ from app.errors import (
     UpstreamUnreachable,
 )
 from app.execution.abandoned_calls import AbandonedCalls
-from app.execution.attempt import Attempt, Call, Candidate, Result, fold
+from app.execution.attempt import Attempt, Call, Candidate, Result, fold_target
 from app.execution.call_bounds import bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
 from app.governance.charges import Charge, Charges
@@ -36,7 +36,6 @@ from app.governance.ledger.entry import OK
 from app.models.exact_prices import GUARDRAIL
 from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
-from app.routing.failover import AttemptResult
 
 T = TypeVar("T")
 
@@ -83,7 +82,7 @@ class GovernedAttempt(Struct, frozen=True):
             if isinstance(refusal, BudgetSpent):
                 subject, _ = self.charges.charged_for(context)
                 context.record.standings = partial(self.charges.limits.standings_after, subject, refusal.detail)
-            fold(call, AttemptResult(candidate))
+            fold_target(call, candidate)
             raise
         sent = replace(candidate, request=request)
         if operation.is_streamed:

@@ -15,7 +15,7 @@ from app.bedrock.client import BedrockRequest
 from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
 from app.errors import DayQuotaSpent, GatewayError, InvalidRequest, RateLimited
-from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_quota
+from app.execution.attempt import Attempt, Call, Candidate, Result, fold_quota, fold_target
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import Caller
 from app.governance.quotas.fair_queue import Flow
@@ -153,7 +153,7 @@ class QuotaAttempt(Struct, frozen=True):
             bearable = settings.spill_wait * (1 + (_CACHED_FACTOR - 1) * cached)
             may_spill = bearable < max_wait and self._is_faster_elsewhere(pool, call, candidate, quota_call, bearable)
             max_wait = bearable if may_spill else max_wait
-        fold(call, AttemptResult(candidate))
+        fold_target(call, candidate)
         began = time.monotonic()
         try:
             return await pool.acquire(
