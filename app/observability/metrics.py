@@ -28,7 +28,6 @@ _MAX_NAMES = 1000
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 _GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 _LAGS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
-_TOKENS = ("input", "output", "cache_read", "cache_write")
 # by number, so that an alert can compare them
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -164,10 +163,16 @@ class Metrics:
             # if all attempts failed, the record may be of another than the last
             is_last = last.target == record.target
             self._failovers.values[(model if is_last else self._label(last.target, has_answered=False),)] += 1
-        if usage := record.usage:
-            for kind in _TOKENS:
-                if (count := getattr(usage, kind)) > 0:
-                    self._tokens.values[model, kind] += count
+        if (usage := record.usage) is not None:
+            tokens = self._tokens.values
+            if usage.input > 0:
+                tokens[model, "input"] += usage.input
+            if usage.output > 0:
+                tokens[model, "output"] += usage.output
+            if usage.cache_read > 0:
+                tokens[model, "cache_read"] += usage.cache_read
+            if usage.cache_write > 0:
+                tokens[model, "cache_write"] += usage.cache_write
         if record.cost and record.cost > 0:
             self._cost.values[(model,)] += record.cost
 
