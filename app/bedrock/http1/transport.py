@@ -24,7 +24,8 @@ _WITH_LENGTH = ("POST", "PUT", "PATCH")
 class _Destination(Struct, frozen=True):
     """What all requests to one URL share.
 
-    start: the head from the request target to the `host` header. end: the headers for a proxy, and the empty line.
+    start: the head from the request target to the `host` header, without its line break.
+    end: from there, the headers for a proxy and the empty line.
     """
 
     origin: Origin
@@ -119,8 +120,8 @@ class Http1Transport:
         proxy_headers: tuple[tuple[str, str], ...] = ()
         if origin.is_forwarded:
             target, proxy_headers = f"http://{origin.authority}{target}", authorization_for(origin.proxy)
-        start = f"{target} HTTP/1.1\r\nhost: {origin.authority}\r\n"
-        destination = _Destination(origin, start, "".join(f"{n}: {v}\r\n" for n, v in proxy_headers) + "\r\n")
+        start = f"{target} HTTP/1.1\r\nhost: {origin.authority}"
+        destination = _Destination(origin, start, "\r\n".join(["", *map(": ".join, proxy_headers), "", ""]))
         if len(self._destinations) >= _MAX_DESTINATIONS:
             self._destinations.clear()
         if len(url) <= _MAX_KEPT_URL_LENGTH:
@@ -130,12 +131,10 @@ class Http1Transport:
 
 def _head(request: HttpRequest, destination: _Destination) -> bytes:
     """Write the head of a request. Raises ValueError: the URL or a header holds a line break."""
-    lines = [f"{request.method} {destination.start}"]
-    lines += [f"{name}: {value}\r\n" for name, value in request.headers]
+    lines = [f"{request.method} {destination.start}", *map(": ".join, request.headers)]
     if request.body or request.method in _WITH_LENGTH:
-        lines.append(f"content-length: {len(request.body)}\r\n")
-    count = len(lines) + 1  # the first has two
-    text = "".join(lines)
+        lines.append(f"content-length: {len(request.body)}")
+    text, count = "\r\n".join(lines), len(lines)  # the first has a line break
     if text.count("\n") != count or text.count("\r") != count:
         raise ValueError("a line break in the head of a request")
     return (text + destination.end).encode("latin-1")

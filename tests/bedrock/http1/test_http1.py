@@ -518,5 +518,5 @@ async def test_long_urls_are_not_kept(transport: Http1Transport, path: str, kept
     for _ in range(2):
         destination = transport._locate(f"http://127.0.0.1:1/{path}")
         assert destination.origin.authority == "127.0.0.1:1"
-        assert destination.start == f"/{path} HTTP/1.1\r\nhost: 127.0.0.1:1\r\n"
+        assert destination.start == f"/{path} HTTP/1.1\r\nhost: 127.0.0.1:1"
     assert len(transport._destinations) == kept
