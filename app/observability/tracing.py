@@ -63,8 +63,10 @@ class OpenTelemetryTracer:
     def begin(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> Trace:
         """See `Tracer`. Of a trace that is not sampled only the context is passed on."""
         received = trace_headers(headers)
-        parent = propagate.extract(received) if received else _NO_PARENT
-        parent_id = get_current_span(parent).get_span_context().trace_id
+        parent, parent_id = _NO_PARENT, 0
+        if received:
+            parent = propagate.extract(received)
+            parent_id = get_current_span(parent).get_span_context().trace_id
         trace_id = parent_id or _RANDOM.generate_trace_id()
         sampling = self._sampler.should_sample(parent, trace_id, record.method, SpanKind.SERVER)
         if sampling.decision is Decision.RECORD_AND_SAMPLE:
