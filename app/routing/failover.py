@@ -103,7 +103,7 @@ class Failover(Struct, frozen=True):
         refusals: list[tuple[CircuitBreaker, GatewayError]] = []
         # an attempt that ends the use of its target is not counted, so it takes none from the other targets
         counted_attempts = 0
-        while not counted_attempts or counted_attempts < self._most_attempts(states):
+        while not counted_attempts or counted_attempts < self._max_attempts(states):
             chosen = await self._next(states, prepare, outcome)
             if chosen is None:
                 break
@@ -135,7 +135,7 @@ class Failover(Struct, frozen=True):
                 counted_attempts += 1
         return outcome.result()
 
-    def _most_attempts(self, states: list[_TargetState[TargetT, C]]) -> int:
+    def _max_attempts(self, states: list[_TargetState[TargetT, C]]) -> int:
         return max(self.retry.max_attempts, sum([not state.is_over for state in states]))
 
     async def _next(
