@@ -8,6 +8,7 @@ the message begins with the path of a field, since a path may hold the caller's 
 """
 
 import re
+from functools import cache
 
 from msgspec import Struct
 
@@ -125,17 +126,22 @@ _OF_ONE_CALL: tuple[tuple[str, CapabilityValues], ...] = (
     ),
 )
 _QUOTED = re.compile(r"'([a-z]+)'")
-_REFUSALS = [
-    (re.compile(pattern), CapabilityOverride(values, is_lasting))
-    for table, is_lasting in ((_LASTING, True), (_OF_ONE_CALL, False))
-    for pattern, values in table
-]
+
+
+@cache
+def _refusals() -> list[tuple[re.Pattern[str], CapabilityOverride]]:
+    """Return the patterns; few gateways meet a refusal, and to compile them takes a part of the start."""
+    return [
+        (re.compile(pattern), CapabilityOverride(values, is_lasting))
+        for table, is_lasting in ((_LASTING, True), (_OF_ONE_CALL, False))
+        for pattern, values in table
+    ]
 
 
 def override_from_message(message: str) -> CapabilityOverride | None:
     """Return the capabilities that Bedrock's message reveals of a model, if any."""
     _, words = words_of_model(message)
-    for pattern, override in _REFUSALS:
+    for pattern, override in _refusals():
         if match := pattern.match(words):
             return CapabilityOverride(_listed_values(match[1])) if pattern.groups else override
     return None
