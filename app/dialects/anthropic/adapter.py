@@ -14,10 +14,8 @@ from app.converse.call import NativeCall
 from app.dialects.anthropic.errors import error_body
 from app.dialects.anthropic.native import NativeStream, UsageOfMessages, from_document
 from app.dialects.anthropic.normalization import OBSOLETE_BETAS, has_schema
-from app.dialects.anthropic.request import to_call
 from app.dialects.anthropic.response import from_reply
 from app.dialects.anthropic.response_context import MessageResponseContext
-from app.dialects.anthropic.schema_in import MessagesRequest
 from app.dialects.anthropic.stream import PING, EventStream
 from app.dialects.http.dialect_adapter import NativeRequest, TranslatedRequest
 from app.dialects.http.documents import model_name_of, validate
@@ -80,6 +78,10 @@ class MessagesAdapter(Struct):
         return stream.finish()
 
     def _translate(self, document: JsonObject) -> TranslatedRequest:
+        # the native mode, and gateways without this dialect, need none of it
+        from app.dialects.anthropic.request import to_call
+        from app.dialects.anthropic.schema_in import MessagesRequest
+
         call = to_call(validate(document, MessagesRequest), self._betas)
         response_context = replace(self._response_context, id="msg_" + secrets.token_hex(12))
         return TranslatedRequest(

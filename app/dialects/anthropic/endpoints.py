@@ -9,9 +9,8 @@ from app.dialects.anthropic.adapter import CountedMessagesAdapter, MessagesAdapt
 from app.dialects.anthropic.errors import OVERLOADED, render_error
 from app.dialects.anthropic.limit_headers import limit_headers
 from app.dialects.anthropic.normalization import normalize
-from app.dialects.anthropic.schema_in import CountTokensRequest, MessagesRequest
 from app.dialects.anthropic.schema_out import ErrorOut, MessageOut, TokenCount
-from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, EVENT_STREAM, EndpointSpec, error_responses
+from app.dialects.http.endpoint_spec import ERROR_DESCRIPTIONS, EVENT_STREAM, EndpointSpec, LazyType, error_responses
 from app.dialects.http.handler import DialectHandler
 from app.execution.executor import Executor
 
@@ -57,7 +56,7 @@ def message_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
         summary="Create a message",
         description="Answer a conversation, in one piece or, with `stream`, as Anthropic's server-sent events.",
         tags=("Anthropic",),
-        request=MessagesRequest,
+        request=LazyType(_request_type),
         response=MessageOut,
         responses={**EVENT_STREAM, **ERRORS},
         body_examples={"examples": _EXAMPLES},
@@ -70,8 +69,20 @@ def message_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
         summary="Count the tokens of a message",
         description="Count the tokens of a request without sending it. If Bedrock does not count for the model, the "
         "count is an estimate, and the response has the header `x-outcrop-estimated`.",
-        request=CountTokensRequest,
+        request=LazyType(_count_request_type),
         response=TokenCount,
         responses=ERRORS,
     )
     return [create, count]
+
+
+def _request_type() -> object:
+    from app.dialects.anthropic.schema_in import MessagesRequest
+
+    return MessagesRequest
+
+
+def _count_request_type() -> object:
+    from app.dialects.anthropic.schema_in import CountTokensRequest
+
+    return CountTokensRequest
