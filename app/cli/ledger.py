@@ -59,14 +59,14 @@ def list_entries(
 @config_option
 @click.option("--from", "since", type=Moment(), help="The first day, or time.")
 @click.option("--to", "until", type=Moment(), help="The end, which is not included.")
-@click.option("--team", "team_id", default="", metavar="ID", help="Only entries of a team.")
+@click.option("--team", default="", help="Only entries of a team, by its id or name.")
 @click.option("--key", "key_id", default="", metavar="ID", help="Only entries of a key.")
 @click.option("--format", "kind", type=click.Choice(["csv", "jsonl"]), help="By default that of the output's name.")
 @click.option(
     "--output", default="-", help="A file, a folder that ends in /, s3://BUCKET/KEY, or - for standard output."
 )
 def export(
-    since: datetime | None, until: datetime | None, team_id: str, key_id: str, kind: str | None, output: str
+    since: datetime | None, until: datetime | None, team: str, key_id: str, kind: str | None, output: str
 ) -> None:
     """Write entries of the ledger as CSV or as JSON lines, compressed if the name ends in .gz."""
     if since and until and until <= since:
@@ -76,9 +76,18 @@ def export(
     name = f"ledger{f'-from-{first}' if first else ''}{f'-to-{last}' if last else ''}.{form}"
     with faults_end_the_start():
         settings = settings_with_database()
+        team_id = _team_id(settings, team) if team else ""
         count = asyncio.run(_export(settings, (since, until), (team_id, key_id), form, (output, name)))
     if output != "-":
         click.echo(f"{count} entries were exported.", err=True)
+
+
+def _team_id(settings: Settings, team: str) -> str:
+    """Return the id of a team of the database by its id or name. Raises click.ClickException: there is none."""
+    from app.cli.administration.database_client import DatabaseClient
+
+    with DatabaseClient(settings) as client:
+        return find_team(client, team)
 
 
 async def _export(

@@ -1,7 +1,10 @@
 """The command `outcrop`, and `python -m app`."""
 
+import errno
 import importlib
 import platform
+import sys
+from typing import Any
 
 import click
 
@@ -43,6 +46,18 @@ class _Program(click.Group):
         if name in self.commands:
             return super().get_command(context, name)
         return _imported(name)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            result = super().invoke(context)
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise click.ClickException(
+                f"{error.filename or 'the output'} cannot be written: {error.strerror}"
+            ) from None
+        return result
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

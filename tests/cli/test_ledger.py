@@ -3,8 +3,11 @@
 import asyncio
 import gzip
 import json
+import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +18,7 @@ from app.governance.leases.store import hold_replica, lock, write
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.posting import post
 from app.storage.schema import prepare_schema
-from tests.cli.outcrop_process import invoke
+from tests.cli.outcrop_process import invoke, settings_of
 from tests.databases import opened
 from tests.servers import recording_server
 
@@ -63,6 +66,35 @@ def test_entries_are_exported_to_standard_output_and_to_files(folder: Path) -> N
     invoke(folder, "ledger", "export", "--key", "k-old", "--format", "csv", "--output", f"{folder}/")
     assert len((folder / "ledger.csv").read_text().splitlines()) == 2
     assert not [each for each in folder.iterdir() if each.name.startswith(".")]
+
+
+def test_a_team_is_exported_by_its_name(folder: Path) -> None:
+    team = json.loads(invoke(folder, "teams", "create", "research").stdout)["id"]
+    with closing(sqlite3.connect(folder / "outcrop.db")) as connection, connection:
+        connection.execute("update ledger set team_id = ? where attempt_id = 'today'", (team,))
+    for name in "research", team:
+        shown = invoke(folder, "ledger", "export", "--team", name)
+        assert [json.loads(line)["attempt_id"] for line in shown.stdout.splitlines()] == ["today"]
+    deleted = invoke(folder, "ledger", "export", "--team", "0" * 26)
+    assert (deleted.exit_code, deleted.stdout) == (0, "")
+    unknown = invoke(folder, "ledger", "export", "--team", "reserch")
+    assert (unknown.exit_code, unknown.stderr) == (1, "Error: there is no team 'reserch'\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("arguments", [("ledger", "export"), ("ledger", "list")])
+def test_a_full_disk_behind_the_output_is_said(folder: Path, arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "app", *arguments]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command,
+            env={**os.environ, **settings_of(folder)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
 
 
 def test_the_newest_entries_are_listed(folder: Path) -> None:
