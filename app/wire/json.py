@@ -5,7 +5,7 @@ Why msgspec: docs/adr/0004-msgspec-behind-the-json-codec.md.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,9 @@ dumps_sorted = msgspec.json.Encoder(order="sorted").encode
 MAX_VALUES = 200_000
 _MAX_DEPTH = 100
 _PIECE_BYTES = 64 * 1024
+# bytes that follow the first one of a character
+_CONTINUATION = range(0x80, 0xC0)
+_MAX_CONTINUATIONS = 3
 _LONGEST_PATH = 1000
 
 
@@ -119,8 +122,22 @@ def _spans(data: bytes) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def loads_strictly(data: bytes) -> Any:
+class Outline(NamedTuple):
+    """What is counted of a document before it is parsed.
+
+    quotes: those that begin and end its strings. values: at most; of a large document exactly. Of one with too many
+    quotes or values only the first are counted.
+    """
+
+    quotes: int
+    values: int
+
+
+def loads_strictly(data: bytes, outline: Outline | None = None) -> Any:
     """Parse a caller's document. Duplicate keys are refused: two parsers may keep different ones.
+
+    Args:
+        outline: of the document, if it is known already.
 
     Raises:
         JsonError: as `loads` does; a duplicate key, with its path; too many values or levels.
@@ -129,7 +146,9 @@ def loads_strictly(data: bytes) -> Any:
     if len(data) <= MAX_VALUES and (b"\\" not in data or b'\\"' not in data):
         quotes = len(data) - len(data.replace(b'"', b""))  # twice as fast as `count`
     else:
-        quotes = _count_quotes(data)
+        quotes, values = outline or outline_of(data)
+        if max(values, quotes // 2) > MAX_VALUES:
+            raise JsonError("the document holds too many values")
     document = loads(data)
     # a duplicate key is missing from the parsed document, with all that its first value held
     if isinstance(document, (dict, list)) and 2 * _count_strings(document, _MAX_DEPTH) != quotes:
@@ -138,22 +157,29 @@ def loads_strictly(data: bytes) -> Any:
     return document
 
 
-def _count_quotes(data: bytes) -> int:
-    """Count the quotes that begin and end the strings of a document. Raises JsonError: too many values."""
+def outline_of(data: bytes) -> Outline:
+    """Count the strings and values of a document."""
     if len(data) <= MAX_VALUES:
         unescaped = _without_escapes(data)
-        return len(unescaped) - len(unescaped.replace(b'"', b""))
+        return Outline(len(unescaped) - len(unescaped.replace(b'"', b"")), _count_marks(data))
     values = quotes = 0
     for piece in pieces(data):
         if quotes % 2 and b'"' not in piece:  # within a long string; splitting takes 40 times as long as this
             continue
-        parts = _without_escapes(piece).split(b'"')
-        outside = b"".join(parts[quotes % 2 :: 2])
-        values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        unescaped = _without_escapes(piece)
+        if quotes % 2 and b'"' not in unescaped:
+            continue
+        parts = unescaped.split(b'"')
+        values += _count_marks(b"".join(parts[quotes % 2 :: 2]))
         quotes += len(parts) - 1
         if max(values, quotes // 2) > MAX_VALUES:
-            raise JsonError("the document holds too many values")
-    return quotes
+            break
+    return Outline(quotes, values)
+
+
+def _count_marks(text: bytes) -> int:
+    """Count what stands before values."""
+    return len(text) - len(text.replace(b",", b"").replace(b"[", b"").replace(b"{", b""))
 
 
 def _without_escapes(data: bytes) -> bytes:
@@ -164,14 +190,21 @@ def _without_escapes(data: bytes) -> bytes:
 
 
 def pieces(data: bytes) -> Iterator[bytes]:
-    """Split a document into pieces, none of which ends within an escape; only one piece is copied at a time."""
+    """Split a document into pieces, none of which ends within an escape or a character.
+
+    Only one piece is copied at a time.
+    """
     start = 0
     while start < len(data):
         piece = data[start : start + _PIECE_BYTES]
+        end = whole = start + len(piece)
         if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
-            piece = data[start : start + len(piece) + 1]
-        start += len(piece)
-        yield piece
+            end += 1
+        last = min(end + _MAX_CONTINUATIONS, len(data))
+        while end < last and data[end] in _CONTINUATION:
+            end += 1
+        yield piece if end == whole else data[start:end]
+        start = end
 
 
 def _count_strings(container: dict[str, object] | list[object], levels: int) -> int:

@@ -125,12 +125,12 @@ def test_punctuation_in_a_long_string_is_one_value() -> None:
 @given(DOCUMENTS, st.integers(1, 40))
 def test_quotes_are_counted_in_pieces_of_any_size(document: object, size: int) -> None:
     data = stdlib.dumps(document).encode()
-    whole = json._count_quotes(data)
+    whole = json.outline_of(data).quotes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json, "_PIECE_BYTES", size)
         assert b"".join(json.pieces(data)) == data
         patch.setattr(json, "MAX_VALUES", len(data) - 1)
-        assert json._count_quotes(data) == whole
+        assert json.outline_of(data).quotes == whole
 
 
 def test_duplicate_key_among_long_strings_is_found() -> None:

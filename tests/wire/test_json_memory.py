@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.wire import json
-from app.wire.json_memory import peak_bytes
+from app.wire import json, json_memory
+
+
+def peak_bytes(data: bytes) -> tuple[int, int]:
+    return json_memory.peak_bytes(data, json.outline_of(data))
 
 
 def taken(value: object, seen: set[int] | None = None) -> int:
@@ -61,6 +64,20 @@ def test_a_wide_character_counts_for_its_own_text_only(position: int, wide: str)
 def test_values_count_by_their_number(values: str) -> None:
     body = f'{{"x":[{",".join([values] * 20_000)}]}}'.encode()
     assert sum(peak_bytes(body)) >= taken(json.loads(body)) + len(body)
+
+
+def test_punctuation_in_the_texts_of_a_large_document_counts_as_no_value() -> None:
+    assert peak_bytes(json.dumps({"x": ["a, [b] {c}" * 50_000, "d"]}))[1] < 1000
+
+
+@pytest.mark.parametrize("wide", [rb"\ud83d\ude00", "😀".encode(), "漢".encode(), rb"\u4e00"])
+def test_a_wide_character_counts_wherever_a_piece_ends(wide: bytes) -> None:
+    """An escaped emoji across the end of a piece made no text wide: 20 MB of such a text were counted as 10."""
+    characters = 140_000
+    width = characters_of(json.loads(b'"%b"' % wide))
+    for position in range(65_500, 65_550):
+        body = b'{"x":"%b"}' % (b"a" * position + wide + b"a" * (characters - position))
+        assert peak_bytes(body)[0] - 2 * len(body) >= width * characters
 
 
 TEXTS = st.text(st.sampled_from('aé漢😀"\\\n,[{u'), max_size=50)

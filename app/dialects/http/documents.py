@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Validatio
 
 from app.errors import InvalidRequest
 from app.wire import json
-from app.wire.json import JsonObject
+from app.wire.json import JsonObject, Outline
 
 T = TypeVar("T")
 
@@ -41,8 +41,11 @@ class InputSchema(BaseModel):
 Document = TypeVar("Document", bound=InputSchema)
 
 
-def parse_object(body: bytes) -> JsonObject:
+def parse_object(body: bytes, outline: Outline | None = None) -> JsonObject:
     """Parse a body as a JSON object.
+
+    Args:
+        outline: of the body, if it is known already.
 
     Raises:
         InvalidRequest: it is none, or could be read in two ways.
@@ -50,7 +53,7 @@ def parse_object(body: bytes) -> JsonObject:
     if not body:
         raise InvalidRequest("the body is empty: send a JSON object")
     try:
-        document = json.loads_strictly(body)
+        document = json.loads_strictly(body, outline)
     except json.JsonError as error:
         if error.path:
             raise InvalidRequest(str(error), param=error.path) from None

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
+from typing import TypeVar
 
 from starlette.types import Receive
 
@@ -16,8 +17,10 @@ from app.governance.held_bytes import HeldBytes
 from app.process.memory import buffer_for, contents_of
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.server.request_head import RequestHead
-from app.wire.json import JsonObject
+from app.wire.json import JsonObject, Outline, outline_of
 from app.wire.json_memory import peak_bytes
+
+T = TypeVar("T")
 
 # whatever a smaller body holds, it takes about as much memory as the rest of its request
 _SMALL_BYTES = 2048
@@ -91,10 +94,12 @@ def _too_large(limit: int) -> BodyTooLarge:
 async def read_object(context: RequestContext) -> JsonObject:
     """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
     body, context.body = context.body, b""  # it is not held beside the document
-    if len(body) > _SMALL_BYTES:
-        await _hold_parsed(context, body)
-    work = partial(parse_object, body)
-    document = work() if len(body) <= MAX_LOOP_BYTES else await off_loop(context.caller.name, len(body), work)
+    if len(body) <= MAX_LOOP_BYTES:
+        if len(body) > _SMALL_BYTES:
+            context.hold_parsed(*peak_bytes(body, outline_of(body)))
+        document = parse_object(body)
+    else:
+        document = await _parse_off_loop(context, body, parse_object)
     if context.caller.policy is not None:
         context.user = end_user_in(document)
     return document
@@ -103,18 +108,33 @@ async def read_object(context: RequestContext) -> JsonObject:
 async def read_as(context: RequestContext, schema: type[Document]) -> Document:
     """Take the body of a request, and validate it; in a thread if it is large. Raises InvalidRequest."""
     body, context.body = context.body, b""
-    await _hold_parsed(context, body)
-    validated, context.user = await off_loop(context.caller.name, len(body), partial(_validated, body, schema))
+    validated, context.user = await _parse_off_loop(context, body, partial(_validated, schema=schema))
     return validated
 
 
-def _validated(body: bytes, schema: type[Document]) -> tuple[Document, str]:
+def _validated(body: bytes, outline: Outline, schema: type[Document]) -> tuple[Document, str]:
     """Return a body, and the end user that it names."""
-    document = parse_object(body)
+    document = parse_object(body, outline)
     return validate(document, schema), end_user_in(document)
 
 
-async def _hold_parsed(context: RequestContext, body: bytes) -> None:
-    """Count the memory that a body takes once it is parsed. Raises BodyTooLarge, GatewayBusy."""
-    texts, values = await off_loop(context.caller.name, len(body), partial(peak_bytes, body))
-    context.hold_parsed(texts, values)
+async def _parse_off_loop(context: RequestContext, body: bytes, parse: Callable[[bytes, Outline], T]) -> T:
+    """Count the memory that a body takes once it is parsed, and parse it.
+
+    Raises:
+        BodyTooLarge, GatewayBusy: it takes too much. Also whatever `parse` raises.
+    """
+    run = partial(off_loop, context.caller.name, len(body))
+    outline, peak, parsed = await run(partial(_parse_if_held, body, parse))
+    if parsed is not None:
+        return parsed
+    context.hold_parsed(*peak)
+    return await run(partial(parse, body, outline))
+
+
+def _parse_if_held(body: bytes, parse: Callable[[bytes, Outline], T]) -> tuple[Outline, tuple[int, int], T | None]:
+    """Return the outline and the peak of a body, and what it parses to if its bytes are all that is to be held."""
+    outline = outline_of(body)
+    texts, values = peak_bytes(body, outline)
+    parsed = parse(body, outline) if max(texts // 2, values) <= len(body) else None
+    return outline, (texts, values), parsed
