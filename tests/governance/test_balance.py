@@ -193,10 +193,25 @@ def test_nothing_is_leased_in_advance_of_what_is_recalled_or_returned() -> None:
     request = book.begin([Ask({"r": 10})], 1.0)
     book.finish(request, apply_request(request, {"r": balance}, {"r": lease}, 0, 1), 1.0)
     assert book.running_low(1.1) == {"r"}
-    assert book.begin([], 1.1, more={"r"}).more == {"r": 20}
+    assert book.begin([], 1.1, more={"r"}).more == {"r": (10, 0)}
     book.recall(["r"])
     assert book.running_low(1.1) == set()
     assert book.begin([], 1.1, more={"r"}).more == {}
+
+
+@pytest.mark.parametrize(("capacity", "idle"), [(10**9, 80), (10_000, 39), (1_000, 20), (40, 15)])
+def test_the_more_is_free_the_more_is_leased_in_advance(capacity: int, idle: int) -> None:
+    """Several seconds of use where others will not miss it, else one second, and at most half of what is free."""
+    balance, lease, book = Balance("r", "rate", capacity), Lease(), LeaseBook(valid_until=1e9)
+    lease.grant(balance, 10)
+    book.confirm({}, {"r": 10})
+    assert book.take({"r": 10}, 1.0)
+    request = book.begin([], 1.1, more={"r"})
+    book.finish(request, apply_request(request, {"r": balance}, {"r": lease}, 0, 1), 1.1)
+    assert book.of("r").idle == idle
+    request = book.begin([], 1.1, more={"r"})
+    book.finish(request, apply_request(request, {"r": balance}, {"r": lease}, 0, 1), 1.1)
+    assert book.of("r").idle == idle, "what is idle already is not leased again"
 
 
 def refused_for(balance: Balance, now_ns: int) -> float:

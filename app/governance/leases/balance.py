@@ -150,7 +150,8 @@ class LeaseRequest(Struct, frozen=True):
     posts: of rates, what was used, and how many nanoseconds ago. returns: idle capacity that it gives back.
     asks: in the order of their arrival. idle: what the replica has for them, negative if attempts cost more than held.
     surplus: what it would like to have beyond that. recalled: keys of which it holds nothing before the answer.
-    more: what it would like to have in advance of balances that nobody waits for.
+    more: of balances that nobody waits for, what it uses within half a second, and what is idle: it would like to have
+        twice as much in advance, or several times where there is plenty.
     """
 
     posts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -159,7 +160,7 @@ class LeaseRequest(Struct, frozen=True):
     idle: Mapping[str, int] = field(default_factory=dict)
     surplus: Mapping[str, int] = field(default_factory=dict)
     recalled: Collection[str] = ()
-    more: Mapping[str, int] = field(default_factory=dict)
+    more: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def keys(self) -> set[str]:
         """Return the keys of all balances that it is about."""
@@ -239,9 +240,11 @@ def apply_request(
         if plenty >= granted[key]:
             wish = max(wish, min(_GROWTH * max(wish, granted[key]), plenty))
         _grant_surplus(balance, leases[key], wish - idle.get(key, 0), now_ns, replicas)
-    for key, amount in request.more.items():
-        if not balances[key].is_scarce(now_ns):
-            _grant_surplus(balances[key], leases[key], amount, now_ns, replicas)
+    for key, (usual, had) in request.more.items():
+        balance = balances[key]
+        if not balance.is_scarce(now_ns):
+            wish = max(2 * usual, min(_GROWTH * usual, balance.plenty(now_ns, replicas)))
+            _grant_surplus(balance, leases[key], wish - had, now_ns, replicas)
     headroom = {
         key: (balance.capacity, balance.free(now_ns) or 0)
         for key, balance in balances.items()

@@ -81,10 +81,12 @@ class Housekeeping:
         transactions, now = self._transactions, self._clock()
         book = transactions.book
         idle = book.to_return(now, _IDLE_SECONDS) - self._waited_for()
-        posts = now - self._posted_at >= _POST_SECONDS and any(
-            each.spent and transactions.refs[key].kind == "rate" for key, each in book.holdings.items()
-        )
-        low = {key for key in book.running_low(now) if transactions.refs[key].kind != "permits"} - self._waited_for()
+        low = {key for key in book.running_low(now) if transactions.refs[key].kind != "permits"}
+        posts = now - self._posted_at >= _POST_SECONDS and transactions.spent_rates()
+        if posts:
+            # their rows are locked anyway, and so they seldom need a transaction of their own
+            low.update(posts)
+        low -= self._waited_for()
         if not idle and not posts and not low and now < book.valid_until - LEASE_SECONDS * 2 / 3:
             return
         await transactions.send([], returns=idle, more=low)

@@ -187,7 +187,7 @@ class LeaseBook(Struct):
 
         Args:
             posts: keys of rates whose use is posted. returns: keys whose idle capacity is given back.
-            more: keys of which more is leased in advance, for about a second.
+            more: keys of which more is leased in advance, for about a second or, where there is plenty, for several.
         """
         idle: dict[str, int] = {}
         for key in {key for ask in asks for key in ask.needs}:
@@ -213,7 +213,7 @@ class LeaseBook(Struct):
             surplus={key: self.of(key).wish(now) for key in idle},
             recalled=recalled,
             more={
-                key: 2 * self.of(key).wish(now) - self.of(key).idle
+                key: (self.of(key).wish(now), self.of(key).idle)
                 for key in more
                 if not (key in idle or key in given or self.of(key).is_recalled)
             },

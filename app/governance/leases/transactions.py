@@ -77,10 +77,8 @@ class ReplicaTransactions:
         async with self._turn:
 
             def begin() -> LeaseRequest:
-                rates = [
-                    key for key, each in self.book.holdings.items() if each.spent and self.refs[key].kind == "rate"
-                ]
-                return self.book.begin(asks, self._clock(), posts=rates if posts else (), returns=returns, more=more)
+                rates = self.spent_rates() if posts else ()
+                return self.book.begin(asks, self._clock(), posts=rates, returns=returns, more=more)
 
             request, reply = await self._transact(
                 begin, lambda request: self.store.apply(self.replica, self._sequence, request, self.refs)
@@ -93,6 +91,10 @@ class ReplicaTransactions:
             for key, (capacity, free) in reply.headroom.items():
                 self.headroom[key] = capacity, free, now
             return reply
+
+    def spent_rates(self) -> list[str]:
+        """Return the keys of rates of which something is used and not posted yet."""
+        return [key for key, each in self.book.holdings.items() if each.spent and self.refs[key].kind == "rate"]
 
     def forget(self, keys: Collection[str]) -> None:
         """Forget balances that are not in use, and of which answers of calls that run need not tell what is left."""
