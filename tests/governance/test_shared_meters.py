@@ -6,9 +6,14 @@ import time
 import pytest
 from sqlalchemy import delete
 
+from app.converse.usage import Usage
 from app.governance.leases.client import LeaseClient
 from app.governance.ledger.posting import take_leases
+from app.governance.quotas.arithmetic import Arithmetic
+from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
+from app.governance.quotas.pool import QuotaPool
+from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.governance.quotas.shared_meters import SharedMeters
 from app.storage import tables
 from app.storage.database import Database
@@ -151,4 +156,88 @@ async def test_without_the_database_each_replica_goes_on_alone(
         found = meters.take(NEEDS, 1.0) or await meters.wait(NEEDS, 1.0)
     assert isinstance(found, Hold)
     meters.settle([found], [[100]], 1.0)
+    await client.close()
+
+
+CALL = QuotaCall(Flow("team", "key"), 400, 10)
+USAGE = Usage(input=100, output=10)
+
+
+async def calm_pool(meters: SharedMeters) -> QuotaPool:
+    """Return a pool after so many calls that the next ones take directly of its meter."""
+    pool = QuotaPool("pool", meters, Arithmetic(), time.monotonic)
+    for _ in range(120):
+        (await pool.acquire(CALL, 30.0)).settle(USAGE)
+    return pool
+
+
+def taken(pool: QuotaPool) -> Reservation:
+    """Take what a call needs, which waits for nothing."""
+    reservation = pool.acquire_now(CALL.flow, CALL.size, CALL.max_tokens)
+    assert reservation is not None
+    return reservation
+
+
+async def test_calls_take_directly_of_the_leases_and_give_back_however_they_end(database: Database) -> None:
+    client, meters = await replica(database, 10**12)
+    pool = await calm_pool(meters)
+    running = [taken(pool) for _ in range(90)]
+    assert all(each.meter is not None for each in running)
+    (minute, starts) = (client.transactions.book.of(key) for key in sorted(meters.refs))
+    assert pool.reserved_now == minute.held == sum(each.reserved for each in running)
+    assert starts.held == 0, "a start counts at once"
+    before = pool.figures.settled
+    for number, each in enumerate(running):
+        if number % 3 == 2:
+            each.release()
+        else:
+            each.settle(None if number % 3 else USAGE)
+    assert pool.figures.settled - before == 30 * 110 + sum(each.cost for each in running[1::3])
+    assert (pool.reserved_now, minute.held) == (0, 0)
+    taken(pool).throttled(None)
+    assert (pool.reserved_now, minute.held) == (0, 0)
+    await pool.close()
+    await client.close()
+
+
+async def test_what_calls_took_beyond_what_was_expected_the_next_start_takes(database: Database) -> None:
+    client, meters = await replica(database, 10**12)
+    pool = await calm_pool(meters)
+    first, reservation = taken(pool), taken(pool)
+    assert pool.reserved_now == first.reserved + reservation.reserved, "who looks settles what has ended"
+    first = taken(pool)  # this one pays for them
+    reservation.settle(Usage(input=reservation.cost + 5000))
+    assert pool.reserved_now == 2 * first.reserved
+    starts = client.transactions.book.of(sorted(meters.refs)[1])
+    before = starts.idle
+    cost = taken(pool).cost
+    assert before - starts.idle == (cost + 5000) * 1000
+    before = starts.idle
+    cost = taken(pool).cost
+    assert before - starts.idle == cost * 1000
+    await pool.close()
+    await client.close()
+
+
+async def test_calls_of_a_replica_that_was_lost_give_nothing_back_to_the_next_one(database: Database) -> None:
+    """Its leases were charged."""
+    client, meters = await replica(database, 10**12)
+    pool = await calm_pool(meters)
+    running = [taken(pool) for _ in range(20)]
+    await client.transactions.register()
+    assert pool.acquire_now(CALL.flow, CALL.size, CALL.max_tokens) is None
+    for _ in range(120):
+        (await pool.acquire(CALL, 30.0)).settle(USAGE)
+    again = taken(pool)
+    assert again.meter not in (None, running[0].meter)
+    assert pool.reserved_now == again.reserved
+    minute = client.transactions.book.of(sorted(meters.refs)[0])
+    idle, spent = minute.idle, minute.spent
+    for each in running:
+        each.settle(USAGE)
+    assert pool.reserved_now == again.reserved
+    assert (minute.idle, minute.spent) == (idle, spent)
+    again.settle(USAGE)
+    assert pool.reserved_now == minute.held == 0
+    await pool.close()
     await client.close()

@@ -35,15 +35,34 @@ class Hold(Struct, gc=False):
     needs: Sequence[Need]
 
 
+class OnlyMeter(Protocol):
+    """The meter of a pool that has no other: calls may take of it without a `Hold`. See `Meter`."""
+
+    def learn(self, factor: float) -> None:
+        """Set the part of the quota that is there."""
+        ...
+
+    def take(self, reserved: int, cost: int, now: float) -> bool:
+        """Start a call, if it may start now; returns whether it did."""
+        ...
+
+    def settle(self, reserved: int, cost: int, used: int, now: float) -> None:
+        """End calls that took of this meter."""
+        ...
+
+
 class Meters(Protocol):
     """All meters of one pool. factor: the part of the quota that is there, as it was learned.
 
     room: tokens that calls of all replicas may reserve at once, as it was learned; meters of one process need it not.
-    only: the one meter of a pool that no other process shares; calls may take it without the others.
     """
 
     room: float
-    only: Meter | None
+
+    @property
+    def only(self) -> OnlyMeter | None:
+        """The one meter, while all of the quota is there for it; None if there are several."""
+        ...
 
     @property
     def reserved(self) -> int:
@@ -75,7 +94,7 @@ class Meters(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Meter:
     """One number that is limited per minute: tokens, requests, or the input or output of mantle.
 
@@ -137,17 +156,19 @@ class Meter:
 class LocalMeters:
     """The meters of one process, which shares its pool with nobody.
 
-    only: the meter, if there is one.
-
     Args:
         clock: monotonic seconds.
     """
 
     def __init__(self, meters: Sequence[Meter], clock: Callable[[], float]) -> None:
         self.meters = meters
-        self.only = meters[0] if len(meters) == 1 else None
         self.room = math.inf
         self._clock = clock
+
+    @property
+    def only(self) -> Meter | None:
+        """See `Meters`."""
+        return self.meters[0] if len(self.meters) == 1 else None
 
     @property
     def reserved(self) -> int:

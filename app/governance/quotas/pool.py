@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from app.converse.usage import Usage
 from app.governance.quotas.arithmetic import Arithmetic
@@ -13,13 +14,16 @@ from app.governance.quotas.estimates import Estimates
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.figures import PoolFigures
 from app.governance.quotas.learned_limit import LearnedLimit
-from app.governance.quotas.meters import Hold, Meter, Meters
+from app.governance.quotas.meters import Hold, Meters, OnlyMeter
 from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.governance.quotas.waiting_calls import WaitingCalls
 
 # each of the first calls is settled at once, and of later ones so many together, or after so many seconds, while no
 # other waits: together they cost a fraction. One of so many answers is learned from then
 _ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS, _LEARNED_OF = 100, 16, 0.25, 8
+
+# a call that has ended, its team, the meter of which it took directly, what it reserved, was expected to take, and took
+_Ended: TypeAlias = tuple[Reservation, str, OnlyMeter | None, int, int, int, Usage | None]
 
 
 class QuotaPool:
@@ -40,11 +44,10 @@ class QuotaPool:
         self._waiting = WaitingCalls(meters, self.learned, self._figures, clock)
         self._queue = self._waiting.queue
         self._clock = clock
-        # calls that have ended, with their teams, and what they reserved, were expected to take and took
-        self._ended: list[tuple[Reservation, str, int, int, int, Usage | None]] = []
+        self._ended: list[_Ended] = []
         self._settled_at: asyncio.TimerHandle | None = None
         # which calls take directly; None if all have to be asked for each call
-        self._calm_meter: Meter | None = None
+        self._calm_meter: OnlyMeter | None = None
         self._settled_together = 1
 
     @property
@@ -72,7 +75,7 @@ class QuotaPool:
         reserved, cost = self.estimates.first_need(flow.key, size, max_tokens)
         if not meter.take(reserved, cost, self._clock()):
             return self._acquire_with_care(flow, size, max_tokens)
-        return Reservation(self, flow, size, reserved, cost)
+        return Reservation(self, flow, size, reserved, cost, meter)
 
     async def acquire(
         self,
@@ -116,7 +119,8 @@ class QuotaPool:
         reservation.is_open = False
         cost, ended = reservation.cost, self._ended
         used = cost if usage is None else self.arithmetic.first_used(usage)
-        ended.append((reservation, reservation.flow.team, reservation.reserved, cost, used, usage))
+        team, meter = reservation.flow.team, reservation.meter
+        ended.append((reservation, team, meter, reservation.reserved, cost, used, usage))
         if len(ended) >= self._settled_together:
             self._settle_ended()
         elif self._settled_at is None:
@@ -130,11 +134,11 @@ class QuotaPool:
         self.learned.note_throttle(self._clock(), retry_after, self.reserved_now, rate)
         self._set_calm(is_calm=False)
         # its turn is not given to another: Bedrock has too little for the calls that follow, too
-        self._end(reservation, [need.cost for need in reservation.held.needs])
+        self._end(reservation, is_used=True)
 
     def release(self, reservation: Reservation) -> None:
         """See `Reservation.release`."""
-        self._end(reservation, self.arithmetic.nothing())
+        self._end(reservation, is_used=False)
 
     async def close(self) -> None:
         """Stop serving the queue."""
@@ -161,7 +165,7 @@ class QuotaPool:
 
     def _reserved(self, flow: Flow, size: int, hold: Hold, waited: float = 0.0) -> Reservation:
         first = hold.needs[0]
-        return Reservation(self, flow, size, first.reserved, first.cost, hold, waited)
+        return Reservation(self, flow, size, first.reserved, first.cost, None, hold, waited)
 
     def _set_calm(self, *, is_calm: bool) -> None:
         """Choose how calls start and end. is_calm: no call waits, Bedrock has throttled none, and some have ended."""
@@ -178,18 +182,11 @@ class QuotaPool:
         if not ended:
             return
         self._ended = []
-        reservations, teams, reserved, costs, used, usages = zip(*ended, strict=True)
-        meter, held, taken, figures = self.meters.only, sum(reserved), sum(used), self._figures
-        if meter is not None:
-            meter.learn(self.learned.factor)
-            meter.settle(held, sum(costs), taken, self._clock())
-        else:
-            holds = [each.held for each in reservations]
-            amounts = [
-                [need.cost for need in hold.needs] if usage is None else self.arithmetic.used(usage)
-                for hold, usage in zip(holds, usages, strict=True)
-            ]
-            self.meters.settle(holds, amounts, self.learned.factor)
+        reservations, teams, meters, reserved, _, used, usages = zip(*ended, strict=True)
+        held, taken, figures = sum(reserved), sum(used), self._figures
+        several = set(meters)
+        for meter in several:
+            self._give_back(meter, ended if len(several) == 1 else [row for row in ended if row[2] is meter])
         if self._queue.count:
             for each, tokens in zip(reservations, used, strict=True):
                 self._waiting.note_ended(each.flow, tokens - each.cost)
@@ -216,11 +213,33 @@ class QuotaPool:
                 if self.learned.throttles:
                     self.learned.note_success()
 
-    def _end(self, reservation: Reservation, used: Sequence[int]) -> None:
+    def _give_back(self, meter: OnlyMeter | None, ended: Sequence[_Ended]) -> None:
+        """Give back what calls held. meter: of which all of them took directly; None if all have holds."""
+        reservations, _, _, reserved, costs, used, usages = zip(*ended, strict=True)
+        factor = self.learned.factor
+        if meter is not None:
+            meter.learn(factor)
+            meter.settle(sum(reserved), sum(costs), sum(used), self._clock())
+            return
+        holds = [each.hold for each in reservations]
+        amounts = [
+            [need.cost for need in hold.needs] if usage is None else self.arithmetic.used(usage)
+            for hold, usage in zip(holds, usages, strict=True)
+        ]
+        self.meters.settle(holds, amounts, factor)
+
+    def _end(self, reservation: Reservation, *, is_used: bool) -> None:
+        """End a call that has no usage. is_used: it took what was expected of it, or else nothing."""
         if not reservation.is_open:
             return
         reservation.is_open = False
         self._figures.calls += 1
-        self.meters.settle([reservation.held], [used], self.learned.factor)
+        cost, hold, factor = reservation.cost if is_used else 0, reservation.hold, self.learned.factor
+        if hold is not None:
+            used = [need.cost for need in hold.needs] if is_used else self.arithmetic.nothing()
+            self.meters.settle([hold], [used], factor)
+        elif (meter := reservation.meter) is not None:
+            meter.learn(factor)
+            meter.settle(reservation.reserved, reservation.cost, cost, self._clock())
         if self._queue.count:
-            self._waiting.note_ended(reservation.flow, used[0] - reservation.cost)
+            self._waiting.note_ended(reservation.flow, cost - reservation.cost)

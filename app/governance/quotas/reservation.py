@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.converse.usage import Usage
 from app.governance.quotas.fair_queue import Flow
-from app.governance.quotas.meters import Hold, Need
+from app.governance.quotas.meters import Hold, OnlyMeter
 
 if TYPE_CHECKING:
     from app.governance.quotas.pool import QuotaPool
@@ -26,7 +26,7 @@ class Reservation(Struct, gc=False):
     """What a call holds of a pool while it runs. It is ended once.
 
     size: bytes of its body. reserved, cost: of the first meter; see `Need`.
-    hold: of all meters; None if the pool has one meter and shares it with no other process.
+    meter: of which the call took directly; None if `hold` has what it holds of all meters.
     waited: seconds in the queue.
     """
 
@@ -35,14 +35,10 @@ class Reservation(Struct, gc=False):
     size: int
     reserved: int
     cost: int
+    meter: OnlyMeter | None = None
     hold: Hold | None = None
     waited: float = 0.0
     is_open: bool = True
-
-    @property
-    def held(self) -> Hold:
-        """What it holds of all meters."""
-        return self.hold or Hold([Need(self.reserved, self.cost)])
 
     def settle(self, usage: Usage | None) -> int:
         """End it, and return the tokens that it took.

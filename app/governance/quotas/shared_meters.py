@@ -12,31 +12,30 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 
-from app.governance.leases.balance import STARTS, STARTS_NS
+from app.governance.leases.balance import STARTS
 from app.governance.leases.capacities import write_capacities
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.store import BalanceRef
+from app.governance.quotas.leased_meter import LeasedMeter
 from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
 from app.storage.database import DatabaseDown
 
 _log = logging.getLogger(__name__)
 
-# starts are counted in thousandths, so that a few requests per minute are a whole number too
-_SCALE = 1000
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.5
 _RETRY_SECONDS = 1.0
 
 
 class SharedHold(Hold):
-    """A hold of leased capacity. book: in which it is held; None where the database was not there."""
+    """A hold of leased capacity. meters: of which it holds. held: of the minute of each."""
 
-    book: LeaseBook | None = None
-    minute: dict[str, int] = {}
+    meters: Sequence[LeasedMeter]
+    held: Sequence[int]
 
 
 class SharedMeters:
-    """Meters whose capacity is leased.
+    """Meters whose capacity is leased. refs: their balances.
 
     Args:
         pool: what the pool is called in the database. meters: for the whole quota. alone: what counts while the
@@ -52,59 +51,56 @@ class SharedMeters:
         clock: Callable[[], float],
     ) -> None:
         digest = hashlib.blake2b(pool.encode(), digest_size=12).hexdigest()
-        ids = [f"quota-{digest}-{meter.name}" for meter in meters]
+        self._ids = [f"quota-{digest}-{meter.name}" for meter in meters]
         self._pool = pool
         self._meters = meters
         self._client = client
         self._alone = alone
         self._clock = clock
-        self._minutes = [f"quota/{each}/minute" for each in ids]
-        self._starts = [f"quota/{each}/starts" for each in ids]
-        self._refs = {
-            **{key: BalanceRef(key, "rate", f"{each}-minute") for key, each in zip(self._minutes, ids, strict=True)},
-            **{key: BalanceRef(key, "rate", f"{each}-starts") for key, each in zip(self._starts, ids, strict=True)},
-        }
-        self._capacities = [max(int(meter.rate(1.0) * STARTS_NS / 1e9 * _SCALE), 1) for meter in meters]
-        # what calls took beyond what was expected of them; it is added to what the next ones take
-        self._debts = [0] * len(meters)
+        book = client.transactions.book
+        self._leased = [LeasedMeter(meter, id_, client, book) for meter, id_ in zip(meters, self._ids, strict=True)]
+        self.refs: dict[str, BalanceRef] = {}
+        for each, id_ in zip(self._leased, self._ids, strict=True):
+            self.refs[each.minute] = BalanceRef(each.minute, "rate", f"{id_}-minute")
+            self.refs[each.starts] = BalanceRef(each.starts, "rate", f"{id_}-starts")
         self.room = math.inf
-        self.only: Meter | None = None
         # as which replica this process wrote the capacities
         self._written_as = ""
         self._down_until = 0.0
         self._next_at = 0.0
-        self._reserved = 0
 
     @property
     def reserved(self) -> int:
         """See `Meters`."""
-        return self._reserved + self._alone.reserved
+        return self._leased[0].reserved + self._alone.reserved
+
+    @property
+    def only(self) -> LeasedMeter | None:
+        """See `Meters`. The leases of another replica have another one."""
+        if len(self._leased) > 1 or self._is_down or not self._is_written:
+            return None
+        return self._leased_in(self._client.transactions.book)[0]
 
     def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
         """See `Meters`."""
-        if self._down_until and self._is_down:
+        if self._is_down:
             return self._alone.take(needs, factor)
-        if self._written_as != self._client.transactions.replica:
+        if not self._is_written:
             return None
-        amounts, taken = self._amounts(needs, factor)
-        book = self._client.take(amounts, self._starts)
-        if book is None:
-            return None
-        for starts in self._starts:
-            if taken[starts] > amounts[starts]:
-                self._client.settle(book, {starts: 0}, {starts: taken[starts] - amounts[starts]})
-        return self._hold(book, needs, amounts, taken, factor)
+        needed = self._needed(needs, factor)
+        book = self._client.take(self._amounts(needed))
+        return None if book is None else self._hold(book, needs, needed)
 
     async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
         """See `Meters`."""
         if self._is_down:
             return await self._alone.wait(needs, factor)
         try:
-            if self._written_as != self._client.transactions.replica:
+            if not self._is_written:
                 # also after a database without them was restored, which does not know this replica
                 await self._write()
-            amounts, taken = self._amounts(needs, factor)
-            found = await self._client.acquire(amounts, self._refs)
+            needed = self._needed(needs, factor)
+            found = await self._client.acquire(self._amounts(needed), self.refs)
         except (LeasesUnavailable, DatabaseDown):
             _log.warning("a quota cannot be shared now: the database is down", extra={"fields": {"quota": self._pool}})
             self._down_until = self._clock() + _RETRY_SECONDS
@@ -114,23 +110,17 @@ class SharedMeters:
             seconds = min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)
             self._next_at = self._clock() + seconds
             return seconds
-        # the starts count at once; what the calls reserve is kept
-        self._client.settle(found, {starts: amounts[starts] for starts in self._starts}, taken)
-        return self._hold(found, needs, amounts, taken, factor)
+        return self._hold(found, needs, needed)
 
     def settle(self, holds: Sequence[Hold], used: Sequence[Sequence[int]], factor: float) -> None:
         """See `Meters`."""
         for hold, amounts in zip(holds, used, strict=True):
-            if not isinstance(hold, SharedHold) or hold.book is None:
+            if not isinstance(hold, SharedHold):
                 self._alone.settle([hold], [amounts], factor)
                 continue
-            self._reserved -= hold.needs[0].reserved
-            taken: dict[str, int] = {}
-            for index, minute in enumerate(self._minutes):
-                amount = amounts[index]
-                taken[minute] = int(amount / factor)
-                self._debts[index] += int((amount - hold.needs[index].cost) * _SCALE / factor)
-            self._client.settle(hold.book, hold.minute, taken)
+            for meter, need, held, amount in zip(hold.meters, hold.needs, hold.held, amounts, strict=True):
+                meter.learn(factor)
+                meter.end(need.reserved, held, need.cost, amount)
 
     def delay(self, needs: Sequence[Need], factor: float) -> float:
         """See `Meters`. Only the database knows it; the last answer counts."""
@@ -149,39 +139,47 @@ class SharedMeters:
     def _is_down(self) -> bool:
         return bool(self._down_until) and self._clock() < self._down_until
 
-    def _amounts(self, needs: Sequence[Need], factor: float) -> tuple[dict[str, int], dict[str, int]]:
-        """Return what is held of each balance, and what the starts take, which may be more."""
-        amounts: dict[str, int] = {}
-        taken: dict[str, int] = {}
-        for index, starts in enumerate(self._starts):
-            need, most, capacity = needs[index], self._meters[index].per_minute, self._capacities[index]
-            cost = int(need.cost * _SCALE / factor) + self._debts[index]
-            reserved = int(need.reserved / factor)
-            if not index and self.room < most:
-                # where all replicas together have less room than a minute's quota, each call takes more of that
-                reserved = int(reserved * most / self.room)
-            amounts[self._minutes[index]] = reserved if reserved < most else most
-            cost = taken[starts] = max(cost, 0)
-            amounts[starts] = cost if cost < capacity else capacity
-        return amounts, taken
+    @property
+    def _is_written(self) -> bool:
+        return self._written_as == self._client.transactions.replica
 
-    def _hold(
-        self, book: LeaseBook, needs: Sequence[Need], amounts: dict[str, int], taken: dict[str, int], factor: float
-    ) -> SharedHold:
-        for index, starts in enumerate(self._starts):
-            self._debts[index] -= taken[starts] - int(needs[index].cost * _SCALE / factor)
+    def _needed(self, needs: Sequence[Need], factor: float) -> list[tuple[int, int, int]]:
+        """Return what a call needs of each meter; see `LeasedMeter.needed`."""
+        needed, room = [], self.room
+        for meter, need in zip(self._leased, needs, strict=True):
+            meter.learn(factor)
+            needed.append(meter.needed(need, room))
+            room = math.inf
+        return needed
+
+    def _amounts(self, needed: Sequence[tuple[int, int, int]]) -> dict[str, int]:
+        """Return what is held of each balance."""
+        amounts: dict[str, int] = {}
+        for meter, (minute, starts, _) in zip(self._leased, needed, strict=True):
+            amounts[meter.minute], amounts[meter.starts] = minute, starts
+        return amounts
+
+    def _hold(self, book: LeaseBook, needs: Sequence[Need], needed: Sequence[tuple[int, int, int]]) -> SharedHold:
+        meters = self._leased_in(book)
+        for meter, need, (_, starts, taken) in zip(meters, needs, needed, strict=True):
+            # the starts count at once; what the calls reserve is kept
+            meter.start(need, starts, taken)
         self._next_at = 0.0
-        self._reserved += needs[0].reserved
-        return SharedHold(needs, book, {minute: amounts[minute] for minute in self._minutes})
+        return SharedHold(needs, meters, [minute for minute, _, _ in needed])
+
+    def _leased_in(self, book: LeaseBook) -> Sequence[LeasedMeter]:
+        """Return the meters with the leases of a book."""
+        if self._leased[0].book is not book:
+            before = zip(self._meters, self._ids, self._leased, strict=True)
+            self._leased = [LeasedMeter(meter, id_, self._client, book, old.debt) for meter, id_, old in before]
+        return self._leased
 
     async def _write(self) -> None:
         """Write the capacities. Raises DatabaseDown."""
         rows = []
-        for meter, minute, starts, capacity in zip(
-            self._meters, self._minutes, self._starts, self._capacities, strict=True
-        ):
-            rows.append((self._refs[minute].source_id, "per_minute", meter.per_minute))
-            rows.append((self._refs[starts].source_id, STARTS, capacity))
+        for meter in self._leased:
+            rows.append((self.refs[meter.minute].source_id, "per_minute", meter.per_minute))
+            rows.append((self.refs[meter.starts].source_id, STARTS, meter.capacity))
         replica = self._client.transactions.replica
         await write_capacities(self._client.transactions.database, rows)
         self._written_as = replica
