@@ -1,8 +1,9 @@
 """Which heads of requests are refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_TARGET_BYTES = 16 * 1024
@@ -11,18 +12,15 @@ MAX_HEADERS = 128
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 
 
-def refusal_of_head(headers: Sequence[tuple[bytes, bytes]], version: str) -> int:
-    """Return the status with which a head is refused; 0 if it is not."""
-    size, hosts = 0, []
-    for name, value in headers:
-        size += len(name) + len(value)
-        if name == b"host":
-            hosts.append(value)
-    if size > MAX_HEAD_BYTES:
+def refusal_of_head(headers: Sequence[tuple[bytes, bytes]], by_name: Mapping[bytes, bytes], version: str) -> int:
+    """Return the status with which a head is refused; 0 if it is not. by_name: the last value of each header."""
+    if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEAD_BYTES:
         return 431
-    if not hosts and version == "1.0":
-        return 0
-    return 0 if len(hosts) == 1 and _is_host(hosts[0]) else 400
+    host = by_name.get(b"host")
+    if host is None:
+        return 0 if version == "1.0" else 400
+    is_repeated = len(by_name) < len(headers) and sum(name == b"host" for name, _ in headers) > 1
+    return 0 if _is_host(host) and not is_repeated else 400
 
 
 @lru_cache(64)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote
 
@@ -37,6 +37,18 @@ class _Refused(Exception):
     """The request has been refused already; ends the parsing."""
 
 
+@lru_cache(64)
+def _parse_target(target: bytes) -> tuple[str, bytes, bytes]:
+    """Return the path of a request target, decoded and as it was received, and the query.
+
+    Raises:
+        HttpParserError: the target is malformed.
+    """
+    parsed = httptools.parse_url(target)
+    path = parsed.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+
+
 class GuardedProtocol(asyncio.Protocol):
     """Serves one connection; uvicorn's server makes it.
 
@@ -67,9 +79,9 @@ class GuardedProtocol(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         # a request that follows the last one of a connection is ignored
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        # of the head that is being read, or the trailers of the last request
         self._target = b""
         self._headers: list[Header] = []
-        self._awaits_continue = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
@@ -182,7 +194,7 @@ class GuardedProtocol(asyncio.Protocol):
         if self._is_due:  # not before the body that came with the head has been read
             self._is_due = False
             self._serve(*self._waiting.popleft(), start_at_once)
-        if self._overhead > MAX_HEAD_BYTES:
+        if self._overhead > MAX_HEAD_BYTES or len(self._headers) > MAX_HEADERS:
             self._refuse(431)
         elif self._head_timer is None and self._overhead and not self._is_in_body:
             self._start_head_timer()
@@ -195,11 +207,6 @@ class GuardedProtocol(asyncio.Protocol):
         if self._pipelined_bytes > MAX_BUFFERED_BYTES:
             self.flow.pause_reading()
 
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        self._is_in_body = False
-        self._target, self._headers, self._awaits_continue = b"", [], False
-
     def on_url(self, url: bytes) -> None:
         """Add a piece of the request target."""
         self._target += url
@@ -208,24 +215,18 @@ class GuardedProtocol(asyncio.Protocol):
             raise _Refused
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Add a header; trailers are dropped."""
-        if self._is_in_body:
-            return
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._awaits_continue = True
-        self._headers.append((name, value))
-        if len(self._headers) > MAX_HEADERS:
-            self._refuse(431)
-            raise _Refused
+        """Add a header, or a trailer."""
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Start the request, or queue it behind the one that runs."""
         self._stop_head_timer()
+        target, headers, self._target, self._headers = self._target, self._headers, b"", []
         version, method, asks_for_upgrade = self._parser.get_http_version(), self._parser.get_method(), False
-        status = refusal_of_head(self._headers, version)
+        by_name = dict(headers)
+        status = refusal_of_head(headers, by_name, version)
         if not status and self._parser.should_upgrade():
-            asks_for_upgrade = asks_for_websocket(method, self._headers) and not self._has_open_request()
+            asks_for_upgrade = asks_for_websocket(method, by_name) and not self._has_open_request()
             status = 0 if asks_for_upgrade else 400  # the parser would take the body for another request
         if status:
             self._refuse(status)
@@ -237,11 +238,11 @@ class GuardedProtocol(asyncio.Protocol):
             and self._parser.should_keep_alive()
             and not self._is_ending
             and not asks_for_upgrade,
-            awaits_continue=self._awaits_continue,
+            awaits_continue=by_name.get(b"expect", b"").lower() == b"100-continue",
             is_framed=version != "1.0",
             is_head=method == b"HEAD",
         )
-        scope = self._scope_of(request, method, version)
+        scope = self._scope_of(request, method, version, target, headers)
         if asks_for_upgrade:
             scope["type"] = "websocket"
             del scope["extensions"][RESPOND]  # the response may be the upgrade
@@ -257,9 +258,10 @@ class GuardedProtocol(asyncio.Protocol):
         else:
             self.flow.resume_reading()  # a disconnect is noticed only while the connection is read
 
-    def _scope_of(self, request: ServedRequest, method: bytes, version: str) -> Scope:
-        target = httptools.parse_url(self._target)
-        path = target.path.decode("ascii")
+    def _scope_of(
+        self, request: ServedRequest, method: bytes, version: str, target: bytes, headers: list[Header]
+    ) -> Scope:
+        path, raw_path, query = _parse_target(target)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -268,12 +270,12 @@ class GuardedProtocol(asyncio.Protocol):
             "client": self._client,
             "scheme": self._scheme,
             "root_path": "",
-            "headers": self._headers,
+            "headers": headers,
             "state": self._app_state.copy(),
             "method": method.decode("ascii"),
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": target.path,
-            "query_string": target.query or b"",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
             "extensions": {
                 ABORT: self.transport.abort,
                 ARRIVED: request.has_arrived,
@@ -308,6 +310,7 @@ class GuardedProtocol(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """End a request."""
         self._is_in_body, self._overhead = False, 0
+        self._headers.clear()  # trailers are dropped
         self._stop_head_timer()
         request = self._requests[-1]
         request.end_body()

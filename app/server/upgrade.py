@@ -1,16 +1,16 @@
 """Removes the `Upgrade` header of HTTP/1.1, which a server may ignore (RFC 9110, 7.8), unless it is for a WebSocket."""
 
 import re
+from collections.abc import Mapping
 
 _UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE | re.MULTILINE)
 _WEBSOCKET = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
-def asks_for_websocket(method: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+def asks_for_websocket(method: bytes, headers: Mapping[bytes, bytes]) -> bool:
     """Tell whether a request whose protocol shall be changed asks for a WebSocket, and has no body."""
-    named = dict(headers)
-    has_body = b"content-length" in named or b"transfer-encoding" in named
-    return method == b"GET" and named.get(b"upgrade", b"").lower() == b"websocket" and not has_body
+    has_body = b"content-length" in headers or b"transfer-encoding" in headers
+    return method == b"GET" and headers.get(b"upgrade", b"").lower() == b"websocket" and not has_body
 
 
 def without_upgrade(data: bytes, head_bytes: int) -> bytes:

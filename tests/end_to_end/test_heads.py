@@ -95,6 +95,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
         (GET + b"a: " + b"b" * 70_000 + b"\r\n\r\n", 431),
         (GET + b"a" * 70_000 + b": b\r\n\r\n", 431),
         (GET + b"a: b\r\n" * 200 + b"\r\n", 431),
+        (GET + b"a: b\r\n" * 200, 431),
         (GET + b"".join(b"a%d: %s\r\n" % (number, b"b" * 1000) for number in range(100)) + b"\r\n", 431),
         (b"nonsense\r\n\r\n", 400),
         # findings, Low: a missing or a second Host was accepted
@@ -193,6 +194,16 @@ def test_valid_requests_may_take_longer_than_the_timeout(patient_port: int) -> N
         caller.sends(b"1\r\nx\r\n")
     caller.sends(b"0\r\nlate: 1\r\n\r\n")
     assert caller.socket.recv(65536).endswith(b"\r\n\r\n2")
+    caller.socket.close()
+
+
+@pytest.mark.parametrize("trailers", [b"late: 1\r\n", b"late: 1\r\n" * 1000])
+def test_trailers_are_not_headers_of_the_next_request(port: int, trailers: bytes) -> None:
+    caller = Caller(port).sends(
+        b"POST /read HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n%s\r\n" % trailers
+    )
+    assert caller.socket.recv(65536).endswith(b"\r\n\r\n2")
+    assert caller.sends(GET + b"\r\n").socket.recv(65536).endswith(b"\r\n\r\n1")
     caller.socket.close()
 
 
