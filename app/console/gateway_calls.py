@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.console.entry import PREFIX
 from app.console.visit import TOKEN_HEADER, Refused, Visit, check_origin, check_token
-from app.dialects.http.endpoint import CALLER
+from app.dialects.http.endpoint import CALLER, head_of
 from app.errors import GatewayError
 from app.storage.database_down import DatabaseDown
 
@@ -62,14 +62,15 @@ class GatewayCalls(Struct, frozen=True):
             return
         endpoint, parameters = found
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
-        own = {
+        own_scope = {
+            **scope,
             "path": path,
             "raw_path": raw.removeprefix(_CALL.encode()),
             "path_params": parameters,
             "headers": [(name, value) for name, value in scope["headers"] if name in _PASSED],
             CALLER: visit.who.caller,
         }
-        await endpoint.handle({**scope, **own}, receive, send)
+        await endpoint.handle(own_scope, receive, send, head_of(own_scope))
 
     async def _check(self, visit: Visit) -> None:
         """Check that a script of the console sent the request. Raises Refused."""

@@ -184,7 +184,7 @@ class Admission(Struct):
 
 
 class Permit(Struct):
-    """A permit for one request, as a context in which the request holds it.
+    """A permit for one request, as a context in which the request holds it, or until `release`.
 
     part: counts it among those of its caller's reserve or the common ones, if some permits are reserved.
     share: counts it among those of a caller that may not hold all.
@@ -202,14 +202,22 @@ class Permit(Struct):
         Raises:
             GatewayBusy: no permit is free, and none became free in time.
         """
-        admission = self.admission
-        is_first = not sum(admission.counters.waiting.cells)
-        if not ((is_first or _has_no_queue(admission.reserves.get(self.caller))) and admission._take(self, is_first)):
-            await admission._wait(self)
+        if not self.take_if_free():
+            await self.wait()
 
     async def __aexit__(self, *_: object) -> None:
         """Release the permit, unless that has been done."""
         self.release()
+
+    def take_if_free(self) -> bool:
+        """Take the permit if one is free, and no request waits that comes first. Returns whether it was taken."""
+        admission = self.admission
+        is_first = not sum(admission.counters.waiting.cells)
+        return (is_first or _has_no_queue(admission.reserves.get(self.caller))) and admission._take(self, is_first)
+
+    async def wait(self) -> None:
+        """Wait for the permit. Raises GatewayBusy: none became free in time."""
+        await self.admission._wait(self)
 
     def release(self) -> None:
         """Release the permit, for a request in the queue. A second call does nothing."""

@@ -39,7 +39,7 @@ class Trace(Protocol):
 class Tracer(Protocol):
     """Begins traces."""
 
-    def begin(self, record: "RequestRecord", headers: list[tuple[bytes, bytes]]) -> Trace:
+    def begin(self, record: "RequestRecord", headers: Mapping[str, str]) -> Trace:
         """Begin the trace of a request, or continue the trace of its headers."""
         ...
 
@@ -75,15 +75,14 @@ NO_TRACE = PassedOn()
 class PassingTracer:
     """Passes the callers' trace context on, and collects no spans."""
 
-    def begin(self, record: "RequestRecord", headers: list[tuple[bytes, bytes]]) -> Trace:
+    def begin(self, record: "RequestRecord", headers: Mapping[str, str]) -> Trace:
         """See `Tracer`."""
         del record
-        for name, _ in headers:
-            if name == b"traceparent":
-                found = trace_headers(headers)
-                match = _PARENT.fullmatch(found.get("traceparent", ""))
-                return PassedOn(match[1], tuple(found.items())) if match else NO_TRACE
-        return NO_TRACE
+        if "traceparent" not in headers:
+            return NO_TRACE
+        found = trace_headers(headers)
+        match = _PARENT.fullmatch(found.get("traceparent", ""))
+        return PassedOn(match[1], tuple(found.items())) if match else NO_TRACE
 
     async def close(self, seconds: float) -> None:
         """See `Tracer`."""
@@ -109,10 +108,7 @@ def collects_spans(environment: Mapping[str, str]) -> bool:
     return True
 
 
-def trace_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def trace_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the trace context headers of a request that may be passed on: ASCII, and at most 512 bytes each."""
-    return {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in headers
-        if name in (b"traceparent", b"tracestate") and len(value) <= 512 and value.isascii()
-    }
+    named = ((name, headers.get(name)) for name in ("traceparent", "tracestate"))
+    return {name: value for name, value in named if value is not None and len(value) <= 512 and value.isascii()}

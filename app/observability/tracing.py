@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import threading
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
@@ -60,7 +61,7 @@ class OpenTelemetryTracer:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(session=_session())))
         self._tracer = self._provider.get_tracer("outcrop", app.__version__)
 
-    def begin(self, record: RequestRecord, headers: list[tuple[bytes, bytes]]) -> Trace:
+    def begin(self, record: RequestRecord, headers: Mapping[str, str]) -> Trace:
         """See `Tracer`. Of a trace that is not sampled only the context is passed on."""
         received = trace_headers(headers)
         parent, parent_id = _NO_PARENT, 0

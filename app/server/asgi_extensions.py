@@ -1,19 +1,16 @@
-"""Names of what this server adds to the ASGI scope. Each is absent under another server.
+"""What this server adds to the ASGI scope. Each name is absent under another server.
 
 `TASKS` is the application's, in the state of its lifespan.
 """
 
-# closes the connection at once, without sending what is buffered: `() -> None`
-ABORT = "outcrop.abort"
-# ends a response that is incomplete, and closes the connection after what was written: `() -> None`
-CUT = "outcrop.cut"
-# returns whether the whole request body has arrived: `() -> bool`
-ARRIVED = "outcrop.arrived"
-# registers a function to call when the caller disconnects: `(callback | None) -> None`
-DISCONNECTED = "outcrop.disconnected"
-# the connection's `FlowControl`: whether bytes wait to be sent, and until when
-FLOW = "outcrop.flow"
-# writes a complete response, whose headers hold its length; nothing may wait to be sent:
+from collections.abc import Callable
+from typing import Protocol
+
+from app.server.connection_interface import FlowControl
+
+# the request's `CallerConnection`
+CONNECTION = "outcrop.connection"
+# writes a complete response, to whose headers it adds the length; nothing may wait to be sent:
 # `(status, [(name, value)], body) -> None`
 RESPOND = "outcrop.respond"
 # accepts the upgrade that a request of type `websocket` asks for; its refusal is sent as a response of HTTP. Takes the
@@ -23,3 +20,26 @@ UPGRADE = "outcrop.upgrade"
 WRITE = "outcrop.write"
 # the tasks of the application that are not requests; on shutdown they get the same grace: `set[asyncio.Task]`
 TASKS = "outcrop.tasks"
+
+
+class CallerConnection(Protocol):
+    """What an endpoint uses of the connection of a request. flow: whether bytes wait to be sent, and until when."""
+
+    @property
+    def flow(self) -> FlowControl: ...
+
+    def take_body(self) -> bytes | None:
+        """Return the body, instead of `receive`; None if some of it has not arrived, or the caller disconnected."""
+        ...
+
+    def set_disconnect_callback(self, callback: Callable[[], None] | None) -> None:
+        """Register the function to call when the caller disconnects; None ends the registration."""
+        ...
+
+    def cut(self) -> None:
+        """End the response, incomplete, and close the connection after what was written."""
+        ...
+
+    def abort(self) -> None:
+        """Close the connection at once, without sending what is buffered."""
+        ...

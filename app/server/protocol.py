@@ -14,7 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, RESPOND, UPGRADE, WRITE
+from app.server.asgi_extensions import CONNECTION, RESPOND, UPGRADE, WRITE
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
 from app.server.head_limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, refusal_of_head
@@ -276,15 +276,7 @@ class GuardedProtocol(asyncio.Protocol):
             "path": path,
             "raw_path": raw_path,
             "query_string": query,
-            "extensions": {
-                ABORT: self.transport.abort,
-                ARRIVED: request.has_arrived,
-                CUT: request.cut,
-                DISCONNECTED: request.set_disconnect_callback,
-                FLOW: self.flow,
-                RESPOND: request.respond,
-                WRITE: request.write_piece,
-            },
+            "extensions": {CONNECTION: request, RESPOND: request.respond, WRITE: request.write_piece},
         }
 
     def _serve(self, request: ServedRequest, scope: Scope, start: Start = start_soon) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Protocol
 
@@ -27,13 +26,9 @@ _MAX_JOINED_BYTES = 64 * 1024
 MAX_BUFFERED_BYTES = 256 * 1024
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# a header may hold tabs, and no other control characters
+_CONTROLS = bytes([*range(9), *range(10, 32), 127])
 _FAILURE = b"Internal Server Error"
-_HEADERS_OF_FAILURE = [
-    (b"content-type", b"text/plain; charset=utf-8"),
-    (b"content-length", b"%d" % len(_FAILURE)),
-    (b"connection", b"close"),
-]
 
 Header = tuple[bytes, bytes]
 
@@ -58,8 +53,8 @@ class ServingConnection(Connection, Protocol):
 class ServedRequest:
     """One request and its response.
 
+    flow: of the connection. keeps_alive: the connection stays open for another request.
     has_started, is_complete: the head, and all, of the response has been written. is_lost: the caller disconnected.
-    keeps_alive: the connection stays open for another request.
 
     Args:
         awaits_continue: the caller sends the body once it got `100 Continue`.
@@ -68,9 +63,9 @@ class ServedRequest:
     """
 
     __slots__ = (
-        *("_awaits_continue", "_connection", "_has_arrived", "_has_length", "_has_news", "_head", "_is_framed"),
-        *("_is_head", "_left", "_news", "_on_disconnect", "_pieces", "_size", "has_started", "is_complete", "is_lost"),
-        "keeps_alive",
+        *("_awaits_continue", "_connection", "_has_arrived", "_has_length", "_head", "_is_framed", "_is_head"),
+        *("_is_received", "_left", "_news", "_on_disconnect", "_pieces", "_size"),
+        *("flow", "has_started", "is_complete", "is_lost", "keeps_alive"),
     )
 
     def __init__(
@@ -83,6 +78,7 @@ class ServedRequest:
         is_head: bool,
     ) -> None:
         self._connection = connection
+        self.flow = connection.flow
         self.keeps_alive = keeps_alive
         self._awaits_continue = awaits_continue and is_framed
         self._is_framed = is_framed
@@ -91,8 +87,7 @@ class ServedRequest:
         # of the request's body: what was not received yet
         self._pieces: list[bytes] = []
         self._size = 0
-        self._has_arrived = False
-        self._has_news = False
+        self._has_arrived = self._is_received = False
         self._news: asyncio.Event | None = None
         # of the response: bytes of its body that are left, and its head until the first bytes of its body
         self._has_length = False
@@ -117,8 +112,9 @@ class ServedRequest:
     def _end_badly(self) -> None:
         if self.has_started:
             self.close()
-        elif not self.is_lost:
-            self.respond(500, _HEADERS_OF_FAILURE, _FAILURE)
+        else:
+            self.keeps_alive = False
+            self.respond(500, [(b"content-type", b"text/plain; charset=utf-8")], _FAILURE)
 
     # called by the connection
 
@@ -129,19 +125,22 @@ class ServedRequest:
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size > MAX_BUFFERED_BYTES:
-            self._connection.flow.pause_reading()
-        self._wake()
+            self.flow.pause_reading()
+        if self._news is not None:
+            self._news.set()
 
     def end_body(self) -> None:
         """Note that the request's body is complete."""
         self._has_arrived = True
-        self._wake()
+        if self._news is not None:
+            self._news.set()
 
     def lose(self) -> None:
         """Tell the application that the caller disconnected."""
         if not self.is_complete:
             self.is_lost = True
-            self._wake()
+            if self._news is not None:
+                self._news.set()
         if self._on_disconnect is not None:
             self._on_disconnect()
 
@@ -152,18 +151,23 @@ class ServedRequest:
         if self._awaits_continue and not self._connection.closing.is_closing:
             self._connection.transport.write(_CONTINUE)
         self._awaits_continue = False
-        if not self.is_lost and not self.is_complete:
-            self._connection.flow.resume_reading()
-            if not self._has_news:
-                self._news = self._news or asyncio.Event()
-                await self._news.wait()
-                self._news.clear()
-            self._has_news = False
-        if self.is_lost or self.is_complete:
-            return {"type": "http.disconnect"}
+        while not (self.is_lost or self.is_complete):
+            self.flow.resume_reading()
+            if self._pieces or (self._has_arrived and not self._is_received):
+                return {"type": "http.request", "body": self._take(), "more_body": not self._has_arrived}
+            self._news = self._news or asyncio.Event()
+            self._news.clear()
+            await self._news.wait()
+        return {"type": "http.disconnect"}
+
+    def take_body(self) -> bytes | None:
+        """Return the body, instead of `receive`; None if some of it has not arrived, or the caller disconnected."""
+        return self._take() if self._has_arrived and not self.is_lost else None
+
+    def _take(self) -> bytes:
         pieces, self._pieces, self._size = self._pieces, [], 0
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return {"type": "http.request", "body": body, "more_body": not self._has_arrived}
+        self._is_received = self._has_arrived
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def send(self, message: Message) -> None:
         """Send an event of ASGI, once the caller has received what was written before.
@@ -171,8 +175,8 @@ class ServedRequest:
         Raises:
             RuntimeError: the event is not allowed now, or its headers or length are wrong.
         """
-        if self._connection.flow.write_paused and not self.is_lost:
-            await self._connection.flow.drain()
+        if self.flow.write_paused and not self.is_lost:
+            await self.flow.drain()
         if self.is_lost:
             return
         expected = "http.response.body" if self.has_started else "http.response.start"
@@ -181,14 +185,19 @@ class ServedRequest:
         if self.has_started:
             self.add(message.get("body", b""), is_last=not message.get("more_body", False))
         else:
-            self.begin(message["status"], message.get("headers", ()))
+            self.begin(message["status"], [*message.get("headers", ())])
             self._connection.loop.call_soon(self._flush)
 
-    def respond(self, status: int, headers: Iterable[Header], body: bytes) -> None:
-        """Write a complete response, whose headers hold its length. Raises RuntimeError as `send` does."""
+    def respond(self, status: int, headers: Collection[Header], body: bytes) -> None:
+        """Write a complete response. Raises RuntimeError: a header holds a control character.
+
+        Args:
+            headers: neither of the connection nor of the length, which is added.
+        """
         if not self.is_lost:
-            self.begin(status, headers)
-            self.add(body)
+            self._begin(status, [*headers, (b"content-length", b"%d" % len(body))])
+            self._write(b"" if self._is_head else body)
+            self._complete()
 
     def write_piece(self, data: bytes) -> bool:
         """Write a piece of a body without a length that has begun; returns whether more may be written at once."""
@@ -200,11 +209,7 @@ class ServedRequest:
             else:
                 connection.unread.written += len(piece)
                 connection.transport.write(piece)
-        return not connection.flow.write_paused
-
-    def has_arrived(self) -> bool:
-        """Return whether the whole body has arrived."""
-        return self._has_arrived
+        return not self.flow.write_paused
 
     def set_disconnect_callback(self, callback: Callable[[], None] | None) -> None:
         """Register the function to call when the caller disconnects; None ends the registration."""
@@ -215,49 +220,52 @@ class ServedRequest:
             callback()
         else:
             # a disconnect is noticed only while the connection is read; the rest of a body may have paused that
-            self._connection.flow.resume_reading()
+            self.flow.resume_reading()
 
     def cut(self) -> None:
         """End the response, incomplete, and close the connection after what was written."""
         self.is_lost = True
         self.close()
 
+    def abort(self) -> None:
+        """Close the connection at once, without sending what is buffered."""
+        self._connection.transport.abort()
+
     def close(self) -> None:
         """Close the connection after what was written."""
         self._flush()
         self._connection.closing.begin()
 
-    def _wake(self) -> None:
-        self._has_news = True
-        if self._news is not None:
-            self._news.set()
-
     # the response
 
-    def begin(self, status: int, headers: Iterable[Header]) -> None:
-        """Begin the response. Its head is written with the first piece of its body: one system call instead of two."""
-        self.has_started, self._awaits_continue = True, False
-        all_headers = [*self._connection.server_state.default_headers, *headers]
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, all_headers)]
-        by_name = dict(all_headers)
+    def begin(self, status: int, headers: Collection[Header]) -> None:
+        """Begin a response of any headers."""
+        by_name = dict(headers)
         if b"content-length" in by_name:
             self._has_length, self._left = True, int(by_name[b"content-length"])
         if b"close" in by_name.get(b"connection", b"").lower():
             self.keeps_alive = False
-        elif not self.keeps_alive:
-            lines.append(b"connection: close")
+        own = [each for each in headers if each[0] != b"connection"]
         if by_name.get(b"transfer-encoding", b"").lower() == b"chunked":
             self._has_length, self._is_framed = False, True
         elif self._is_head or status in _WITHOUT_BODY:
             self._has_length = True
         elif not self._has_length and self._is_framed:
-            lines.append(b"transfer-encoding: chunked")
+            own.append((b"transfer-encoding", b"chunked"))
+        self._begin(status, own)
+
+    def _begin(self, status: int, headers: list[Header]) -> None:
+        """Make the head. It is written with the first piece of the body: one system call instead of two."""
+        self.has_started, self._awaits_continue = True, False
+        default = self._connection.server_state.default_headers
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, (*default, *headers))]
+        if not self.keeps_alive:
+            lines.append(b"connection: close")
         # an empty line ends the head
         lines += (b"", b"")
-        head, ends = b"\r\n".join(lines), len(lines) - 1
-        if _FORBIDDEN.search(head) or head.count(b"\n") != ends or head.count(b"\r") != ends:
-            raise RuntimeError(f"a control character in one of {len(all_headers)} headers")
-        self._connection.unread.written += len(head)
+        head = b"\r\n".join(lines)
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):
+            raise RuntimeError(f"a control character in one of {len(headers)} headers")
         self._head = head
 
     def add(self, body: bytes, *, is_last: bool = True) -> None:
@@ -279,20 +287,21 @@ class ServedRequest:
 
     def _complete(self) -> None:
         self.is_complete = True
-        self._wake()
+        if self._news is not None:
+            self._news.set()
         if not self.keeps_alive:
             self.close()
         self._connection.on_response_complete()
 
     def _write(self, data: bytes) -> None:
-        self._connection.unread.written += len(data)
-        head, self._head = self._head, b""
-        if head and len(data) <= _MAX_JOINED_BYTES:
+        connection, head, self._head = self._connection, self._head, b""
+        connection.unread.written += len(head) + len(data)
+        if len(data) <= _MAX_JOINED_BYTES:
             data = head + data
         elif head:
-            self._connection.transport.write(head)
+            connection.transport.write(head)
         if data:
-            self._connection.transport.write(data)
+            connection.transport.write(data)
 
     def _flush(self) -> None:
         if self._head and not self._connection.transport.is_closing():

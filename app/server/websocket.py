@@ -19,7 +19,7 @@ from app.server.connection_interface import Connection
 from app.server.unread_response import UnreadResponseTimeout
 
 # close codes (RFC 6455, 7.4.1)
-_NORMAL, _UNSUPPORTED = 1000, 1003
+_NORMAL, _UNSUPPORTED, _INTERNAL = 1000, 1003, 1011
 # keeps proxies from closing the connection, many of which do after a minute of silence
 _PING_SECONDS = 25.0
 _MAX_IDLE_SECONDS = 3600.0
@@ -40,7 +40,7 @@ def switching_protocols(key: str, request_id: str) -> bytes:
 class WebSocket:
     """One WebSocket.
 
-    is_ending: the server is shutting down, so that no further message is read.
+    flow: of the connection. is_ending: the server is shutting down, so that no further message is read.
 
     Args:
         connection: its upgrade has been accepted. unread: counts the bytes that are written. close: closes it.
@@ -54,10 +54,10 @@ class WebSocket:
         # pieces of messages, each with whether it is the last of its message
         self._pieces: deque[tuple[bytes, bool]] = deque()
         self._buffered = 0
-        self._complete = 0
         self._is_in_message = False
         self._woken = asyncio.Event()
         self._on_disconnect: Callable[[], None] | None = None
+        self.flow = connection.flow
         self._is_over = False
         self._pings_left = int(_MAX_IDLE_SECONDS / _PING_SECONDS)
         self._timer = connection.loop.call_later(_PING_SECONDS, self._ping_when_idle)
@@ -74,7 +74,7 @@ class WebSocket:
             for event in self._frames.events():
                 self._handle(event)
         if self._buffered > _MAX_BUFFERED_BYTES:
-            self._connection.flow.pause_reading()
+            self.flow.pause_reading()
 
     def connection_lost(self) -> None:
         """End: the connection was lost."""
@@ -95,9 +95,8 @@ class WebSocket:
                 piece = text.encode()
                 self._pieces.append((piece, is_last))
                 self._buffered += len(piece)
-                self._complete += is_last
                 self._woken.set()
-            case Ping() if not self._connection.flow.write_paused:  # the peer must read to get more pongs
+            case Ping() if not self.flow.write_paused:  # the peer must read to get more pongs
                 self._write(self._frames.send(event.response()))
             case CloseConnection():
                 self._write(self._frames.send(event.response()))
@@ -125,10 +124,9 @@ class WebSocket:
             await self._wait()
         piece, is_last = self._pieces.popleft()
         self._buffered -= len(piece)
-        self._complete -= is_last
         self._is_in_message = not is_last
         if self._buffered <= _MAX_BUFFERED_BYTES:
-            self._connection.flow.resume_reading()
+            self.flow.resume_reading()
         return piece, is_last
 
     @property
@@ -136,29 +134,37 @@ class WebSocket:
         """True if a message was read in part."""
         return self._is_in_message
 
-    def has_arrived(self) -> bool:
-        """Return whether the rest of the message that is read has arrived."""
-        return self._complete > 0
+    def take_body(self) -> bytes | None:
+        """Return None: a message is read piece by piece."""
+        return None
 
     async def send(self, text: str) -> None:
         """Send a message, and wait until it has left the process. After a disconnect, this does nothing."""
         if self._is_over:
             return
         self._write(self._frames.send(TextMessage(text)))
-        if self._connection.flow.write_paused:
-            await self._connection.flow.drain()
+        if self.flow.write_paused:
+            await self.flow.drain()
 
     def ping(self) -> None:
         """Send a ping, so that no proxy closes the connection, and a dead peer is noticed."""
-        if not self._is_over and not self._connection.flow.write_paused:
+        if not self._is_over and not self.flow.write_paused:
             self._write(self._frames.send(Ping()))
             self._unread.start()
 
-    def set_callback(self, callback: Callable[[], None] | None) -> None:
+    def set_disconnect_callback(self, callback: Callable[[], None] | None) -> None:
         """Register the function to call when the peer disconnects, or, with None, end the registration."""
         self._on_disconnect = callback
         if callback is not None and self._is_over:
             callback()
+
+    def cut(self) -> None:
+        """Close the connection within a response."""
+        self.close(_INTERNAL, "the response is incomplete")
+
+    def abort(self) -> None:
+        """Close the connection at once, without sending what is buffered."""
+        self._connection.transport.abort()
 
     def close(self, code: int = _NORMAL, reason: str = "") -> None:
         """Close the connection, after what was written."""
@@ -168,7 +174,7 @@ class WebSocket:
         self._end()
         # data that is still arriving is read until then: it would reset the connection before its peer has read this
         self._connection.loop.call_later(_CLOSE_SECONDS, self._close_transport)
-        self._connection.flow.resume_reading()
+        self.flow.resume_reading()
 
     # both
 

@@ -80,8 +80,8 @@ async def test_a_complete_response_is_one_write() -> None:
 
 async def test_a_response_is_written_without_events() -> None:
     connection = Connection()
-    request_on(connection, keeps_alive=False).respond(200, START["headers"], b"ok")
-    head = b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
+    request_on(connection, keeps_alive=False).respond(200, [(b"a", b"b\tc")], b"ok")
+    head = b"HTTP/1.1 200 OK\r\ndate: now\r\na: b\tc\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
     assert connection.said == [head + b"ok", b"closed"]
 
 
@@ -138,6 +138,22 @@ async def test_a_failed_application_gets_an_error_or_loses_the_connection() -> N
         assert connection.tasks == set(), "a shutdown would wait for it"
 
 
+async def test_a_body_is_taken_at_once_if_all_of_it_has_arrived() -> None:
+    connection = Connection()
+    request = request_on(connection, awaits_continue=True)
+    request.add_body(b"a")
+    assert request.take_body() is None
+    request.add_body(b"b")
+    request.end_body()
+    assert request.take_body() == b"ab"
+    assert connection.said == [], "no 100 Continue: the body has arrived"
+    receiving = asyncio.create_task(request.receive())
+    await asyncio.sleep(0)
+    request.lose()
+    assert await receiving == {"type": "http.disconnect"}
+    assert request.take_body() is None
+
+
 async def test_the_body_arrives_in_pieces_and_a_disconnect_ends_it() -> None:
     connection = Connection()
     request = request_on(connection, awaits_continue=True)
@@ -150,10 +166,11 @@ async def test_the_body_arrives_in_pieces_and_a_disconnect_ends_it() -> None:
     request.add_body(b"c")
     request.end_body()
     assert await receiving == {"type": "http.request", "body": b"c", "more_body": False}
-    assert request.has_arrived()
+    assert request.take_body() == b""
     called: list[str] = []
     request.set_disconnect_callback(lambda: called.append("gone"))
     request.lose()
     assert await request.receive() == {"type": "http.disconnect"}
+    assert request.take_body() is None
     await request.send(START)
     assert (called, connection.completed) == (["gone"], 0)

@@ -7,7 +7,7 @@ docs/adr/0031-one-route-table.md.
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 
@@ -40,7 +40,7 @@ from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline, DeadlineTimer
 from app.process.off_loop import off_loop
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, FLOW, RESPOND, WRITE
+from app.server.asgi_extensions import CONNECTION, RESPOND, WRITE, CallerConnection
 from app.server.request_head import RequestHead
 
 _log = logging.getLogger(__name__)
@@ -100,113 +100,129 @@ class Endpoint(Struct, frozen=True):
     allowed: tuple[str, ...]
     limits: IngressLimits
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send, head: RequestHead) -> None:
         """Handle one request to its end."""
         record: RequestRecord = scope[RECORD]
-        spec, limits, head = self.spec, self.limits, head_of(scope)
+        spec, limits = self.spec, self.limits
         record.route, record.dialect = self.route, spec.dialect
-        render_error = spec.render_by_head(head) if spec.render_by_head else spec.render_error
         extensions = scope.get("extensions", {})
+        connection: CallerConnection | None = extensions.get(CONNECTION)
         sender = ResponseSender(
             send,
             record,
-            render_error,
+            spec.render_by_head(head) if spec.render_by_head else spec.render_error,
             limits.heartbeat,
             limits.note_gap,
             extensions.get(WRITE),
-            extensions.get(FLOW),
+            None if connection is None else connection.flow,
             extensions.get(RESPOND),
             limit_headers=spec.limit_headers,
         )
-        failure = await self._run(scope, receive, sender, head)
+        deadline, failure = limits.timer.begin(limits.total_timeout), None
+        try:
+            await self._serve(scope, receive, sender, head, deadline, connection)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- a defect, too, is answered in the dialect
+            failure = self._failure_of(error, record, deadline)
+        finally:
+            deadline.end()
         if failure is not None:
             if not limits.exposes_aws_identity:
                 named = "" if record.model in limits.default_models else record.model
                 failure = without_identity(failure, head.path, named)
-            await _send_error(sender, failure, scope)
+            await _send_error(sender, failure, connection)
 
-    async def _run(
-        self, scope: Scope, receive: Receive, sender: ResponseSender, head: RequestHead
-    ) -> GatewayError | None:
-        """Serve a request within its deadline. Returns the error that is still to be sent, if any."""
-        record, deadline = sender.record, self.limits.timer.begin(self.limits.total_timeout)
-        try:
-            if head.method != self.spec.method:
-                allowed = ", ".join(self.allowed)
-                raise MethodNotAllowed(f"this path takes {allowed}", headers={"allow": allowed})
-            await self._serve(scope, receive, sender, head, deadline)
-        except CallerGone:
-            record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
-        except AuthenticationFailed as error:
-            if wait := self.limits.failed_attempts.note(record.client):
-                return _too_many_failed(wait, f"the last: {error.message}")
-            return error.with_traceback(None)
-        except GatewayError as error:
-            _drop_tracebacks(error)
-            return error
-        except RecursionError:
-            return InvalidRequest("the body is nested too deeply")
-        except asyncio.CancelledError:
-            if deadline.has_passed:
-                late = CallerDeadline if deadline.by == TIMEOUT else UpstreamTimeout
-                detail = deadline.by or "BEDROCK_TOTAL_TIMEOUT"
-                return late("the request took longer than its limit", detail=detail, is_final=True)
-            # the server shuts down and does not await this task: if raised again, it would be logged as a crash
-            return Overloaded("the gateway is shutting down", detail="SHUTDOWN_GRACE")
-        except Exception as error:  # noqa: BLE001 -- a defect must still be answered in the dialect
-            _log.exception("unexpected failure", extra={"fields": {"request_id": record.request_id}})
-            return InternalFailure("an internal error occurred", detail=type(error).__name__)
-        finally:
-            deadline.end()
-        return None
+    def _failure_of(self, error: BaseException, record: RequestRecord, deadline: Deadline) -> GatewayError | None:
+        """Return the error to send for what ended a request; None if the caller disconnected."""
+        match error:
+            case CallerGone():
+                record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
+                return None
+            case AuthenticationFailed():
+                if wait := self.limits.failed_attempts.note(record.client):
+                    return _too_many_failed(wait, f"the last: {error.message}")
+                return error.with_traceback(None)
+            case GatewayError():
+                _drop_tracebacks(error)
+                return error
+            case RecursionError():
+                return InvalidRequest("the body is nested too deeply")
+            case asyncio.CancelledError():
+                if deadline.has_passed:
+                    late = CallerDeadline if deadline.by == TIMEOUT else UpstreamTimeout
+                    detail = deadline.by or "BEDROCK_TOTAL_TIMEOUT"
+                    return late("the request took longer than its limit", detail=detail, is_final=True)
+                # the server shuts down and does not await this task: if raised again, it would be logged as a crash
+                return Overloaded("the gateway is shutting down", detail="SHUTDOWN_GRACE")
+        _log.error("unexpected failure", extra={"fields": {"request_id": record.request_id}}, exc_info=error)
+        return InternalFailure("an internal error occurred", detail=type(error).__name__)
 
     async def _serve(
-        self, scope: Scope, receive: Receive, sender: ResponseSender, head: RequestHead, deadline: Deadline
+        self,
+        scope: Scope,
+        receive: Receive,
+        sender: ResponseSender,
+        head: RequestHead,
+        deadline: Deadline,
+        connection: CallerConnection | None,
     ) -> None:
+        """Serve a request. Raises GatewayError, CallerGone."""
+        if head.method != self.spec.method:
+            allowed = ", ".join(self.allowed)
+            raise MethodNotAllowed(f"this path takes {allowed}", headers={"allow": allowed})
         limits, record = self.limits, sender.record
         claim = scope.get(CALLER) or limits.authenticator.authenticate(head, record.client, scope)
         if isinstance(claim, PendingClaim):
             claim = await self._resolve(claim, record.client)
         if timeout := head.headers.get(TIMEOUT):
             deadline.shorten(_parse_seconds(timeout), TIMEOUT)
-        has_arrived = scope.get("extensions", {}).get(ARRIVED)
-        body_timeout = math.inf if has_arrived is not None and has_arrived() else limits.caller_timeout
+        held = HeldBytes(limits.bodies, claim.name)
+        read = partial(read_body, head, connection, receive, limits.max_body_bytes, limits.caller_timeout, held)
         body, caller = None, claim
-        held = HeldBytes(limits.unverified_bodies if isinstance(claim, SignedClaim) else limits.bodies, claim.name)
         try:
             if isinstance(caller, SignedClaim):
-                # a signature covers the body: until both are verified, separate limits hold
-                of_one = limits.unverified_of_each.get(claim.name)
-                by_name = of_one.permit() if of_one is not None else nullcontext()
-                of_address = limits.address_permits.permit(record.client, claim.name)
-                async with of_address, by_name, limits.unverified.permit():
-                    body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
-                    turn = f"{claim.name} from {record.client}"  # a forged claim takes no turn of the caller
-                    caller = await off_loop(turn, len(body), partial(caller.verify, body))
-                held.move(limits.bodies)
+                body, caller = await self._verify(caller, read, held, record.client)
             record.caller = caller.name
             if caller.policy is not None:
                 record.team, record.key_name = caller.policy.team_id, caller.policy.name
             sender.held = HeldBytes(limits.responses, caller.name)
             permit = limits.admission.permit(caller.name)
-            async with permit:
+            if not permit.take_if_free():
+                await permit.wait()
+            try:
                 if body is None:
-                    body = await read_body(head, receive, limits.max_body_bytes, body_timeout, held)
+                    body = await read()
                 context = RequestContext(
-                    head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body)
-                )
-                context.response, context.begin_stream = sender.held, sender.begin_stream
+                    head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body),
+                    sender.held, begin_stream=sender.begin_stream,
+                )  # fmt: skip
                 del body
-                with DisconnectGuard(scope, receive, sender, context, permit):
+                with DisconnectGuard(connection, receive, sender, context, permit):
                     response = await self.spec.handler(context)
                     if isinstance(response, CompleteResponse):
                         await sender.send_complete(response)
                     else:
                         await sender.send_stream(response)
+            finally:
+                permit.release()
         finally:
             held.release()
             if sender.held is not None and sender.held.size:
                 sender.held.release()
+
+    async def _verify(
+        self, claim: SignedClaim, read: Callable[[], Awaitable[bytes]], held: HeldBytes, client: str
+    ) -> tuple[bytes, Caller]:
+        """Read the body, which a signature covers, and verify both; until then, separate limits hold."""
+        limits = self.limits
+        held.limits = limits.unverified_bodies
+        of_one = limits.unverified_of_each.get(claim.name)
+        by_name = of_one.permit() if of_one is not None else nullcontext()
+        async with limits.address_permits.permit(client, claim.name), by_name, limits.unverified.permit():
+            body = await read()
+            turn = f"{claim.name} from {client}"  # a forged claim takes no turn of the caller
+            caller = await off_loop(turn, len(body), partial(claim.verify, body))
+        held.move(limits.bodies)
+        return body, caller
 
     async def _resolve(self, claim: PendingClaim, client: str) -> Caller | SignedClaim:
         """Have a claim checked elsewhere. Raises GatewayError; an address whose claims fail too often must wait."""
@@ -218,10 +234,11 @@ class Endpoint(Struct, frozen=True):
 def head_of(scope: Scope) -> RequestHead:
     """Return the head of the request of an ASGI scope."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    if len(headers) < len(scope["headers"]):  # a repeated header
+    raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
+    if len(headers) < len(raw_headers):  # a repeated header
         headers = {}
-        for raw_name, raw_value in scope["headers"]:
+        for raw_name, raw_value in raw_headers:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]},{value}" if name in headers else value
     return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
@@ -234,18 +251,17 @@ def _drop_tracebacks(error: BaseException) -> None:
         link = link.with_traceback(None).__context__
 
 
-async def _send_error(sender: ResponseSender, error: GatewayError, scope: Scope) -> None:
+async def _send_error(sender: ResponseSender, error: GatewayError, connection: CallerConnection | None) -> None:
     """Send an error within some seconds: the caller may not read. If it cannot be sent, cut the connection."""
-    extensions = scope.get("extensions", {})
     try:
         async with asyncio.timeout(_ERROR_SECONDS):
             await sender.send_error(error)
     except TimeoutError:
-        end = extensions.get(ABORT)
+        if connection is not None:
+            connection.abort()
     else:
-        end = None if sender.is_done else extensions.get(CUT)
-    if end is not None:
-        end()
+        if connection is not None and not sender.is_done:
+            connection.cut()
 
 
 def _too_many_failed(wait: float, detail: str) -> RateLimited:

@@ -3,11 +3,11 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.dialects.http.endpoint import ENDPOINT, RECORD
+from app.dialects.http.endpoint import ENDPOINT, RECORD, head_of
 from app.dialects.http.response_sender import REQUEST_ID
 from app.dialects.http.route_table import RouteTable
 from app.models.prices import Prices
@@ -54,11 +54,11 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._serve_other(scope, receive, send)
             return
-        headers, method = scope["headers"], scope["method"]
+        head, method = head_of(scope), scope["method"]
         peer = scope.get("client")
         client = self._proxies.client_of(scope) if self._proxies is not None else peer[0] if peer else ""
-        record = RequestRecord(request_id=request_id_of(headers), method=method, client=client)
-        record.trace = self._tracer.begin(record, headers)
+        record = RequestRecord(request_id=request_id_of(head.headers), method=method, client=client)
+        record.trace = self._tracer.begin(record, head.headers)
         scope[RECORD] = record
         self._load.add(1)
         try:
@@ -67,7 +67,7 @@ class RequestMiddleware:
                 await self._app(scope, receive, _noting(record, send))
             else:
                 endpoint, scope["path_params"] = found
-                await endpoint.handle(scope, receive, send)
+                await endpoint.handle(scope, receive, send, head)
         finally:
             self._load.add(-1)
             if not record.route:
@@ -100,13 +100,11 @@ class RequestMiddleware:
                 _log.exception("an observer failed", extra={"fields": {"request_id": record.request_id}})
 
 
-def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def request_id_of(headers: Mapping[str, str]) -> str:
     """Return the caller's `x-request-id` if it is safe in headers and logs, else a new UUID, as AWS's own ids are."""
-    for name, value in headers:
-        if name == REQUEST_ID:
-            given: str = value.decode("latin-1")
-            if _SAFE_ID.match(given) and not has_secret(given):
-                return given
+    given = headers.get("x-request-id")
+    if given is not None and _SAFE_ID.match(given) and not has_secret(given):
+        return given
     digits = os.urandom(16).hex()  # faster than the uuid module
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 

@@ -1,7 +1,6 @@
 """Reads request bodies, and limits their size and pace."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
@@ -16,6 +15,7 @@ from app.execution.request_context import RequestContext
 from app.governance.held_bytes import HeldBytes
 from app.process.memory import buffer_for, contents_of
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
+from app.server.asgi_extensions import CallerConnection
 from app.server.request_head import RequestHead
 from app.wire.json import JsonObject, Outline, outline_of
 from app.wire.json_memory import peak_bytes
@@ -30,13 +30,21 @@ class CallerGone(Exception):
     """The caller closed the connection."""
 
 
-async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_seconds: float, held: HeldBytes) -> bytes:
+async def read_body(
+    head: RequestHead,
+    connection: CallerConnection | None,
+    receive: Receive,
+    limit: int,
+    timeout_seconds: float,
+    held: HeldBytes,
+) -> bytes:
     """Read the whole body.
 
     Args:
+        connection: has the body if it has arrived. receive: waits for it.
         limit: bytes.
         timeout_seconds: for the first bytes, and between any two pieces; all of it gets as many more as its bytes take
-            at the slowest allowed pace. Infinite if the body has arrived.
+            at the slowest allowed pace.
         held: counts its bytes.
 
     Raises:
@@ -45,12 +53,14 @@ async def read_body(head: RequestHead, receive: Receive, limit: int, timeout_sec
     """
     if head.headers.get("content-encoding", "").lower() not in ("", "identity"):
         raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
+    body = None if connection is None else connection.take_body()
+    if body is not None:
+        _count(body, limit, held)
+        return body
     said = head.headers.get("content-length", "")
     length = int(said) if said.isdigit() else 0
     if length > limit:
         raise _too_large(limit)
-    if timeout_seconds == math.inf:
-        return await _read_pieces(receive, length, limit, lambda: None, held)
     pace = asyncio.timeout(timeout_seconds)
     try:
         async with pace:
@@ -74,9 +84,7 @@ async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callabl
         if message["type"] == "http.disconnect":
             raise CallerGone
         piece: bytes = message.get("body", b"")
-        if held.size + len(piece) > limit:
-            raise _too_large(limit)
-        held.add(len(piece))
+        _count(piece, limit, held)
         is_last = not message.get("more_body", False)
         if is_last and read is None:
             return piece
@@ -85,6 +93,13 @@ async def _read_pieces(receive: Receive, length: int, limit: int, go_on: Callabl
         if is_last:
             return contents_of(read)
         go_on()
+
+
+def _count(piece: bytes, limit: int, held: HeldBytes) -> None:
+    """Count the bytes of a piece. Raises BodyTooLarge, GatewayBusy."""
+    if held.size + len(piece) > limit:
+        raise _too_large(limit)
+    held.add(len(piece))
 
 
 def _too_large(limit: int) -> BodyTooLarge:

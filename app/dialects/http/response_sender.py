@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from msgspec import Struct
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
 
 from app.dialects.http.loggable import loggable_field
 from app.dialects.http.request_body import CallerGone
@@ -19,7 +19,7 @@ from app.governance.admission import Permit
 from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
 from app.process.loop_turns import LoopTurns
-from app.server.asgi_extensions import DISCONNECTED
+from app.server.asgi_extensions import CallerConnection
 from app.server.connection_interface import FlowControl
 
 # the header of every response by which its request is found in the log
@@ -44,7 +44,7 @@ class DisconnectGuard(Struct):
     If Bedrock bills the answer all the same, it goes on without a permit until that has arrived.
     """
 
-    scope: Scope
+    connection: CallerConnection | None
     receive: Receive
     sender: "ResponseSender"
     request: RequestContext
@@ -55,17 +55,16 @@ class DisconnectGuard(Struct):
 
     def __enter__(self) -> None:
         self._task = asyncio.current_task()
-        register = self.scope.get("extensions", {}).get(DISCONNECTED)
-        if register is not None:
-            register(self._cancel)
+        if self.connection is not None:
+            self.connection.set_disconnect_callback(self._cancel)
         else:
             self._watcher = asyncio.create_task(self._watch())
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._watcher is not None:
+        if self.connection is not None:
+            self.connection.set_disconnect_callback(None)
+        elif self._watcher is not None:
             self._watcher.cancel()
-        else:
-            self.scope["extensions"][DISCONNECTED](None)
         if self._has_gone and kind is asyncio.CancelledError:
             if self._task is not None:
                 self._task.uncancel()
@@ -90,7 +89,7 @@ class ResponseSender(Struct):
 
     heartbeat: seconds of silence after which a stream's `idle` is sent. note_gap: called with the seconds between two
     pieces of a stream. flow: tells whether bytes wait to be sent, if the server does. respond: writes a complete
-    response, if the server does. held: bytes of a large response. limit_headers: see `EndpointSpec`.
+    response and its length, if the server does. held: bytes of a large response. limit_headers: see `EndpointSpec`.
     """
 
     send: Send
@@ -119,12 +118,13 @@ class ResponseSender(Struct):
         body = response.body
         if len(body) > _COUNTED_BYTES and self.held is not None and self.held.size < len(body):
             await self.held.add_when_free(len(body) - self.held.size)
-        headers = self._begin(response.status, (*response.headers, *more_headers, ("content-length", str(len(body)))))
+        headers = self._begin(response.status, (*response.headers, *more_headers))
         may_write = self.flow is not None and not self.flow.write_paused
         if self.respond is not None and may_write and len(body) <= _PIECE_BYTES:
             self.is_done = True
             self.respond(response.status, headers, body)
         else:
+            headers.append((b"content-length", b"%d" % len(body)))
             await self.send({"type": "http.response.start", "status": response.status, "headers": headers})
             body = await self._send_pieces(body)
             self.is_done = True

@@ -18,7 +18,7 @@ from app.dialects.http.endpoint import ENDPOINT, Endpoint
 from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer
 from app.errors import AuthenticationFailed, GatewayError, InvalidRequest, NotFound, PermissionRefused, UpgradeRequired
 from app.execution.request_context import RequestContext
-from app.server.asgi_extensions import ABORT, ARRIVED, CUT, DISCONNECTED, FLOW, UPGRADE
+from app.server.asgi_extensions import CONNECTION, UPGRADE
 from app.wire import json, sse
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MESSAGE = "WEBSOCKET"
 _VERSION = "13"
 # close codes (RFC 6455, 7.4.1)
-_GOING_AWAY, _TOO_BIG, _INTERNAL = 1001, 1009, 1011
+_GOING_AWAY, _TOO_BIG = 1001, 1009
 # headers of the upgrade that are not of its messages
 _OF_UPGRADE = frozenset(
     (
@@ -79,14 +79,7 @@ class WebSocketServer(Struct, frozen=True):
             await handler.close()
 
     async def _serve_messages(self, socket: WebSocket, endpoint: Endpoint, scope: Scope) -> None:
-        cut = partial(socket.close, _INTERNAL, "the response is incomplete")
-        extensions = {
-            ABORT: scope["extensions"][ABORT],
-            ARRIVED: socket.has_arrived,
-            CUT: cut,
-            DISCONNECTED: socket.set_callback,
-            FLOW: scope["extensions"][FLOW],
-        }
+        extensions = {CONNECTION: socket}
         headers = [(name, value) for name, value in scope["headers"] if name not in _OF_UPGRADE]
         while await socket.has_message():
             message = _MessageTransport(socket)

@@ -4,7 +4,7 @@ import gc
 import weakref
 from typing import Any
 
-from app.dialects.http.endpoint import RECORD, Endpoint, IngressLimits
+from app.dialects.http.endpoint import RECORD, Endpoint, IngressLimits, head_of
 from app.dialects.http.endpoint_spec import EndpointSpec
 from app.dialects.http.responses import Answer
 from app.dialects.openai.common.errors import render_error
@@ -65,7 +65,7 @@ async def test_refused_request_leaves_no_reference_cycle() -> None:
             tags=(),
         )
         endpoint = Endpoint(spec, "/", ("POST",), ingress_limits)
-        await endpoint.handle({**scope, RECORD: RequestRecord("r", "POST")}, receive, send)
+        await endpoint.handle({**scope, RECORD: RequestRecord("r", "POST")}, receive, send, head_of(scope))
         assert [each() for each in held] == [None]
     finally:
         gc.enable()
