@@ -125,7 +125,8 @@ class UpstreamAttempt(Struct, frozen=True):
         request = candidate.request
         if request is None:
             size, build = call.context.size, partial(operation.build, candidate.model)
-            request = build() if size <= MAX_LOOP_BYTES else await off_loop(call.context.caller.name, size, build)
+            is_quick = size <= MAX_LOOP_BYTES or not operation.encodes_in_build
+            request = build() if is_quick else await off_loop(call.context.caller.name, size, build)
         client = self.clients[target.location]
         trace = record.trace
         headers: Headers = ()

@@ -66,7 +66,7 @@ class GovernedAttempt(Struct, frozen=True):
         """
         context, operation, request = call.context, candidate.operation, candidate.request
         if request is None:
-            if context.size <= MAX_LOOP_BYTES:
+            if context.size <= MAX_LOOP_BYTES or not operation.encodes_in_build:
                 request = operation.build(candidate.model)
             else:
                 build = partial(operation.build, candidate.model)

@@ -251,7 +251,8 @@ async def _built(context: RequestContext, candidate: Candidate[T]) -> tuple[Cand
     if request is not None:
         return candidate, request
     build, size = partial(candidate.operation.build, candidate.model), context.size
-    request = build() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, build)
+    is_quick = size <= MAX_LOOP_BYTES or not candidate.operation.encodes_in_build
+    request = build() if is_quick else await off_loop(context.caller.name, size, build)
     return replace(candidate, request=request), request
 
 

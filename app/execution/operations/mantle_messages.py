@@ -64,6 +64,7 @@ class _AdaptedMessages(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tr
     make: turns the parsed response into the result.
     """
 
+    encodes_in_build: ClassVar[bool] = True
     mode: Mode = Mode.NATIVE
     surface: Surface = Surface.MANTLE
     body: JsonObject

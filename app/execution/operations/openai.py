@@ -83,6 +83,7 @@ class _AdaptedBody(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
     last_events: the types of the documents that complete a streamed answer.
     """
 
+    encodes_in_build: ClassVar[bool] = True
     mode: Mode = Mode.NATIVE
     upstream: OpenAISurface
     usage_of: UsageReader

@@ -44,9 +44,11 @@ class Operation(Struct, Generic[T], frozen=True, kw_only=True):
     max_tokens: that the answer may have, where the body says so and is adapted here.
     contents: what the call contains, if its adaptation knows that; see `Contents`.
     is_streamed: the attempt ends with its stream, and not with its result.
+    encodes_in_build: `build` encodes the body, which takes long if that is large.
     """
 
     is_streamed: ClassVar[bool] = False
+    encodes_in_build: ClassVar[bool] = False
 
     mode: Mode
     surface: Surface

@@ -40,6 +40,7 @@ class _TranslatedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tru
     make: turns the parsed answer, in the caller's terms, into the result.
     """
 
+    encodes_in_build: ClassVar[bool] = True
     mode: Mode = Mode.TRANSLATED
     api: API
     upstream: OpenAISurface | MessagesSurface
