@@ -160,16 +160,16 @@ def loads_strictly(data: bytes, outline: Outline | None = None) -> Any:
 def outline_of(data: bytes) -> Outline:
     """Count the strings and values of a document."""
     if len(data) <= MAX_VALUES:
-        unescaped = _without_escapes(data)
-        return Outline(len(unescaped) - len(unescaped.replace(b'"', b"")), _count_marks(data))
+        masked = mask_escapes(data)
+        return Outline(len(masked) - len(masked.replace(b'"', b"")), _count_marks(data))
     values = quotes = 0
     for piece in pieces(data):
         if quotes % 2 and b'"' not in piece:  # within a long string; splitting takes 40 times as long as this
             continue
-        unescaped = _without_escapes(piece)
-        if quotes % 2 and b'"' not in unescaped:
+        masked = mask_escapes(piece)
+        if quotes % 2 and b'"' not in masked:
             continue
-        parts = unescaped.split(b'"')
+        parts = masked.split(b'"')
         values += _count_marks(b"".join(parts[quotes % 2 :: 2]))
         quotes += len(parts) - 1
         if max(values, quotes // 2) > MAX_VALUES:
@@ -182,11 +182,11 @@ def _count_marks(text: bytes) -> int:
     return len(text) - len(text.replace(b",", b"").replace(b"[", b"").replace(b"{", b""))
 
 
-def _without_escapes(data: bytes) -> bytes:
-    """Remove escaped quotes and backslashes."""
-    if b"\\" not in data or b'\\"' not in data:
+def mask_escapes(data: bytes) -> bytes:
+    """Replace escaped quotes and backslashes by as many other bytes, which is faster than removing them."""
+    if b"\\" not in data:
         return data
-    return data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return data.replace(b"\\\\", b"__").replace(b'\\"', b"__")
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ serialized, its UTF-8 is kept beside it.
 
 import sys
 
-from app.wire.json import MAX_VALUES, Outline, pieces
+from app.wire.json import MAX_VALUES, Outline, mask_escapes, pieces
 
 # an empty list takes 64 bytes, with the reference to it, and an object with one member 200
 _VALUE_BYTES = 100
@@ -38,10 +38,7 @@ def _text_bytes(data: bytes) -> int:
     total = length = 0  # length: characters of the string that has begun
     width = 1
     for piece in pieces(data):
-        text = piece
-        if b"\\" in piece:
-            text = piece.replace(b"\\\\", b"__")
-            text = text.replace(b'\\"', b"__") if b'"' in text else text
+        text = mask_escapes(piece)
         first, last = text.find(b'"'), text.rfind(b'"')
         if first >= 0:
             more, wider = _measure(text[:first])
