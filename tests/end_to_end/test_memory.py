@@ -152,3 +152,36 @@ def test_concurrent_bodies_take_twice_what_is_counted(
     assert set(statuses) == {200, 429}
     # MAX_BODIES_BYTES is 256 MiB; connections have buffers besides
     assert peak.added() < 2 * 2**28 + 2**25
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        (
+            "/v1/chat/completions",
+            b'"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"%b"}}]}]',
+        ),
+        (
+            "/v1/responses",
+            b'"input":[{"role":"user","content":[{"type":"input_image","image_url":"%b"}]}],"store":false',
+        ),
+    ],
+)
+def test_an_image_of_a_data_url_is_held_twice_while_bedrock_answers(
+    gateway: tuple[str, int, HoldingBedrock], path: str, part: bytes
+) -> None:
+    """The translated call was kept for other targets, and with it the image a third time."""
+    url, pid, bedrock = gateway
+    httpx.post(f"{url}{path}", content=chat(b"a" * 100_000), headers=HEADERS, timeout=30)
+    body = b'{"model":"a.b",%b}' % part % (b"data:image/png;base64," + filled(b"QUJD", 20_000_000))
+    before = memory_of(pid, "VmRSS")
+    while bedrock.received.acquire(blocking=False):
+        pass
+    bedrock.may_answer.clear()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(httpx.post, f"{url}{path}", content=body, headers=HEADERS, timeout=40)
+        assert bedrock.received.acquire(timeout=30)
+        held = memory_of(pid, "VmRSS") - before
+        bedrock.may_answer.set()
+        assert answer.result().status_code == 200
+    assert 1.5 * len(body) < held < 2.3 * len(body)

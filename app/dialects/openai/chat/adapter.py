@@ -43,7 +43,6 @@ class ChatAdapter(Struct):
     model: str
     document: JsonObject
     known_as: str
-    _translated: TranslatedRequest | None = None
 
     @classmethod
     async def for_request(cls, planner: Planner, _context: RequestContext, document: JsonObject) -> ChatAdapter:
@@ -52,22 +51,20 @@ class ChatAdapter(Struct):
         return cls(model, document, planner.known_as(model))
 
     def to_call(self, _target: Target) -> TranslatedRequest:
-        """See `DialectAdapter`. The translation is the same for every target."""
-        if self._translated is None:
-            plain = read_plain(self.document)
-            if plain is not None:
-                call, include_usage, custom_tools = plain.to_call(), plain.include_usage, _NO_NAMES
-            else:
-                call, include_usage, custom_tools = _validated(self.document)
-            response_context = ChatResponseContext(
-                "chatcmpl-" + os.urandom(12).hex(), int(time.time()), self.known_as, custom_tools, include_usage
-            )
-            self._translated = TranslatedRequest(
-                call,
-                partial(from_reply, response_context=response_context),
-                partial(ChunkStream, response_context),
-            )
-        return self._translated
+        """See `DialectAdapter`. The call is not kept: it holds each image of a `data:` URL once more."""
+        plain = read_plain(self.document)
+        if plain is not None:
+            call, include_usage, custom_tools = plain.to_call(), plain.include_usage, _NO_NAMES
+        else:
+            call, include_usage, custom_tools = _validated(self.document)
+        response_context = ChatResponseContext(
+            "chatcmpl-" + os.urandom(12).hex(), int(time.time()), self.known_as, custom_tools, include_usage
+        )
+        return TranslatedRequest(
+            call,
+            partial(from_reply, response_context=response_context),
+            partial(ChunkStream, response_context),
+        )
 
     def to_native(self, _target: Target) -> NativeRequest:
         options = self.document.get("stream_options")
