@@ -15,7 +15,7 @@ from app.storage import tables
 from app.storage.database import Database, DatabaseDown
 from app.storage.repository import teams
 
-# how long a team that was renamed is found by its former name
+# how long the id of a name is believed, in case a change was not heard of
 _NAME_SECONDS = 10.0
 _MAX_NAMES = 10_000
 _READ_SECONDS = 1.5
@@ -23,6 +23,11 @@ _READ_SECONDS = 1.5
 
 class Teams(Protocol):
     """What `KeyDirectory` knows of teams."""
+
+    @property
+    def team_changes(self) -> int:
+        """How often a team was made, changed or deleted, as far as this process has heard."""
+        ...
 
     def policy_of_team(self, team_id: str, person: str = "", labels: Mapping[str, str] = {}) -> Policy | None:
         """Return a policy from memory; None if the team has to be loaded. Raises AuthenticationFailed."""
@@ -40,8 +45,9 @@ class TeamPolicies:
         self._database = database
         self._directory = directory
         self._clock = clock
-        # the id of each name, empty if there is none, and until when that is believed; the least recent first
-        self._ids: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        # the id of each name, empty if there is none, until when that is believed, and how often teams had changed;
+        # the least recent first
+        self._ids: OrderedDict[str, tuple[str, float, int]] = OrderedDict()
 
     def find(self, identity: Identity) -> Caller | None:
         """Return the caller, from memory. None if it has to be loaded.
@@ -67,8 +73,8 @@ class TeamPolicies:
         """Return the id of a team if it is known, else an empty string."""
         if not identity.team:
             raise PermissionRefused("no rule of this deployment gives you a team: ask its operator")
-        team_id, ends = self._ids.get(identity.team, ("", 0.0))
-        if self._clock() >= ends:
+        team_id, ends, changes = self._ids.get(identity.team, ("", 0.0, 0))
+        if self._clock() >= ends or changes != self._directory.team_changes:
             return ""
         if not team_id:
             raise _no_team(identity.team)
@@ -76,6 +82,8 @@ class TeamPolicies:
 
     async def _read_id(self, team: str) -> str:
         is_it = (tables.teams.c.id == team) | (tables.teams.c.name == team)
+        # of before the read, which may miss what is heard of during it
+        changes = self._directory.team_changes
         try:
             async with asyncio.timeout(_READ_SECONDS), self._database.begin(reads=True) as connection:
                 found = await teams.find(connection, is_it)
@@ -84,7 +92,7 @@ class TeamPolicies:
         # the name of one team may be the id of another
         by_id = sorted(found, key=lambda each: each.id != team)
         team_id = by_id[0].id if by_id else ""
-        self._ids[team] = team_id, self._clock() + _NAME_SECONDS
+        self._ids[team] = team_id, self._clock() + _NAME_SECONDS, changes
         self._ids.move_to_end(team)
         if len(self._ids) > _MAX_NAMES:
             self._ids.popitem(last=False)

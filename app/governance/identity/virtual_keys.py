@@ -64,8 +64,8 @@ class KeyDirectory:
         self._clock = clock
         self._keys: Known[KnownKey] = Known(_MAX_KEYS, clock)
         self._teams: Known[KnownTeam] = Known(_MAX_TEAMS, clock)
-        # teams have changed so often; the number of the last change of each
-        self._changes = 0
+        # how often teams have changed; the number of the last change of each
+        self.team_changes = 0
         self._teams_changed: dict[str, int] = {}
         # hashes of secrets that are genuine, and not valid any more
         self._wrong = Absent(clock)
@@ -199,8 +199,8 @@ class KeyDirectory:
         if len(self._teams_changed) >= _MAX_TEAMS:
             self._teams_changed.clear()
             self._keys.clear()
-        self._changes += 1
-        self._teams_changed[identifier] = self._changes
+        self.team_changes += 1
+        self._teams_changed[identifier] = self.team_changes
 
     def _use(self, key_id: str) -> KnownKey | None:
         """Return what is known of a key, unless its team has changed since. It is read again from time to time."""
@@ -217,7 +217,7 @@ class KeyDirectory:
         return None
 
     def _keep_key(self, key_id: str, rows: KeyRows | None) -> None:
-        self._keys.put(key_id, None if rows is None else KnownKey.of(rows, self._clock(), self._changes))
+        self._keys.put(key_id, None if rows is None else KnownKey.of(rows, self._clock(), self.team_changes))
 
     def _keep_team(self, team_id: str, rows: TeamRows | None) -> None:
         self._teams.put(team_id, None if rows is None else KnownTeam.of(rows, self._clock()))

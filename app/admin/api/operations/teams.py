@@ -39,6 +39,8 @@ async def create_team(connection: AsyncConnection, actor: Actor, body: TeamCreat
     except repository.Conflict:
         raise name_taken(team.name) from None
     await store_rules(connection, team, body)
+    # tokens may name it already
+    await touched(connection, team)
     after = await get_team(connection, team.id)
     await record_change(connection, actor, "team.create", team.id, after=after)
     return after
