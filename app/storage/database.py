@@ -25,8 +25,9 @@ __all__ = ["AsyncConnection", "Database", "DatabaseDown"]
 
 _CONNECT_SECONDS = 2.0
 _MIN_POSTGRESQL = 140000
-# of a server that only reads, as PostgreSQL names it
+# as PostgreSQL names them: of a server that only reads, and of a user without the right
 _READ_ONLY = "25006"
+_NO_RIGHT = "42501"
 # a stopped replica must not keep rows locked
 _SESSION = {
     "application_name": "outcrop",
@@ -116,18 +117,21 @@ class Database:
             raise
 
     async def check_version(self) -> None:
-        """Check that the server is new enough.
+        """Check that the server is new enough, and that the database holds every text.
 
         Raises:
-            DatabaseDown: it cannot be reached, or is older than PostgreSQL 14.
+            DatabaseDown: it cannot be reached, is older than PostgreSQL 14, or has another encoding than UTF8.
         """
         async with self.begin() as connection:
             if self.is_sqlite:
                 await connection.execute(text("select 1"))
                 return
             number = int((await connection.execute(text("show server_version_num"))).scalar_one())
+            encoding = (await connection.execute(text("show server_encoding"))).scalar_one()
         if number < _MIN_POSTGRESQL:
             raise DatabaseDown(f"{self.url.shown} is PostgreSQL {number // 10000}: version 14 or later is needed")
+        if encoding != "UTF8":
+            raise DatabaseDown(f"{self.url.shown} has the encoding {encoding}: create a database with ENCODING 'UTF8'")
 
     @asynccontextmanager
     async def listening(self, channel: str, heard: Callable[[str], None]) -> AsyncIterator[asyncio.Event]:
@@ -206,7 +210,7 @@ def is_unreachable(error: DBAPIError) -> bool:
         return is_trouble(failure)
     code = _code_of(error)
     # connection failures, no authorization, no such database, out of resources, intervention, lock not available
-    return code[:2] in ("08", "28", "3D", "53", "57") or code in ("55P03", _READ_ONLY)
+    return code[:2] in ("08", "28", "3D", "53", "57") or code in ("55P03", _READ_ONLY, _NO_RIGHT)
 
 
 def refuses_values(error: Exception) -> bool:

@@ -45,11 +45,19 @@ async def schema_revision(database: Database) -> str:
     """Return the revision of the schema; empty for an empty database. Changes nothing.
 
     Raises:
-        SchemaMismatch: this version cannot use it as it is. DatabaseDown: see `prepare_schema`.
+        SchemaMismatch: this version cannot use it as it is, or may not set it up. DatabaseDown: see `prepare_schema`.
     """
     await database.check_version()
     async with database.begin(reads=True) as connection:
-        return await connection.run_sync(_checked_revision, False, database.url.shown) or ""
+        found = await connection.run_sync(_checked_revision, False, database.url.shown)
+        if found is None and not database.is_sqlite:
+            may_create = text("select has_schema_privilege(current_schema(), 'create')")
+            if not (await connection.execute(may_create)).scalar_one():
+                raise SchemaMismatch(
+                    f"{database.url.shown} is empty, and its user may not set it up: let the owner of the database run "
+                    "`grant create on schema public to USER`"
+                )
+    return found or ""
 
 
 def _prepare(connection: Connection, migrate: bool, shown: str) -> str:

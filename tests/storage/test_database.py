@@ -20,7 +20,7 @@ from app.storage import tables
 from app.storage.database import Database, DatabaseDown
 from app.storage.records import Team, new_id
 from app.storage.repository import teams
-from app.storage.schema import prepare_schema
+from app.storage.schema import SchemaMismatch, prepare_schema, schema_revision
 from tests.databases import PostgresServer, opened, running_postgres
 
 
@@ -113,6 +113,37 @@ async def test_a_wrong_name_of_the_database_is_named(postgres: PostgresServer) -
     async with opened(postgres.url("nothing")) as database:
         with pytest.raises(DatabaseDown, match='database "nothing" does not exist'):
             await prepare_schema(database, migrate=False)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_holds_not_every_text_is_refused(postgres: PostgresServer, encoding: str) -> None:
+    name = f"test_{new_id()}"
+    connection = await asyncpg.connect(postgres.url())
+    await connection.execute(f"create database {name} encoding '{encoding}' locale 'C' template template0")
+    await connection.close()
+    async with opened(postgres.url(name)) as database:
+        with pytest.raises(DatabaseDown, match=f"has the encoding {encoding}: create a database with ENCODING 'UTF8'"):
+            await prepare_schema(database, migrate=True)
+
+
+async def test_a_user_without_rights_is_told_what_it_may_not_do(postgres: PostgresServer) -> None:
+    url, role = await postgres.create(), f"role_{new_id()}"
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"create role {role} login password 's3cret'; revoke create on schema public from public")
+    of_role = url.replace("//postgres@", f"//{role}:s3cret@")
+    async with opened(of_role) as database:
+        with pytest.raises(DatabaseDown, match="cannot be used: permission denied for schema public"):
+            await prepare_schema(database, migrate=False)
+        with pytest.raises(SchemaMismatch, match=r"its user may not set it up: .*grant create on schema public"):
+            await schema_revision(database)
+        await connection.execute(f"grant create on schema public to {role}")
+        assert await schema_revision(database) == ""
+        assert await prepare_schema(database, migrate=False) == "created"
+        await connection.execute(f"alter table teams owner to postgres; revoke all on teams from {role}")
+        with pytest.raises(DatabaseDown, match="permission denied for table teams"):
+            async with database.begin() as transaction:
+                await teams.find(transaction)
+    await connection.close()
 
 
 @pytest.mark.loopback
