@@ -131,26 +131,28 @@ def _ignored_within(request: MessagesRequest) -> Iterator[str]:
             yield f"system[{index}].citations"
     for index, message in enumerate(request.messages):
         for number, block in enumerate(message.content if isinstance(message.content, list) else ()):
-            path = f"messages[{index}].content[{number}]"
             if _is_left_out(message, block):
-                yield path
-            else:
-                yield from _ignored_in(block, path)
+                yield f"messages[{index}].content[{number}]"
+                continue
+            for within in _ignored_in(block):
+                yield f"messages[{index}].content[{number}]{within}"
 
 
-def _ignored_in(block: Any, path: str) -> Iterator[str]:
+def _ignored_in(block: Any) -> Iterator[str]:
+    """Yield paths below a block."""
     pieces: list[Any] = []
+    path = ""
     match block:
         case SearchResultBlock(content=pieces):
-            path = f"{path}.content"
+            path = ".content"
         case DocumentBlock(source=ContentSource(content=[*pieces])):
-            path = f"{path}.source.content"
+            path = ".source.content"
         case ToolResultBlock(content=[*parts]):
             for number, part in enumerate(parts):
-                here = f"{path}.content[{number}]"
-                yield from _ignored_in(part, here)
+                for within in _ignored_in(part):
+                    yield f".content[{number}]{within}"
                 if getattr(part, "citations", None) and isinstance(part, TextBlock):
-                    yield f"{here}.citations"
+                    yield f".content[{number}].citations"
     for number, piece in enumerate(pieces):
         for name in ("cache_control", "citations"):
             if getattr(piece, name):
@@ -262,7 +264,7 @@ def _result(block: ToolResultBlock, path: str) -> list[ContentBlock]:
         match part:
             case ToolReferenceBlock():
                 parts.append({"text": f"The tool {part.tool_name} was found; it can be called."})
-            case TextBlock():
+            case TextBlock(citations=citations) if citations:
                 parts += _blocks(part.model_copy(update={"citations": None}), path)
             case _:
                 parts += _blocks(part, f"{path}.content[{index}]")

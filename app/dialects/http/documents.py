@@ -1,6 +1,7 @@
 """Reads JSON bodies: known fields are validated strictly, unknown ones are kept and reported."""
 
-from typing import Annotated, Any, TypeVar
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, ValidationError
 
@@ -101,16 +102,27 @@ def _path(value: Any, location: tuple[int | str, ...], *, is_missing: bool) -> s
 def unknown_fields(document: InputSchema) -> list[tuple[str, Any]]:
     """Return the path and value of every field that no schema names, at any depth."""
     found = [*document.model_extra.items()] if document.model_extra else []
-    for name, value in document.__dict__.items():
-        if value is None:
-            continue
+    for name in _nesting_fields(type(document)):
+        value = getattr(document, name)
         if isinstance(value, list):
             for index, item in enumerate(value):
-                if isinstance(item, InputSchema):
-                    found += [(f"{name}[{index}].{path}", inside) for path, inside in unknown_fields(item)]
+                if isinstance(item, InputSchema) and (within := unknown_fields(item)):
+                    found += [(f"{name}[{index}].{path}", inside) for path, inside in within]
         elif isinstance(value, InputSchema):
             found += [(f"{name}.{path}", inside) for path, inside in unknown_fields(value)]
     return found
+
+
+@cache
+def _nesting_fields(schema: type[InputSchema]) -> tuple[str, ...]:
+    """Return the names of the fields whose values may have schemas of their own."""
+    return tuple(name for name, field in schema.model_fields.items() if _may_nest(field.annotation))
+
+
+def _may_nest(annotation: object) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, InputSchema):
+        return True
+    return any(_may_nest(each) for each in get_args(annotation))
 
 
 def model_name_of(document: JsonObject) -> str:
