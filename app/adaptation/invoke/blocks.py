@@ -71,15 +71,19 @@ def _with_accepted_id(block: JsonObject, ids: CallIds, adapted: AdaptedBody) -> 
 
 def adapt_content(blocks: list[object], role: str, path: str, adapted: AdaptedBody) -> list[object]:
     """Return the blocks that a model accepts in a turn. Those of a turn of the assistant's may be none."""
-    if role == "assistant":
+    kinds = {text_in(block, "type") for block in blocks}
+    if role == "assistant" and "image" in kinds:
         blocks = _without_images(blocks, path, adapted)
-    accepted = [block for block in blocks if _is_accepted(block, role, adapted)]
-    if len(accepted) < len(blocks):
-        adapted.adjust("reasoning")
-    kept = without_blanks(accepted, adapted)
+    has_reasoning = not kinds.isdisjoint(REASONING)
+    if has_reasoning:
+        accepted = [block for block in blocks if _is_accepted(block, role, adapted)]
+        if len(accepted) < len(blocks):
+            adapted.adjust("reasoning")
+        blocks = accepted
+    kept = without_blanks(blocks, adapted)
     if role != "assistant":
         return kept or _placeholder(adapted)
-    if kept and _is_refused_as_prefill(kept, adapted):
+    if has_reasoning and kept and _is_refused_as_prefill(kept, adapted):
         adapted.adjust("reasoning")
         return []
     return kept
@@ -110,9 +114,8 @@ def _is_refused_as_prefill(blocks: list[object], adapted: AdaptedBody) -> bool:
 
 def _without_images(blocks: list[object], path: str, adapted: AdaptedBody) -> list[object]:
     # "'image' blocks are not permitted within assistant turns"
-    images = [index for index, block in enumerate(blocks) if text_in(block, "type") == "image"]
-    adapted.ignored += [f"{path}.content[{index}]" for index in images]
-    return [block for block in blocks if text_in(block, "type") != "image"] if images else blocks
+    adapted.ignored += [f"{path}.content[{i}]" for i, block in enumerate(blocks) if text_in(block, "type") == "image"]
+    return [block for block in blocks if text_in(block, "type") != "image"]
 
 
 def _is_accepted(block: object, role: str, adapted: AdaptedBody) -> bool:
@@ -137,8 +140,11 @@ def without_blanks(blocks: list[object], adapted: AdaptedBody) -> list[object]:
 
     Turns with reasoning are compared, block by block, with what the model has sent (vercel/ai#14175).
     """
+    blanks = {index for index, block in enumerate(blocks) if _is_blank_text(block)}
+    if not blanks:
+        return blocks
     compared = max((index for index, block in enumerate(blocks) if text_in(block, "type") in REASONING), default=0)
-    kept = [block for index, block in enumerate(blocks) if index < compared or not _is_blank_text(block)]
+    kept = [block for index, block in enumerate(blocks) if index < compared or index not in blanks]
     if len(kept) == len(blocks):
         return blocks
     adapted.adjust("blank_text")
