@@ -196,7 +196,7 @@ class Database:
             # errors of the resolver have numbers of their own
             reason = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
         # the server's own message, which names roles and databases, but never a password
-        message = getattr(error, "message", None) or getattr(cause, "message", None)
+        message = getattr(error, "message", None) or getattr(cause, "message", None) or (self.is_sqlite and str(error))
         return f"{self.url.shown} cannot be used: {reason or message or type(cause).__name__}"
 
 

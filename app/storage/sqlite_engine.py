@@ -20,6 +20,8 @@ _TROUBLE = frozenset(
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
     }
 )
 
@@ -87,7 +89,7 @@ def _wait_to_run(connection: Any, statement: str) -> None:
     while time.monotonic() < until:
         try:
             driver.execute(statement).close()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 break
         else:

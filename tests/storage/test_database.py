@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import socket
+import sqlite3
 import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -113,6 +114,30 @@ async def test_a_wrong_name_of_the_database_is_named(postgres: PostgresServer) -
     async with opened(postgres.url("nothing")) as database:
         with pytest.raises(DatabaseDown, match='database "nothing" does not exist'):
             await prepare_schema(database, migrate=False)
+
+
+async def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    path.write_bytes(b"a text of another program " * 100)
+    async with opened(f"sqlite:///{path}") as database:
+        with pytest.raises(DatabaseDown, match=r"o\.db cannot be used: file is not a database"):
+            await prepare_schema(database, migrate=False)
+
+
+async def test_a_file_that_is_damaged_while_it_is_open_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "o.db"
+    async with opened(f"sqlite:///{path}") as database:
+        await prepare_schema(database, migrate=False)
+        async with database.begin() as connection:
+            await connection.execute(text("create table more (n integer)"))
+        with contextlib.closing(sqlite3.connect(path)) as other:
+            other.execute("pragma wal_checkpoint(truncate)")
+        pages = path.read_bytes()
+        path.write_bytes(pages[:4096] + b"x" * (len(pages) - 4096))
+        for reads in True, False:
+            with pytest.raises(DatabaseDown, match=r"o\.db cannot be used: database disk image is malformed"):
+                async with database.begin(reads=reads) as connection:
+                    await teams.find(connection)
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
