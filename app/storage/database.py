@@ -174,16 +174,19 @@ class Database:
         return sqlite_engine(self.url)
 
     async def _connect(self) -> asyncpg.Connection:
-        """Connect to a PostgreSQL."""
+        """Connect to a PostgreSQL. Raises DatabaseDown: an option of the URL is wrong, or there is no password."""
         import asyncpg
 
-        return await asyncpg.connect(
-            self.url.dsn,
-            timeout=_CONNECT_SECONDS,
-            server_settings=_SESSION,
-            ssl=self._tls,
-            password=await self._passwords() if self._passwords is not None else None,
-        )
+        try:
+            return await asyncpg.connect(
+                self.url.dsn,
+                timeout=_CONNECT_SECONDS,
+                server_settings=_SESSION,
+                ssl=self._tls,
+                password=await self._passwords() if self._passwords is not None else None,
+            )
+        except asyncpg.exceptions.ClientConfigurationError as error:
+            raise DatabaseDown(f"{self.url.shown} cannot be used: {error.args[0]}") from None
 
     def _describe(self, error: BaseException | None) -> str:
         """Say what is wrong without what a driver quotes of the URL: the kind, and the words of the server."""

@@ -82,9 +82,17 @@ def test_only_its_user_may_read_the_file_of_sqlite(tmp_path: Path) -> None:
     [
         ("postgresql://u:s3cret@127.0.0.1:9/db", "Connection refused|ConnectionRefused"),
         ("postgresql://u:s3cret@/db?host=/nowhere", "No such file|FileNotFound"),
+        ("postgresql://u:s3cret@127.0.0.1:9/db?sslmode=strict", "cannot be used: `sslmode` parameter must be one of"),
+        (
+            "postgresql://u:s3cret@127.0.0.1:9/db?sslmode=verify-full",
+            "cannot be used: root certificate file .* does not",
+        ),
     ],
 )
-async def test_a_database_that_is_down_is_named_without_its_password(url: str, reason: str) -> None:
+async def test_a_database_that_is_down_is_named_without_its_password(
+    url: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     async with opened(url) as database:
         with pytest.raises(DatabaseDown, match=reason) as caught:
             await prepare_schema(database, migrate=False)
