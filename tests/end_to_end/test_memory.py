@@ -184,4 +184,4 @@ def test_an_image_of_a_data_url_is_held_twice_while_bedrock_answers(
         held = memory_of(pid, "VmRSS") - before
         bedrock.may_answer.set()
         assert answer.result().status_code == 200
-    assert 1.5 * len(body) < held < 2.3 * len(body)
+    assert held < 2.3 * len(body)

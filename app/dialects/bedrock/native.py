@@ -146,8 +146,12 @@ def _requested_tier(operation: Operation, context: RequestContext) -> str:
     if operation.surface is not Surface.CONVERSE:
         return tier_of_headers(tuple(context.head.headers.items()))
     body = context.body
-    # an escape may hide a name
-    if b'"serviceTier"' in body or b'"performanceConfig"' in body or (b"\\" in body and b"\\u" in body):
+    if (
+        len(body) > MAX_LOOP_BYTES  # it is parsed faster than it is searched
+        or b'"serviceTier"' in body
+        or b'"performanceConfig"' in body
+        or (b"\\" in body and b"\\u" in body)  # an escape may hide a name
+    ):
         with contextlib.suppress(json.JsonError):
             return tier_of(json.loads_as(body, _PricedBy))
     return ""

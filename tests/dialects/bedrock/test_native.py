@@ -12,6 +12,7 @@ from app.dialects.bedrock.operations import OPERATIONS
 from app.dialects.http.responses import StreamingResponse
 from app.errors import GatewayError, InvalidRequest, NotFound, PermissionRefused, UpstreamTimeout
 from app.execution.operations.passthrough import ForwardedResponse, read_usage_and_tier
+from app.process.off_loop import MAX_LOOP_BYTES
 from app.server.request_head import RequestHead
 from app.wire import json
 from app.wire.eventstream import FrameDecoder
@@ -20,6 +21,7 @@ from tests.execution.test_executor import CALL, REPLY, Memory, Response, complet
 from tests.stream_helpers import pieces_of
 
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
+LARGE = b"a" * (MAX_LOOP_BYTES + 1)
 
 
 def test_only_headers_for_bedrock_are_forwarded() -> None:
@@ -105,6 +107,11 @@ async def test_served_tier_of_an_invocation_precedes_the_requested_one(
         (b'{"performanceConfig":{"latency":"optimized"}}', {}, "optimized"),
         (b'{"serviceTier":{"type":"flex"}}', {"serviceTier": {"type": "default"}}, "default"),
         (b'{"serviceTier":', {}, ""),
+        (rb'{"\u0073erviceTier":{"type":"flex"}}', {}, "flex"),
+        (b'{"x":"%b","serviceTier":{"type":"flex"}}' % LARGE, {}, "flex"),
+        (rb'{"x":"%b","\u0073erviceTier":{"type":"flex"}}' % LARGE, {}, "flex"),
+        (b'{"x":"%b serviceTier"}' % LARGE, {}, ""),
+        (b'{"x":"%b","serviceTier":{"type":"flex"}' % LARGE, {}, ""),
     ],
 )
 async def test_served_tier_of_converse_precedes_the_requested_one(
