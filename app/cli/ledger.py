@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from app.cli.administration.client import AdminClient, find_team, list_all
-from app.cli.administration.connection import asks_administration
+from app.cli.administration.connection import asks_administration, refuse_empty
 from app.cli.administration.output import json_option, write_list
 from app.cli.database import opened_database, settings_with_database
 from app.cli.export_file import open_output
@@ -59,16 +59,17 @@ def list_entries(
 @config_option
 @click.option("--from", "since", type=Moment(), help="The first day, or time.")
 @click.option("--to", "until", type=Moment(), help="The end, which is not included.")
-@click.option("--team", default="", help="Only entries of a team, by its id or name.")
-@click.option("--key", "key_id", default="", metavar="ID", help="Only entries of a key.")
+@click.option("--team", help="Only entries of a team, by its id or name.")
+@click.option("--key", "key_id", metavar="ID", help="Only entries of a key.")
 @click.option("--format", "kind", type=click.Choice(["csv", "jsonl"]), help="By default that of the output's name.")
 @click.option(
     "--output", default="-", help="A file, a folder that ends in /, s3://BUCKET/KEY, or - for standard output."
 )
 def export(
-    since: datetime | None, until: datetime | None, team: str, key_id: str, kind: str | None, output: str
+    since: datetime | None, until: datetime | None, team: str | None, key_id: str | None, kind: str | None, output: str
 ) -> None:
     """Write entries of the ledger as CSV or as JSON lines, compressed if the name ends in .gz."""
+    refuse_empty({"team": team, "key_id": key_id})
     if since and until and until <= since:
         raise click.BadParameter("must be after --from: the time itself is not included", param_hint="--to")
     form = kind or ("csv" if output.removesuffix(".gz").endswith(".csv") else "jsonl")
@@ -77,7 +78,7 @@ def export(
     with faults_end_the_start():
         settings = settings_with_database()
         team_id = _team_id(settings, team) if team else ""
-        count = asyncio.run(_export(settings, (since, until), (team_id, key_id), form, (output, name)))
+        count = asyncio.run(_export(settings, (since, until), (team_id, key_id or ""), form, (output, name)))
     if output != "-":
         click.echo(f"{count} entries were exported.", err=True)
 

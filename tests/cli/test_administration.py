@@ -73,6 +73,21 @@ def test_a_team_is_created_changed_and_deleted(outcrop: Outcrop) -> None:
     assert outcrop("teams", "list") == {"data": []}
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("teams", "delete", ""), ("teams", "show", ""), ("teams", "change", "", "--status", "blocked")),
+        *(("keys", "create", "k", "--team", ""), ("keys", "show", ""), ("keys", "list", "--team", "")),
+        *(("usage", "--team", ""), ("spend", "--key", ""), ("ledger", "list", "--user", "")),
+    ],
+)
+def test_an_empty_choice_chooses_neither_the_first_nor_all(outcrop: Outcrop, arguments: tuple[str, ...]) -> None:
+    outcrop("teams", "create", "first")
+    assert "must not be empty" in outcrop.refused(*arguments)
+    assert [each["status"] for each in outcrop("teams", "list")["data"]] == ["active"]
+    assert outcrop("keys", "list") == {"data": []}
+
+
 def test_more_members_come_from_a_file(outcrop: Outcrop, tmp_path: Path) -> None:
     members = tmp_path / "members.json"
     members.write_text(json.dumps({"limits_per": [{"per": "user", "requests_per_minute": 3}]}))

@@ -77,6 +77,7 @@ def test_a_team_is_exported_by_its_name(folder: Path) -> None:
         assert [json.loads(line)["attempt_id"] for line in shown.stdout.splitlines()] == ["today"]
     deleted = invoke(folder, "ledger", "export", "--team", "0" * 26)
     assert (deleted.exit_code, deleted.stdout) == (0, "")
+    assert invoke(folder, "ledger", "export", "--team", "").exit_code == 2
     unknown = invoke(folder, "ledger", "export", "--team", "reserch")
     assert (unknown.exit_code, unknown.stderr) == (1, "Error: there is no team 'reserch'\n")
 

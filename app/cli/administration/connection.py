@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
@@ -15,12 +15,23 @@ from app.cli.options import config_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# what chooses a team, a key or entries
+_CHOICES = {
+    "team": "TEAM",
+    "key": "KEY",
+    "key_id": "--key",
+    "user": "--user",
+    "model": "--model",
+    "request_id": "--request",
+}
+
 
 def asks_administration(command: F) -> F:
     """Add `--url`, `--key-file` and `--config`, and pass the client as the first argument."""
 
     @wraps(command)
     def run(*arguments: Any, url: str | None, key_file: str | None, **options: Any) -> Any:
+        refuse_empty(options)
         with _open_client(url, key_file) as client:
             return command(client, *arguments, **options)
 
@@ -33,6 +44,17 @@ def asks_administration(command: F) -> F:
         help="A file with the administrator's key, instead of OUTCROP_ADMIN_KEY.",
     )(decorated)
     return config_option(decorated)  # type: ignore[return-value]
+
+
+def refuse_empty(options: Mapping[str, Any]) -> None:
+    """Refuse a choice that is empty, as of a variable of a script that is not set: it would choose all, or the first.
+
+    Raises:
+        click.BadParameter: one is empty.
+    """
+    for name, shown in _CHOICES.items():
+        if options.get(name) == "":
+            raise click.BadParameter("must not be empty", param_hint=shown)
 
 
 @contextmanager
