@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -211,6 +211,36 @@ async def test_idle_capacity_is_had_by_another_replica_within_two_seconds(databa
         started = time.monotonic()
         assert await hold(second, ref, 5) is not None
         assert time.monotonic() - started < 2
+
+
+async def test_replicas_that_take_turns_build_no_statement_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither when too little is left and the other is asked for it, nor when a lease is given back."""
+    ref = await add_limit(database, "max_parallel_requests", 2)
+    built: list[str] = []
+
+    def counted(name: str, build: Callable[..., Any]) -> Callable[..., Any]:
+        def note_and_build(*args: Any) -> Any:
+            built.append(name)
+            return build(*args)
+
+        return note_and_build
+
+    async with replicas(database) as clients:
+        # what housekeeping asks now and then
+        await clients[0].transactions.store.expired()
+        await clients[0].transactions.store.recalled(0)
+        for turn in range(4):
+            if turn == 2:
+                for name in ("select", "update", "delete"):
+                    monkeypatch.setattr(store, name, counted(name, getattr(store, name)))
+            client = clients[turn % 2]
+            book = None
+            while book is None:
+                book = await hold(client, ref, 2)
+            client.settle(book, {ref.key: 2}, {})
+        assert built == []
 
 
 async def test_the_usual_request_makes_no_round_trip(database: Database) -> None:

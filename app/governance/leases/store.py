@@ -11,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    Delete,
     Select,
     Text,
     Update,
@@ -197,8 +198,7 @@ async def write(connection: AsyncConnection, rows: LockedRows) -> None:
         ]
         await _INSERT_OF_LEASES.run(connection, added)
     if gone := moved.keys() - kept.keys():
-        of_replica = (leases.c.replica_id == rows.replica) & leases.c.balance_key.in_(gone)
-        await connection.execute(delete(leases).where(of_replica))
+        await _DELETE_OF_LEASES.run(connection, [{"replica": rows.replica, "gone": key} for key in gone])
 
 
 def _update_of_balances(_: str) -> Update:
@@ -213,8 +213,14 @@ def _insert_of_leases(dialect: str) -> Any:
     return insert.on_conflict_do_update(index_elements=["replica_id", "balance_key"], set_=updated)
 
 
+def _delete_of_leases(_: str) -> Delete:
+    is_of_replica = leases.c.replica_id == bindparam("replica")
+    return delete(leases).where(is_of_replica, leases.c.balance_key == bindparam("gone"))
+
+
 _UPDATE_OF_BALANCES = Frequent(_update_of_balances)
 _INSERT_OF_LEASES = Frequent(_insert_of_leases, ("replica_id", "balance_key", "amount", "is_charged"))
+_DELETE_OF_LEASES = Frequent(_delete_of_leases)
 
 
 class LeaseStore:
@@ -317,10 +323,21 @@ async def recall(connection: AsyncConnection, source_ids: Collection[str]) -> No
 
 
 async def _recall_locked(connection: AsyncConnection, keys: Sequence[str], now_us: int) -> None:
-    await connection.execute(update(balances).where(balances.c.key.in_(keys)).values(recalled_at_us=now_us))
+    await _RECALLING.run(connection, [{"b_key": key, "b_recalled": now_us} for key in keys])
     if connection.dialect.name != "sqlite":
-        for key in keys:
-            await connection.execute(select(func.pg_notify(RECALL, key)))
+        await _NOTIFYING.run(connection, [{"recalled": key} for key in keys])
+
+
+def _recalling(_: str) -> Update:
+    is_it = balances.c.key == bindparam("b_key")
+    return update(balances).where(is_it).values(recalled_at_us=bindparam("b_recalled"))
+
+
+def _notifying(_: str) -> Select[Any]:
+    return select(func.pg_notify(RECALL, bindparam("recalled", type_=Text)))
+
+
+_RECALLING, _NOTIFYING = Frequent(_recalling), Frequent(_notifying)
 
 
 async def hold_replica(connection: AsyncConnection, replica: str) -> tuple[int, str]:
