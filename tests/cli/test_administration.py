@@ -73,6 +73,16 @@ def test_a_team_is_created_changed_and_deleted(outcrop: Outcrop) -> None:
     assert outcrop("teams", "list") == {"data": []}
 
 
+def test_the_name_of_one_team_may_be_the_id_of_another(outcrop: Outcrop) -> None:
+    first = outcrop("teams", "create", "first")["id"]
+    second = outcrop("teams", "create", first)["id"]
+    assert outcrop("teams", "show", first)["name"] == "first"
+    outcrop("teams", "delete", first)
+    assert [each["id"] for each in outcrop("teams", "list")["data"]] == [second]
+    # the id of a team that was deleted is a name now
+    assert outcrop("teams", "show", first)["id"] == second
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

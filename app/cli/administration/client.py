@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
@@ -45,10 +46,16 @@ def list_all(
 
 def find_team(client: AdminClient, text: str) -> str:
     """Return the id of a team by its id or its name. Raises click.ClickException: there is none."""
+    may_be_id = len(text) == _ID_LENGTH
+    if may_be_id:
+        # the name of one team may be the id of another
+        with contextlib.suppress(click.ClickException):
+            return str(client.call("GET", f"teams/{text}")["id"])
     found = client.call("GET", "teams", query={"name": text})["data"]
     if found:
         return str(found[0]["id"])
-    if len(text) == _ID_LENGTH:
+    if may_be_id:
+        # of a team that was deleted
         return text
     raise click.ClickException(f"there is no team {text!r}")
 
