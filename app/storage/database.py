@@ -28,9 +28,10 @@ _MIN_POSTGRESQL = 140000
 # as PostgreSQL names them: of a server that only reads, and of a user without the right
 _READ_ONLY = "25006"
 _NO_RIGHT = "42501"
-# a stopped replica must not keep rows locked
+# a stopped replica must not keep rows locked, and one that waited for a row goes on with what the other wrote
 _SESSION = {
     "application_name": "outcrop",
+    "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "5000",
     "lock_timeout": "1500",
     "statement_timeout": "30000",

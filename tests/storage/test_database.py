@@ -55,6 +55,23 @@ async def test_times_keep_their_moment(empty_database: Database) -> None:
 
 
 async def test_writers_wait_for_each_other(empty_database: Database) -> None:
+    await _write_at_once(empty_database)
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_writers_wait_for_each_other_whatever_the_default_of_the_database(
+    postgres: PostgresServer, isolation: str
+) -> None:
+    url = await postgres.create()
+    connection = await asyncpg.connect(url)
+    name = urlsplit(url).path.removeprefix("/")
+    await connection.execute(f"alter database \"{name}\" set default_transaction_isolation = '{isolation}'")
+    await connection.close()
+    async with opened(url) as database:
+        await _write_at_once(database)
+
+
+async def _write_at_once(empty_database: Database) -> None:
     async with empty_database.begin() as connection:
         await connection.execute(text("create table numbers (n integer)"))
         await connection.execute(text("insert into numbers values (0)"))
