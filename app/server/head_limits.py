@@ -12,9 +12,15 @@ MAX_HEADERS = 128
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 
 
-def refusal_of_head(headers: Sequence[tuple[bytes, bytes]], by_name: Mapping[bytes, bytes], version: str) -> int:
-    """Return the status with which a head is refused; 0 if it is not. by_name: the last value of each header."""
-    if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEAD_BYTES:
+def refusal_of_head(
+    headers: Sequence[tuple[bytes, bytes]], by_name: Mapping[bytes, bytes], version: str, *, may_be_large: bool = True
+) -> int:
+    """Return the status with which a head is refused; 0 if it is not.
+
+    Args:
+        by_name: the last value of each header. may_be_large: the head may have more than MAX_HEAD_BYTES.
+    """
+    if len(headers) > MAX_HEADERS or (may_be_large and sum(map(len, chain.from_iterable(headers))) > MAX_HEAD_BYTES):
         return 431
     host = by_name.get(b"host")
     if host is None:

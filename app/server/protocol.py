@@ -82,6 +82,7 @@ class GuardedProtocol(asyncio.Protocol):
         # of the head that is being read, or the trailers of the last request
         self._target = b""
         self._headers: list[Header] = []
+        self._may_be_large = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
@@ -110,7 +111,7 @@ class GuardedProtocol(asyncio.Protocol):
         self.closing = ConnectionClose(transport, self.loop, self.drain_seconds)
         self.unread = UnreadResponseTimeout(transport, self.loop, self.closing, self.unread_seconds)
         # writing is paused as long as bytes wait for the caller; over TLS, 0 would mean always
-        transport.set_write_buffer_limits(1, 0)
+        transport.set_write_buffer_limits(int(self.closing.is_tls), 0)
         self._start_head_timer()
         if isinstance(self.server_state, ConnectionRegistry):
             self.server_state.entering.discard(self)
@@ -181,6 +182,8 @@ class GuardedProtocol(asyncio.Protocol):
                 return
             data = without_upgrade(data, MAX_HEAD_BYTES)
         self._overhead += len(data)
+        # the bytes of a head that begins and ends in a small piece need not be counted
+        self._may_be_large = len(data) > MAX_HEAD_BYTES or bool(self._target)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -224,7 +227,7 @@ class GuardedProtocol(asyncio.Protocol):
         target, headers, self._target, self._headers = self._target, self._headers, b"", []
         version, method, asks_for_upgrade = self._parser.get_http_version(), self._parser.get_method(), False
         by_name = dict(headers)
-        status = refusal_of_head(headers, by_name, version)
+        status = refusal_of_head(headers, by_name, version, may_be_large=self._may_be_large)
         if not status and self._parser.should_upgrade():
             asks_for_upgrade = asks_for_websocket(method, by_name) and not self._has_open_request()
             status = 0 if asks_for_upgrade else 400  # the parser would take the body for another request
@@ -272,7 +275,7 @@ class GuardedProtocol(asyncio.Protocol):
             "root_path": "",
             "headers": headers,
             "state": self._app_state.copy(),
-            "method": method.decode("ascii"),
+            "method": method.decode(),
             "path": path,
             "raw_path": raw_path,
             "query_string": query,
@@ -327,7 +330,8 @@ class GuardedProtocol(asyncio.Protocol):
                     self._idle_timer = self.loop.call_later(self._idle_seconds, self._on_idle_timeout)
             if self._is_in_body:
                 self._start_head_timer()
-        self.unread.start_if_pending()
+        if self.closing.is_tls:  # its transport does not report that the response waits; any other pauses writing
+            self.unread.start()
 
     def _refuse(self, status: int) -> None:
         if self.closing.has_begun:

@@ -30,11 +30,6 @@ class UnreadResponseTimeout:
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._check, received)
 
-    def start_if_pending(self) -> None:
-        """Start if the response may not have been received; over TLS, the transport does not report that."""
-        if self._close.is_tls or self._transport.get_write_buffer_size():
-            self.start()
-
     def cancel(self) -> None:
         """End the checks of a connection that was lost."""
         if self._timer is not None:

@@ -116,6 +116,13 @@ def test_an_invalid_head_is_refused(port: int, said: bytes, status: int, step: i
     assert refusal(Caller(port).sends(*pieces).receives())[0] == status
 
 
+def test_a_large_head_that_begins_behind_a_request_is_refused(port: int) -> None:
+    half = b"".join(b"a%d: %s\r\n" % (number, b"b" * 1000) for number in range(40))
+    caller = Caller(port).sends(GET + b"\r\n" + GET + half)
+    assert caller.socket.recv(65536).endswith(b"\r\n\r\n1")
+    assert refusal(caller.sends(half + b"\r\n").receives())[0] == 431
+
+
 @pytest.mark.parametrize("begin", [b"GET / HTTP/1.1\r\na: ", b"GET / HTTP/1.1\r\n", b"GET /"])
 def test_an_endless_head_is_not_buffered(port: int, begin: bytes) -> None:
     caller = Caller(port).sends(begin)

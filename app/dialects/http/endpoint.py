@@ -235,11 +235,11 @@ def head_of(scope: Scope) -> RequestHead:
     """Return the head of the request of an ASGI scope."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw_headers}
+    headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
     if len(headers) < len(raw_headers):  # a repeated header
         headers = {}
         for raw_name, raw_value in raw_headers:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+            name, value = raw_name.decode(), raw_value.decode("latin-1")
             headers[name] = f"{headers[name]},{value}" if name in headers else value
     return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
 
