@@ -52,7 +52,11 @@ async def schema_revision(database: Database) -> str:
         found = await connection.run_sync(_checked_revision, False, database.url.shown)
         if found is None and not database.is_sqlite:
             may_create = text("select has_schema_privilege(current_schema(), 'create')")
-            if not (await connection.execute(may_create)).scalar_one():
+            if (may := (await connection.execute(may_create)).scalar_one()) is None:
+                raise SchemaMismatch(
+                    f"{database.url.shown} has none of the schemas that search_path names for its user"
+                )
+            if not may:
                 raise SchemaMismatch(
                     f"{database.url.shown} is empty, and its user may not set it up: let the owner of the database run "
                     "`grant create on schema public to USER`"

@@ -196,6 +196,19 @@ async def test_a_user_without_rights_is_told_what_it_may_not_do(postgres: Postgr
     await connection.close()
 
 
+async def test_a_search_path_that_leads_nowhere_is_named(postgres: PostgresServer) -> None:
+    url = await postgres.create()
+    connection = await asyncpg.connect(url)
+    name = urlsplit(url).path.removeprefix("/")
+    await connection.execute(f'alter database "{name}" set search_path = nowhere')
+    await connection.close()
+    async with opened(url) as database:
+        with pytest.raises(DatabaseDown, match="cannot be used: no schema has been selected to create in"):
+            await prepare_schema(database, migrate=False)
+        with pytest.raises(SchemaMismatch, match="has none of the schemas that search_path names"):
+            await schema_revision(database)
+
+
 @pytest.mark.loopback
 async def test_a_server_that_does_not_answer_costs_two_seconds() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
