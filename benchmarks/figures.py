@@ -60,6 +60,37 @@ def native_stream_call(port: int) -> Call:
     return call(port, "/v1/messages", body, KEY, STOP)
 
 
+def agent_call(port: int, model: str, steps: int = 40, tools: int = 25) -> Call:
+    """Return what a coding agent sends in the midst of its work: 40 results of 25 tools are 110 KB."""
+    parameter = {"type": "string", "description": "What the tool needs to know. " * 5}
+    schema = {"type": "object", "properties": {f"parameter_{each}": parameter for each in range(6)}}
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": "Fix the bug. " * 40}]}]
+    for step in range(steps):
+        used = {
+            "type": "tool_use",
+            "id": f"toolu_{step:024d}",
+            "name": f"tool_{step % tools}",
+            "input": {"parameter_0": "src/file.py", "parameter_1": "x" * 200},
+        }
+        read = [{"type": "text", "text": "a line of the file\n" * 40}]
+        result = {"type": "tool_result", "tool_use_id": used["id"], "content": read}
+        messages += [
+            {"role": "assistant", "content": [{"type": "text", "text": "I look at the file. " * 4}, used]},
+            {"role": "user", "content": [result]},
+        ]
+    body = {
+        "model": model,
+        "max_tokens": 1000,
+        "system": "You are an agent. " * 100,
+        "tools": [
+            {"name": f"tool_{each}", "description": "It does something. " * 40, "input_schema": schema}
+            for each in range(tools)
+        ],
+        "messages": messages,
+    }
+    return call(port, "/v1/messages", body, KEY)
+
+
 def passthrough_call(port: int) -> Call:
     """Return a request in the Bedrock dialect, for passthrough mode."""
     messages = [{"role": each["role"], "content": [{"text": each["content"]}]} for each in chat()]

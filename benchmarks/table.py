@@ -147,6 +147,12 @@ def growth(gateway: Process) -> Iterator[Row]:
     for count, cost in turns.items():
         yield Row(f"CPU per request with {count:,} turns", "us", cost)
     yield Row("CPU per turn, 1,000 turns relative to 100", "", turns[1000] / 1000 / (turns[100] / 100), 1.2)
+    agents = {
+        name: run_requests(gateway, figures.agent_call(gateway.port, model), 4, 400)
+        for name, model in (("mode native", figures.CLAUDE), ("translated", "bench.complete"))
+    }
+    for name, load in agents.items():
+        yield Row(f"CPU per request of a coding agent, 110 KB, {name}", "us", load.cpu_us)
     per_chunk = {}
     for count in (1, 100, 1000):
         load = run_streams(gateway, figures.stream_call(gateway.port, 100, 50), count, count / 500)
@@ -162,7 +168,7 @@ def growth(gateway: Process) -> Iterator[Row]:
     )
     gateway.forget_peak()
     before = gateway.memory()
-    faults = run_requests(gateway, text, 1, 1).faults
+    faults = run_requests(gateway, text, 1, 1).faults + sum(load.faults for load in agents.values())
     yield Row(
         "memory for a body of 20 MB, relative to its size",
         "",
