@@ -46,7 +46,7 @@ os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
 from app.observability.observer import RequestRecord
 from app.observability.tracing import OpenTelemetryTracer
 record = RequestRecord("check", "POST")
-record.trace = OpenTelemetryTracer().begin(record, [])
+record.trace = OpenTelemetryTracer().begin(record, {})
 _, span = record.trace.begin_attempt(record, "127.0.0.1:9")
 record.trace.end_attempt(record, span, "")
 record.trace.end(record)
