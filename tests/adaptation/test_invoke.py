@@ -276,6 +276,7 @@ RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"
         ([CALL], [CALL], ["reasoning_effort"]),
         ([SIGNED, {"type": "text", "text": "\n"}, CALL], [SIGNED, CALL], ["blank_text"]),
         ([SIGNED, BLANK, SIGNED, BLANK, CALL], [SIGNED, BLANK, SIGNED, CALL], ["blank_text"]),
+        ([SIGNED, BLANK, SIGNED, CALL], [SIGNED, BLANK, SIGNED, CALL], []),
         ([SIGNED, {"type": "text", "text": 5}], [SIGNED, {"type": "text", "text": 5}], []),
     ],
 )

@@ -193,10 +193,12 @@ def test_tool_reference_becomes_text() -> None:
 
 def test_fields_without_a_counterpart_are_reported() -> None:
     cached = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}, "citations": [{"type": "y"}]}
+    found = {"type": "search_result", "source": "s", "title": "t", "content": [cached]}
     blocks: list[Any] = [
-        {"type": "search_result", "source": "s", "title": "t", "content": [cached]},
+        found,
         {"type": "document", "source": {"type": "content", "content": [cached]}},
         {"type": "document", "source": {"type": "content", "content": "plain"}},
+        {"type": "tool_result", "tool_use_id": "b", "content": [found]},
         {"type": "tool_result", "tool_use_id": "a", "content": [cached]},
     ]
     made = call(
@@ -215,7 +217,9 @@ def test_fields_without_a_counterpart_are_reported() -> None:
         "messages[0].content[0].content[0].citations",
         "messages[0].content[1].source.content[0].cache_control",
         "messages[0].content[1].source.content[0].citations",
-        "messages[0].content[3].content[0].citations",
+        "messages[0].content[3].content[0].content[0].cache_control",
+        "messages[0].content[3].content[0].content[0].citations",
+        "messages[0].content[4].content[0].citations",
     ]
     assert made.converse["messages"][0]["content"][-2:] == [
         {"toolResult": {"toolUseId": "a", "content": [{"text": "x"}]}},
