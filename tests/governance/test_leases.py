@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from app.governance.leases import housekeeping, store, transactions
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
@@ -71,10 +71,15 @@ async def hold(client: LeaseClient, ref: BalanceRef, amount: int = 1) -> LeaseBo
 
 async def balance(database: Database, ref: BalanceRef) -> tuple[int, int]:
     """What is settled and leased."""
+    held = select(func.sum(tables.leases.c.amount)).where(tables.leases.c.balance_key == ref.key).scalar_subquery()
+    balances = tables.balances.c
     async with database.begin() as connection:
-        row = (await connection.execute(select(tables.balances).where(tables.balances.c.key == ref.key))).one()
-        held = await connection.execute(select(tables.leases.c.amount).where(tables.leases.c.balance_key == ref.key))
-    assert row.leased == sum(held.scalars())
+        # one statement: a lease that is made meanwhile is in both, or in none
+        found = await connection.execute(
+            select(balances.settled, balances.leased, held.label("held")).where(balances.key == ref.key)
+        )
+    row = found.one()
+    assert row.leased == int(row.held or 0)
     return row.settled, row.leased
 
 
