@@ -1,7 +1,9 @@
 """The command `outcrop`, and `python -m app`."""
 
+import contextlib
 import errno
 import importlib
+import os
 import platform
 import sys
 from typing import Any
@@ -54,6 +56,7 @@ class _Program(click.Group):
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+            _drop_output()
             raise click.ClickException(
                 f"{error.filename or 'the output'} cannot be written: {error.strerror}"
             ) from None
@@ -67,6 +70,12 @@ class _Program(click.Group):
         with formatter.section("Exit codes"):
             formatter.write_dl(_EXIT_CODES)
         write_settings(formatter)
+
+
+def _drop_output() -> None:
+    """Let Python drop what it could not write: at its exit it would try again, and end with another code."""
+    with contextlib.suppress(OSError):  # an output without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _imported(name: str) -> click.Command:

@@ -89,7 +89,7 @@ def test_a_full_disk_behind_the_output_is_said(folder: Path, arguments: tuple[st
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             command,
-            env={**os.environ, **settings_of(folder)},
+            env={**os.environ, "PYTHONUNBUFFERED": "", **settings_of(folder)},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
