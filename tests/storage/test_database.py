@@ -62,13 +62,18 @@ async def test_writers_wait_for_each_other(empty_database: Database) -> None:
 async def test_writers_wait_for_each_other_whatever_the_default_of_the_database(
     postgres: PostgresServer, isolation: str
 ) -> None:
+    async with opened(await _created_with(postgres, f"default_transaction_isolation = '{isolation}'")) as database:
+        await _write_at_once(database)
+
+
+async def _created_with(postgres: PostgresServer, default: str) -> str:
+    """Create a database with a default of its own, and return its URL."""
     url = await postgres.create()
     connection = await asyncpg.connect(url)
     name = urlsplit(url).path.removeprefix("/")
-    await connection.execute(f"alter database \"{name}\" set default_transaction_isolation = '{isolation}'")
+    await connection.execute(f'alter database "{name}" set {default}')
     await connection.close()
-    async with opened(url) as database:
-        await _write_at_once(database)
+    return url
 
 
 async def _write_at_once(empty_database: Database) -> None:
@@ -197,12 +202,7 @@ async def test_a_user_without_rights_is_told_what_it_may_not_do(postgres: Postgr
 
 
 async def test_a_search_path_that_leads_nowhere_is_named(postgres: PostgresServer) -> None:
-    url = await postgres.create()
-    connection = await asyncpg.connect(url)
-    name = urlsplit(url).path.removeprefix("/")
-    await connection.execute(f'alter database "{name}" set search_path = nowhere')
-    await connection.close()
-    async with opened(url) as database:
+    async with opened(await _created_with(postgres, "search_path = nowhere")) as database:
         with pytest.raises(DatabaseDown, match="cannot be used: no schema has been selected to create in"):
             await prepare_schema(database, migrate=False)
         with pytest.raises(SchemaMismatch, match="has none of the schemas that search_path names"):
