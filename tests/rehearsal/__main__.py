@@ -263,7 +263,7 @@ class Rehearsal:
 
     def _version_that_does_not_serve(self) -> None:
         self._commit(
-            "app/governance/identity/authenticator.py", 'scheme.lower() == "bearer"', 'scheme.lower() == "bear"'
+            "app/governance/identity/authenticator.py", 'headers.get("authorization", "")', 'headers.get("other", "")'
         )
         started = time.monotonic()
         self._expect(
