@@ -110,9 +110,10 @@ async def read_object(context: RequestContext) -> JsonObject:
     """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
     body, context.body = context.body, b""  # it is not held beside the document
     if len(body) <= MAX_LOOP_BYTES:
-        if len(body) > _SMALL_BYTES:
-            context.hold_parsed(*peak_bytes(body, outline_of(body)))
-        document = parse_object(body)
+        outline = outline_of(body) if len(body) > _SMALL_BYTES else None
+        if outline is not None:
+            context.hold_parsed(*peak_bytes(body, outline))
+        document = parse_object(body, outline)
     else:
         document = await _parse_off_loop(context, body, parse_object)
     if context.caller.policy is not None:
