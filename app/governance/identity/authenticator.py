@@ -108,7 +108,8 @@ class Authenticator:
             for name, secrets_ in keys.items()
             for secret in secrets_
         }
-        # what nearly every client sends; Python's own hash of texts is keyed, too
+        # what nearly every client sends. Python's hash of texts has a key of its own in each process, so the time of a
+        # search tells nothing of a secret
         self._bearers = {f"Bearer {secret}": Caller(name) for name, secrets_ in keys.items() for secret in secrets_}
 
     def authenticate(
