@@ -10,6 +10,8 @@ from app.server.connection_interface import FlowControl
 
 # the request's `CallerConnection`
 CONNECTION = "outcrop.connection"
+# the request's `RequestHead`
+HEAD = "outcrop.head"
 # writes a complete response, to whose headers it adds the length; nothing may wait to be sent:
 # `(status, [(name, value)], body) -> None`
 RESPOND = "outcrop.respond"

@@ -14,11 +14,12 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from app.server.asgi_extensions import CONNECTION, RESPOND, UPGRADE, WRITE
+from app.server.asgi_extensions import CONNECTION, HEAD, RESPOND, UPGRADE, WRITE
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
 from app.server.head_limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, refusal_of_head
 from app.server.refusals import HTTP_2_GO_AWAY, HTTP_2_PREFACE, refusal
+from app.server.request_head import RequestHead, headers_of
 from app.server.served_request import MAX_BUFFERED_BYTES, Header, ServedRequest
 from app.server.task_start import Start, start_at_once, start_soon
 from app.server.unread_response import UnreadResponseTimeout
@@ -38,15 +39,16 @@ class _Refused(Exception):
 
 
 @lru_cache(64)
-def _parse_target(target: bytes) -> tuple[str, bytes, bytes]:
-    """Return the path of a request target, decoded and as it was received, and the query.
+def _parse_target(target: bytes) -> tuple[str, tuple[bytes, bytes], tuple[str, str]]:
+    """Return the path of a request target, decoded; and its path and query as they were received, as bytes and texts.
 
     Raises:
         HttpParserError: the target is malformed.
     """
     parsed = httptools.parse_url(target)
-    path = parsed.path.decode("ascii")
-    return unquote(path) if "%" in path else path, parsed.path, parsed.query or b""
+    path, raw_query = parsed.path.decode("ascii"), parsed.query or b""
+    decoded = unquote(path) if "%" in path else path
+    return decoded, (parsed.path, raw_query), (path, raw_query.decode("latin-1"))
 
 
 class GuardedProtocol(asyncio.Protocol):
@@ -90,11 +92,12 @@ class GuardedProtocol(asyncio.Protocol):
         self._overhead = 0
         # bytes that arrived while a request was answered and another waited
         self._pipelined_bytes = 0
-        self._is_in_body = self._is_due = self._is_ending = False
-        # those that are not answered yet, and the last one
-        self._requests: list[ServedRequest] = []
-        # those that do not run yet; the first of them is due if nothing is answered
-        self._waiting: deque[tuple[ServedRequest, Scope]] = deque()
+        self._is_ending = False
+        # the request whose body is read
+        self._receiving: ServedRequest | None = None
+        # those that are not answered yet, with their scopes: the first one is answered, the others wait
+        self._requests: deque[tuple[ServedRequest, Scope]] = deque()
+        self._is_due = False  # the first one does not run yet
         self._websocket: WebSocket | None = None
         if isinstance(server_state, ConnectionRegistry):
             server_state.entering.add(self)
@@ -123,15 +126,15 @@ class GuardedProtocol(asyncio.Protocol):
         self._is_ending = True
         if self._websocket is not None:
             self._websocket.shutdown()
-        elif self._has_open_request():
-            self._requests[-1].keeps_alive = False
+        elif self._requests:
+            self._requests[-1][0].keeps_alive = False
         else:
             self.loop.call_later(self.drain_seconds, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
-        if self._overhead or self._has_open_request():
+        if self._overhead or self._requests:
             return
-        if self.closing.has_unread() and not self._is_in_body:  # the rest of a body that is not read does not count
+        if self.closing.has_unread() and self._receiving is None:  # the rest of a body that is not read does not count
             self.loop.call_later(self.drain_seconds, self._close_if_idle)
             return
         self.closing.begin_at_once()
@@ -146,9 +149,8 @@ class GuardedProtocol(asyncio.Protocol):
         self.flow.resume_writing()
         if exc is None:
             self.transport.close()
-        requests, self._requests = self._requests, []
-        self._waiting.clear()
-        for request in requests:
+        requests, self._requests = self._requests, deque()
+        for request, _ in requests:
             request.lose()
         if self._websocket is not None:
             self._websocket.connection_lost()
@@ -173,13 +175,7 @@ class GuardedProtocol(asyncio.Protocol):
             self._websocket.data_received(data)
             return
         self._idle_since = 0.0
-        if not self._is_in_body and not self._overhead:
-            if not self._requests and data.startswith(HTTP_2_PREFACE):
-                client = {"client": self._client[0] if self._client else ""}
-                _log.warning("refused HTTP/2: configure the client for HTTP/1.1", extra={"fields": client})
-                self.transport.write(HTTP_2_GO_AWAY)
-                self.transport.close()
-                return
+        if self._receiving is None and not self._overhead:
             data = without_upgrade(data, MAX_HEAD_BYTES)
         self._overhead += len(data)
         # the bytes of a head that begins and ends in a small piece need not be counted
@@ -189,24 +185,33 @@ class GuardedProtocol(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             pass  # the request is handled as any other; it may become a WebSocket later
         except httptools.HttpParserError:
-            if not self.transport.is_closing():
+            if data.startswith(HTTP_2_PREFACE) and not self._requests:
+                self._refuse_http_2()
+            elif not self.transport.is_closing():
                 self._refuse(400)
-            return
-        if self.transport.is_closing():
             return
         if self._is_due:  # not before the body that came with the head has been read
             self._is_due = False
-            self._serve(*self._waiting.popleft(), start_at_once)
-        if self._overhead > MAX_HEAD_BYTES or len(self._headers) > MAX_HEADERS:
-            self._refuse(431)
-        elif self._head_timer is None and self._overhead and not self._is_in_body:
-            self._start_head_timer()
-        if len(self._requests) > 1:
+            self._serve(start_at_once)
+        if self._overhead:
+            self._limit_overhead()
+        if self._pipelined_bytes or len(self._requests) > 1:
             self._limit_pipelined(len(data))
 
+    def _refuse_http_2(self) -> None:
+        client = {"client": self._client[0] if self._client else ""}
+        _log.warning("refused HTTP/2: configure the client for HTTP/1.1", extra={"fields": client})
+        self.transport.write(HTTP_2_GO_AWAY)
+        self.transport.close()
+
+    def _limit_overhead(self) -> None:
+        if self._overhead > MAX_HEAD_BYTES or len(self._headers) > MAX_HEADERS:
+            self._refuse(431)
+        elif self._head_timer is None and self._receiving is None:
+            self._start_head_timer()
+
     def _limit_pipelined(self, count: int) -> None:
-        is_pipelined = sum(not each.is_complete for each in self._requests) > 1
-        self._pipelined_bytes = self._pipelined_bytes + count if is_pipelined else 0
+        self._pipelined_bytes = self._pipelined_bytes + count if len(self._requests) > 1 else 0
         if self._pipelined_bytes > MAX_BUFFERED_BYTES:
             self.flow.pause_reading()
 
@@ -223,48 +228,54 @@ class GuardedProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Start the request, or queue it behind the one that runs."""
-        self._stop_head_timer()
-        target, headers, self._target, self._headers = self._target, self._headers, b"", []
-        version, method, asks_for_upgrade = self._parser.get_http_version(), self._parser.get_method(), False
-        by_name = dict(headers)
-        status = refusal_of_head(headers, by_name, version, may_be_large=self._may_be_large)
+        if self._head_timer is not None:
+            self._stop_head_timer()
+        target, raw_headers, self._target, self._headers = self._target, self._headers, b"", []
+        version, method = self._parser.get_http_version(), self._parser.get_method().decode()
+        headers, asks_for_upgrade = headers_of(raw_headers), False
+        status = refusal_of_head(raw_headers, headers, version, may_be_large=self._may_be_large)
         if not status and self._parser.should_upgrade():
-            asks_for_upgrade = asks_for_websocket(method, by_name) and not self._has_open_request()
+            asks_for_upgrade = asks_for_websocket(method, headers) and not self._requests
             status = 0 if asks_for_upgrade else 400  # the parser would take the body for another request
         if status:
             self._refuse(status)
             raise _Refused
-        self._is_in_body, self._overhead = True, 0
+        is_framed = version != "1.0"
+        keeps_alive = is_framed and self._parser.should_keep_alive() and not (self._is_ending or asks_for_upgrade)
         request = ServedRequest(
             self,
-            keeps_alive=version != "1.0"
-            and self._parser.should_keep_alive()
-            and not self._is_ending
-            and not asks_for_upgrade,
-            awaits_continue=by_name.get(b"expect", b"").lower() == b"100-continue",
-            is_framed=version != "1.0",
-            is_head=method == b"HEAD",
+            self.flow,
+            keeps_alive=keeps_alive,
+            awaits_continue=is_framed and "expect" in headers and headers["expect"].lower() == "100-continue",
+            is_framed=is_framed,
+            is_head=method == "HEAD",
         )
-        scope = self._scope_of(request, method, version, target, headers)
+        scope = self._scope_of(request, method, version, target, raw_headers, headers)
         if asks_for_upgrade:
             scope["type"] = "websocket"
             del scope["extensions"][RESPOND]  # the response may be the upgrade
             scope["extensions"][UPGRADE] = partial(self._accept_websocket, request)
-        running = [each for each in self._requests if not each.is_complete]
-        self._requests = [*running, request]
-        self._waiting.append((request, scope))
-        if not running:
+        self._receiving, self._overhead = request, 0
+        self._requests.append((request, scope))
+        if len(self._requests) == 1:
             self._is_due = True
-        elif len(running) >= _MAX_PIPELINED:
+        elif len(self._requests) > _MAX_PIPELINED:
             _log.warning("aborted a connection: too many pipelined requests")
             self.transport.abort()
+            raise _Refused
         else:
             self.flow.resume_reading()  # a disconnect is noticed only while the connection is read
 
     def _scope_of(
-        self, request: ServedRequest, method: bytes, version: str, target: bytes, headers: list[Header]
+        self,
+        request: ServedRequest,
+        method: str,
+        version: str,
+        target: bytes,
+        raw_headers: list[Header],
+        headers: dict[str, str],
     ) -> Scope:
-        path, raw_path, query = _parse_target(target)
+        path, (raw_path, raw_query), (undecoded_path, query) = _parse_target(target)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -273,16 +284,22 @@ class GuardedProtocol(asyncio.Protocol):
             "client": self._client,
             "scheme": self._scheme,
             "root_path": "",
-            "headers": headers,
+            "headers": raw_headers,
             "state": self._app_state.copy(),
-            "method": method.decode(),
+            "method": method,
             "path": path,
             "raw_path": raw_path,
-            "query_string": query,
-            "extensions": {CONNECTION: request, RESPOND: request.respond, WRITE: request.write_piece},
+            "query_string": raw_query,
+            "extensions": {
+                HEAD: RequestHead(method, undecoded_path, query, headers),
+                CONNECTION: request,
+                RESPOND: request.respond,
+                WRITE: request.write_piece,
+            },
         }
 
-    def _serve(self, request: ServedRequest, scope: Scope, start: Start = start_soon) -> None:
+    def _serve(self, start: Start = start_soon) -> None:
+        request, scope = self._requests[0]
         task = start(self.loop, request.run(self._application, scope))
         if not task.done():
             self.server_state.tasks.add(task)  # `run` removes it: a callback of the task costs more
@@ -291,6 +308,7 @@ class GuardedProtocol(asyncio.Protocol):
         from app.server.websocket import WebSocket, switching_protocols
 
         request.has_started = request.is_complete = True
+        self._requests.clear()
         self.transport.write(switching_protocols(key, request_id))
         self._websocket = WebSocket(self, self.unread, self.closing)
         if self._is_ending:
@@ -300,35 +318,35 @@ class GuardedProtocol(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Add a piece of the body."""
         self._overhead = 0
-        self._requests[-1].add_body(body)
+        if self._receiving is not None:
+            self._receiving.add_body(body)
 
     def on_message_complete(self) -> None:
         """End a request."""
-        self._is_in_body, self._overhead = False, 0
+        request, self._receiving, self._overhead = self._receiving, None, 0
         self._headers.clear()  # trailers are dropped
-        self._stop_head_timer()
-        request = self._requests[-1]
-        request.end_body()
-        if request.is_complete:
-            self._start_head_timer()  # the connection does not count as idle since the rest of the body
-
-    def _has_open_request(self) -> bool:
-        return any(not request.is_complete for request in self._requests)
+        if self._head_timer is not None:
+            self._stop_head_timer()
+        if request is not None:
+            request.end_body()
+            if request.is_complete:
+                self._start_head_timer()  # the connection does not count as idle since the rest of the body
 
     # the response
 
     def on_response_complete(self) -> None:
         """Start the next request; limit the time for the rest of this one's body, and for reading the response."""
         self.server_state.total_requests += 1
+        self._requests.popleft()
         if not self.closing.is_closing:
             self.flow.resume_reading()
-            if self._waiting:
-                self._serve(*self._waiting.popleft())
+            if self._requests:
+                self._serve()
             else:
                 self._idle_since = self.loop.time()
                 if self._idle_timer is None:  # an earlier timer stays: a new one costs more
                     self._idle_timer = self.loop.call_later(self._idle_seconds, self._on_idle_timeout)
-            if self._is_in_body:
+            if self._receiving is not None:
                 self._start_head_timer()
         if self.closing.is_tls:  # its transport does not report that the response waits; any other pauses writing
             self.unread.start()
@@ -336,7 +354,7 @@ class GuardedProtocol(asyncio.Protocol):
     def _refuse(self, status: int) -> None:
         if self.closing.has_begun:
             return
-        if self._has_open_request():
+        if self._requests:
             self.transport.abort()  # another response cannot be written into the one that is being written
             return
         _log.warning("refused a request before its head was read", extra={"fields": {"status": status}})
@@ -368,9 +386,9 @@ class GuardedProtocol(asyncio.Protocol):
         self._head_timer = None
         if self.closing.has_begun:
             return
-        if self._has_open_request():
+        if self._requests:
             self._start_head_timer()  # a pipelined head may take as long as the response before it
-        elif self._overhead and not self._is_in_body:
+        elif self._overhead and self._receiving is None:
             self._refuse(408)
         else:
             self.transport.close()

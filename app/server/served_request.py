@@ -11,11 +11,12 @@ from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Protocol
 
+from msgspec import Struct, field
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.server import ServerState
 
 from app.server.connection_close import ConnectionClose
-from app.server.connection_interface import Connection
+from app.server.connection_interface import Connection, FlowControl
 from app.server.unread_response import UnreadResponseTimeout
 
 _log = logging.getLogger("uvicorn.error")
@@ -50,50 +51,36 @@ class ServingConnection(Connection, Protocol):
         ...
 
 
-class ServedRequest:
+class ServedRequest(Struct, eq=False):
     """One request and its response.
 
     flow: of the connection. keeps_alive: the connection stays open for another request.
+    awaits_continue: the caller sends the body once it got `100 Continue`.
+    is_framed: a body without a length is sent in chunks. In HTTP/1.0 it ends with the connection.
+    is_head: the response has no body.
     has_started, is_complete: the head, and all, of the response has been written. is_lost: the caller disconnected.
-
-    Args:
-        awaits_continue: the caller sends the body once it got `100 Continue`.
-        is_framed: a body without a length is sent in chunks. In HTTP/1.0 it ends with the connection.
-        is_head: the response has no body.
     """
 
-    __slots__ = (
-        *("_awaits_continue", "_connection", "_has_arrived", "_has_length", "_head", "_is_framed", "_is_head"),
-        *("_is_received", "_left", "_news", "_on_disconnect", "_pieces", "_size"),
-        *("flow", "has_started", "is_complete", "is_lost", "keeps_alive"),
-    )
-
-    def __init__(
-        self,
-        connection: ServingConnection,
-        *,
-        keeps_alive: bool,
-        awaits_continue: bool,
-        is_framed: bool,
-        is_head: bool,
-    ) -> None:
-        self._connection = connection
-        self.flow = connection.flow
-        self.keeps_alive = keeps_alive
-        self._awaits_continue = awaits_continue and is_framed
-        self._is_framed = is_framed
-        self._is_head = is_head
-        self.has_started = self.is_complete = self.is_lost = False
-        # of the request's body: what was not received yet
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._has_arrived = self._is_received = False
-        self._news: asyncio.Event | None = None
-        # of the response: bytes of its body that are left, and its head until the first bytes of its body
-        self._has_length = False
-        self._left = 0
-        self._head = b""
-        self._on_disconnect: Callable[[], None] | None = None
+    connection: ServingConnection
+    flow: FlowControl
+    keeps_alive: bool
+    awaits_continue: bool
+    is_framed: bool
+    is_head: bool
+    has_started: bool = False
+    is_complete: bool = False
+    is_lost: bool = False
+    # of the request's body: what was not received yet
+    _pieces: list[bytes] = field(default_factory=list)
+    _size: int = 0
+    _has_arrived: bool = False
+    _is_received: bool = False
+    _news: asyncio.Event | None = None
+    # of the response: bytes of its body that are left, and its head until the first bytes of its body
+    _has_length: bool = False
+    _left: int = 0
+    _head: bytes = b""
+    _on_disconnect: Callable[[], None] | None = None
 
     async def run(self, application: ASGIApp, scope: Scope) -> None:
         """Have the application answer the request."""
@@ -107,7 +94,7 @@ class ServedRequest:
                 _log.error("the application returned without a complete response")
                 self._end_badly()
         finally:
-            self._connection.server_state.tasks.discard(asyncio.current_task())
+            self.connection.server_state.tasks.discard(asyncio.current_task())
 
     def _end_badly(self) -> None:
         if self.has_started:
@@ -148,9 +135,9 @@ class ServedRequest:
 
     async def receive(self) -> Message:
         """Wait for more of the body, or for a disconnect."""
-        if self._awaits_continue and not self._connection.closing.is_closing:
-            self._connection.transport.write(_CONTINUE)
-        self._awaits_continue = False
+        if self.awaits_continue and not self.connection.closing.is_closing:
+            self.connection.transport.write(_CONTINUE)
+        self.awaits_continue = False
         while not (self.is_lost or self.is_complete):
             self.flow.resume_reading()
             if self._pieces or (self._has_arrived and not self._is_received):
@@ -186,7 +173,7 @@ class ServedRequest:
             self.add(message.get("body", b""), is_last=not message.get("more_body", False))
         else:
             self.begin(message["status"], [*message.get("headers", ())])
-            self._connection.loop.call_soon(self._flush)
+            self.connection.loop.call_soon(self._flush)
 
     def respond(self, status: int, headers: Collection[Header], body: bytes) -> None:
         """Write a complete response. Raises RuntimeError: a header holds a control character.
@@ -196,14 +183,14 @@ class ServedRequest:
         """
         if not self.is_lost:
             self._begin(status, [*headers, (b"content-length", b"%d" % len(body))])
-            self._write(b"" if self._is_head else body)
+            self._write(b"" if self.is_head else body)
             self._complete()
 
     def write_piece(self, data: bytes) -> bool:
         """Write a piece of a body without a length that has begun; returns whether more may be written at once."""
-        connection = self._connection
+        connection = self.connection
         if not connection.transport.is_closing():
-            piece = b"%x\r\n%b\r\n" % (len(data), data) if self._is_framed else data
+            piece = b"%x\r\n%b\r\n" % (len(data), data) if self.is_framed else data
             if self._head:
                 self._write(piece)
             else:
@@ -216,7 +203,7 @@ class ServedRequest:
         self._on_disconnect = callback
         if callback is None:
             return
-        if self._connection.transport.is_closing():
+        if self.connection.transport.is_closing():
             callback()
         else:
             # a disconnect is noticed only while the connection is read; the rest of a body may have paused that
@@ -229,12 +216,12 @@ class ServedRequest:
 
     def abort(self) -> None:
         """Close the connection at once, without sending what is buffered."""
-        self._connection.transport.abort()
+        self.connection.transport.abort()
 
     def close(self) -> None:
         """Close the connection after what was written."""
         self._flush()
-        self._connection.closing.begin()
+        self.connection.closing.begin()
 
     # the response
 
@@ -247,17 +234,17 @@ class ServedRequest:
             self.keeps_alive = False
         own = [each for each in headers if each[0] != b"connection"]
         if by_name.get(b"transfer-encoding", b"").lower() == b"chunked":
-            self._has_length, self._is_framed = False, True
-        elif self._is_head or status in _WITHOUT_BODY:
+            self._has_length, self.is_framed = False, True
+        elif self.is_head or status in _WITHOUT_BODY:
             self._has_length = True
-        elif not self._has_length and self._is_framed:
+        elif not self._has_length and self.is_framed:
             own.append((b"transfer-encoding", b"chunked"))
         self._begin(status, own)
 
     def _begin(self, status: int, headers: list[Header]) -> None:
         """Make the head. It is written with the first piece of the body: one system call instead of two."""
-        self.has_started, self._awaits_continue = True, False
-        default = self._connection.server_state.default_headers
+        self.has_started, self.awaits_continue = True, False
+        default = self.connection.server_state.default_headers
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, (*default, *headers))]
         if not self.keeps_alive:
             lines.append(b"connection: close")
@@ -270,13 +257,13 @@ class ServedRequest:
 
     def add(self, body: bytes, *, is_last: bool = True) -> None:
         """Write a piece of the body. Raises RuntimeError: the body is longer or shorter than its head says."""
-        if self._is_head:
+        if self.is_head:
             self._left, body = 0, b""
         elif self._has_length:
             self._left -= len(body)
             if self._left < 0:
                 raise RuntimeError("the body is longer than its content-length")
-        elif self._is_framed:
+        elif self.is_framed:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body += b"0\r\n\r\n" if is_last else b""
         self._write(body)
@@ -291,10 +278,10 @@ class ServedRequest:
             self._news.set()
         if not self.keeps_alive:
             self.close()
-        self._connection.on_response_complete()
+        self.connection.on_response_complete()
 
     def _write(self, data: bytes) -> None:
-        connection, head, self._head = self._connection, self._head, b""
+        connection, head, self._head = self.connection, self._head, b""
         connection.unread.written += len(head) + len(data)
         if len(data) <= _MAX_JOINED_BYTES:
             data = head + data
@@ -304,5 +291,5 @@ class ServedRequest:
             connection.transport.write(data)
 
     def _flush(self) -> None:
-        if self._head and not self._connection.transport.is_closing():
+        if self._head and not self.connection.transport.is_closing():
             self._write(b"")

@@ -7,10 +7,10 @@ _UPGRADE = re.compile(rb"^(upgrade|http2-settings):[^\r\n]*\r\n", re.IGNORECASE 
 _WEBSOCKET = re.compile(rb"^upgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE | re.MULTILINE)
 
 
-def asks_for_websocket(method: bytes, headers: Mapping[bytes, bytes]) -> bool:
+def asks_for_websocket(method: str, headers: Mapping[str, str]) -> bool:
     """Tell whether a request whose protocol shall be changed asks for a WebSocket, and has no body."""
-    has_body = b"content-length" in headers or b"transfer-encoding" in headers
-    return method == b"GET" and headers.get(b"upgrade", b"").lower() == b"websocket" and not has_body
+    has_body = "content-length" in headers or "transfer-encoding" in headers
+    return method == "GET" and headers.get("upgrade", "").lower() == "websocket" and not has_body
 
 
 def without_upgrade(data: bytes, head_bytes: int) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from app.server.connection_interface import FlowControl
 from app.server.served_request import ServedRequest, ServingConnection
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
@@ -53,7 +54,7 @@ class Transport(Connection):
 def request_on(connection: Connection, **options: Any) -> ServedRequest:
     connection.transport = cast(Any, _TransportOf(connection))
     options = {"keeps_alive": True, "awaits_continue": False, "is_framed": True, "is_head": False, **options}
-    return ServedRequest(cast(ServingConnection, connection), **options)
+    return ServedRequest(cast(ServingConnection, connection), cast(FlowControl, connection), **options)
 
 
 class _TransportOf:

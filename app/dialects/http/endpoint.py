@@ -41,7 +41,7 @@ from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline, DeadlineTimer
 from app.process.off_loop import off_loop
 from app.server.asgi_extensions import CONNECTION, RESPOND, WRITE, CallerConnection
-from app.server.request_head import RequestHead
+from app.server.request_head import RequestHead, headers_of
 
 _log = logging.getLogger(__name__)
 
@@ -234,14 +234,9 @@ class Endpoint(Struct, frozen=True):
 def head_of(scope: Scope) -> RequestHead:
     """Return the head of the request of an ASGI scope."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
-    raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
-    headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
-    if len(headers) < len(raw_headers):  # a repeated header
-        headers = {}
-        for raw_name, raw_value in raw_headers:
-            name, value = raw_name.decode(), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
-    return RequestHead(scope["method"], raw_path.decode("latin-1"), scope["query_string"].decode("latin-1"), headers)
+    query: bytes = scope["query_string"]
+    headers = headers_of(scope["headers"])
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), query.decode("latin-1"), headers)
 
 
 def _drop_tracebacks(error: BaseException) -> None:

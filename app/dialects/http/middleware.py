@@ -14,8 +14,9 @@ from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.observer import Observer, RequestRecord
 from app.observability.trace import NO_TRACE, Tracer
-from app.server.asgi_extensions import UPGRADE
+from app.server.asgi_extensions import HEAD, UPGRADE
 from app.server.client_address import TrustedProxies
+from app.server.request_head import RequestHead
 from app.wire.secret_text import has_secret
 
 _log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._serve_other(scope, receive, send)
             return
-        head, method = head_of(scope), scope["method"]
+        head: RequestHead = scope.get("extensions", {}).get(HEAD) or head_of(scope)
+        method = head.method
         peer = scope.get("client")
         client = self._proxies.client_of(scope) if self._proxies is not None else peer[0] if peer else ""
         record = RequestRecord(request_id=request_id_of(head.headers), method=method, client=client)
