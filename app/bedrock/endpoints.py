@@ -13,7 +13,7 @@ from app.config.settings import Settings, SettingsError
 Service = Literal["bedrock-runtime", "bedrock", "bedrock-mantle", "servicequotas", "monitoring"]
 
 
-class UpstreamLocation(Struct, frozen=True, dict=True):
+class UpstreamLocation(Struct, frozen=True, dict=True, cache_hash=True):
     """A region and an account; what is empty is the gateway's own.
 
     role: the ARN of a role to assume in another account. endpoint_url: the base URL of its runtime, if not AWS's.

@@ -4,7 +4,7 @@ Why msgspec: docs/adr/0004-msgspec-behind-the-json-codec.md.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -151,7 +151,7 @@ def loads_strictly(data: bytes, outline: Outline | None = None) -> Any:
             raise JsonError("the document holds too many values")
     document = loads(data)
     # a duplicate key is missing from the parsed document, with all that its first value held
-    if isinstance(document, (dict, list)) and 2 * _count_strings(document, _MAX_DEPTH) != quotes:
+    if isinstance(document, (dict, list)) and 2 * _count_strings(document) != quotes:
         del document  # it is not held beside what the search needs
         raise JsonError("duplicate key", path=_find_duplicate(data))
     return document
@@ -207,20 +207,25 @@ def pieces(data: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _count_strings(container: dict[str, object] | list[object], levels: int) -> int:
-    """Count the strings of a document, keys included. Raises JsonError: more levels than these."""
-    if not levels:
-        raise JsonError("the document is nested too deeply")
+def _count_strings(document: JsonObject | list[Any]) -> int:
+    """Count the strings of a document, keys included, level by level. Raises JsonError: values below the last level."""
     count = 0
-    values: Iterable[object] = container
-    if type(container) is dict:
-        count, values = len(container), container.values()
-    for value in values:
-        if type(value) is str:  # faster than isinstance
-            count += 1
-        elif type(value) is dict or type(value) is list:
-            count += _count_strings(value, levels - 1)
-    return count
+    level: list[Any] = [document]
+    for _ in range(_MAX_DEPTH + 1):
+        below: list[Any] = []
+        for value in level:
+            kind = type(value)  # faster than isinstance
+            if kind is str:
+                count += 1
+            elif kind is dict:
+                count += len(value)
+                below += value.values()
+            elif kind is list:
+                below += value
+        if not below:
+            return count
+        level = below
+    raise JsonError("the document is nested too deeply")
 
 
 # a string, whose escapes take no memory, or what separates values
