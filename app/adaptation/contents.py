@@ -5,6 +5,7 @@ The most tokens that a call can have depend on them too.
 
 from collections.abc import Mapping, Sequence
 from enum import IntFlag, auto
+from operator import eq
 from typing import Any
 
 from app.converse.call import Intent
@@ -61,33 +62,31 @@ _MAX_TOKENS, _SAMPLING = Contents.MAX_TOKENS.value, Contents.SAMPLING.value
 
 def contents_of(body: ConverseRequest, intent: Intent) -> int:
     """Return the `Contents` of a call."""
-    contents, before = _of_settings(body, intent), ""
-    for message in body.get("messages", ()):
-        role = message["role"]
-        if role == before:
-            contents |= _ADJACENT_TURNS
-        if role == "system":
-            contents |= _SYSTEM_TURNS
-        if not before and role != "user":
-            contents |= _OTHER_START
-        contents |= _of_blocks(message["content"])
-        before = role
-    if not before:
+    messages = body.get("messages", ())
+    roles = [message["role"] for message in messages]
+    contents = _of_settings(body, intent) | _of_turns([message["content"] for message in messages])
+    if True in map(eq, roles, roles[1:]):
+        contents |= _ADJACENT_TURNS
+    if "system" in roles:
+        contents |= _SYSTEM_TURNS
+    if roles[:1] != ["user"]:
         contents |= _OTHER_START
-    return contents | _PREFILL if before == "assistant" else contents
+    return contents | _PREFILL if roles[-1:] == ["assistant"] else contents
 
 
-def _of_blocks(blocks: Sequence[Mapping[str, Any]]) -> int:
-    contents = 0 if blocks else _BLANK_TEXT
-    for block in blocks:
-        text = block.get("text")
-        if text is None:
-            for kind in block:
-                contents |= _BLOCKS.get(kind, _OTHER_BLOCKS)
-            if (result := block.get("toolResult")) is not None:
-                contents |= _of_blocks(result["content"])
-        elif not text or text.isspace():
-            contents |= _BLANK_TEXT
+def _of_turns(turns: Sequence[Sequence[Mapping[str, Any]]]) -> int:
+    """Return the contents of turns, system prompts or tool results."""
+    contents = 0 if all(turns) else _BLANK_TEXT
+    for blocks in turns:
+        for block in blocks:
+            text = block.get("text")
+            if text is None:
+                for kind in block:
+                    contents |= _BLOCKS.get(kind, _OTHER_BLOCKS)
+                if (result := block.get("toolResult")) is not None:
+                    contents |= _of_turns([result["content"]])
+            elif not text or text.isspace():
+                contents |= _BLANK_TEXT
     return contents
 
 
@@ -99,7 +98,7 @@ def _of_settings(body: ConverseRequest, intent: Intent) -> int:
         contents |= _MAX_TOKENS if "maxTokens" in config else 0
         contents |= _SAMPLING if config.keys() != {"maxTokens"} else 0
     if (system := body.get("system")) is not None:
-        contents |= _of_blocks(system)
+        contents |= _of_turns([system])
     if (tools := body.get("toolConfig")) is not None and any("cachePoint" in tool for tool in tools["tools"]):
         contents |= _CACHE_POINTS
     if intent.json_object:
