@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 _MAX_TEAMS = 1_000
@@ -45,17 +45,26 @@ class PoolFigures:
         else:
             self.refused += 1
 
-    def note_ended(self, calls: Iterable[tuple[str, int, int]]) -> None:
+    def note_ended(self, teams: Sequence[str], reserved: Sequence[int], settled: Sequence[int]) -> None:
         """Count calls that have ended: the team of each, and the tokens that it reserved and took."""
-        teams = self.teams
-        for team, reserved, settled in calls:
-            figures = teams.get(team)
-            if figures is None:
-                figures = teams[team] = TeamFigures()
-                if len(teams) > _MAX_TEAMS:
-                    teams.popitem(last=False)
-            figures.reserved += reserved
-            figures.settled += settled
+        all_reserved, all_settled = sum(reserved), sum(settled)
+        self.calls += len(teams)
+        self.reserved += all_reserved
+        self.settled += all_settled
+        if len(set(teams)) == 1:
+            self._note_team(teams[0], all_reserved, all_settled)
+            return
+        for each in zip(teams, reserved, settled, strict=True):
+            self._note_team(*each)
+
+    def _note_team(self, team: str, reserved: int, settled: int) -> None:
+        figures = self.teams.get(team)
+        if figures is None:
+            figures = self.teams[team] = TeamFigures()
+            if len(self.teams) > _MAX_TEAMS:
+                self.teams.popitem(last=False)
+        figures.reserved += reserved
+        figures.settled += settled
 
 
 @dataclass(slots=True)

@@ -183,19 +183,15 @@ class QuotaPool:
             return
         self._ended = []
         reservations, teams, meters, reserved, _, used, usages = zip(*ended, strict=True)
-        held, taken, figures = sum(reserved), sum(used), self._figures
         several = set(meters)
         for meter in several:
             self._give_back(meter, ended if len(several) == 1 else [row for row in ended if row[2] is meter])
         if self._queue.count:
             for each, tokens in zip(reservations, used, strict=True):
                 self._waiting.note_ended(each.flow, tokens - each.cost)
-        figures.calls += len(ended)
-        figures.reserved += held
-        figures.settled += taken
-        figures.note_ended(zip(teams, reserved, used, strict=True))
+        self._figures.note_ended(teams, reserved, used)
         if self.calibration is not None:
-            self.calibration.note(taken)
+            self.calibration.note(sum(used))
         self._learn(reservations, usages)
         self.settled_calls += len(ended)
         are_many = self.settled_calls >= _ALL_OF
