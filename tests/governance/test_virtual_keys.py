@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,10 +15,12 @@ from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.keys import revoke_key
 from app.errors import AuthenticationFailed, Overloaded
 from app.governance.identity import virtual_keys
+from app.governance.identity.authenticator import Authenticator, PendingClaim
 from app.governance.identity.caller import Caller, Policy
 from app.governance.identity.key_secrets import hash_of, new_secret
 from app.governance.identity.known_keys import Known
 from app.governance.identity.virtual_keys import KeyDirectory
+from app.server.request_head import RequestHead
 from app.storage import tables
 from app.storage.database import Database
 from app.storage.key_changes import changes_within, touched
@@ -315,6 +317,67 @@ async def test_what_is_in_use_is_read_again_after_a_minute(database: Database) -
         assert directory.policy_of_team(team.id) is not None
         await refused_within(directory, text, "is blocked")
         await until(lambda: directory._teams[team.id].refusal)
+
+
+async def test_recent_secrets_are_found_for_a_second_and_until_a_change(database: Database) -> None:
+    moment, wall = [1000.0], [time.time()]
+    team = await add_team(database)
+    text, key = await add_key(database, team)
+    digest = text.encode()
+    async with directory_of(database, clock=lambda: moment[0], wall=lambda: wall[0]) as directory:
+
+        async def is_found_again() -> bool:
+            caller = await identify(directory, text)
+            assert directory.find(text, digest) == directory.find(text, digest) == caller
+            return directory.find_recent(digest) == caller
+
+        assert directory.find_recent(digest) is None
+        assert await is_found_again()
+        moment[0] += 0.9
+        assert directory.find_recent(digest) is not None
+        moment[0] += 0.2
+        assert directory.find_recent(digest) is None
+        for change in (f"key/{key.id}", f"team/{team.id}"):
+            assert await is_found_again()
+            directory.note_change(change)
+            assert directory.find_recent(digest) is None
+        assert await is_found_again()
+        await directory._key_reader.read(key.id)
+        assert directory.find_recent(digest) is None, "the rows may be others"
+
+
+async def test_a_recent_secret_is_found_again_only_as_a_bearer_key(database: Database) -> None:
+    text, _ = await add_key(database, await add_team(database))
+    async with directory_of(database) as directory:
+        authenticator = Authenticator({}, directory=directory)
+
+        def authenticate(authorization: str) -> object:
+            return authenticator.authenticate(RequestHead("POST", "/v1/messages", "", {"authorization": authorization}))
+
+        claim = authenticate(f"Bearer {text}")
+        assert isinstance(claim, PendingClaim)
+        caller = await claim.resolve()
+        for _ in range(4):
+            assert authenticate(f"Bearer {text}") is caller
+        for other in (f"Basic {text}", f"Bearer {text}a", f"Bearer  {text[:-1]}"):
+            with pytest.raises(AuthenticationFailed):
+                authenticate(other)
+
+
+async def test_a_recent_secret_that_ends_is_not_found_after_its_end(database: Database) -> None:
+    moment, wall = [1000.0], [time.time()]
+    text, _ = await add_key(database, await add_team(database))
+    ends = datetime.fromtimestamp(wall[0] + 0.5, UTC)
+    async with database.begin() as connection:
+        await connection.execute(tables.keys.update().values(expires_at=ends))
+    async with directory_of(database, clock=lambda: moment[0], wall=lambda: wall[0]) as directory:
+        await identify(directory, text)
+        for _ in range(2):
+            assert directory.find(text, text.encode()) is not None
+        moment[0] += 0.4
+        assert directory.find_recent(text.encode()) is not None
+        moment[0] += 0.2
+        assert directory.find_recent(text.encode()) is None
 
 
 async def test_signers_are_found_by_the_id_of_the_key(database: Database) -> None:

@@ -43,6 +43,8 @@ _SERVICES = frozenset({"bedrock", "bedrock-mantle"})
 _COVERED_PREFIXES = ("x-amz-", "x-amzn-bedrock-")
 # proxies add this one after the request was signed
 _NOT_COVERED = frozenset({"x-amz-cf-id"})
+# as nearly every client writes it
+_BEARER = "Bearer "
 _WRONG_SIGNATURE = (
     "the access key id or the request signature is wrong: the access key id is the name or the id of a key of this "
     "gateway, and the secret access key is its secret"
@@ -110,7 +112,7 @@ class Authenticator:
         }
         # what nearly every client sends. Python's hash of texts has a key of its own in each process, so the time of a
         # search tells nothing of a secret
-        self._bearers = {f"Bearer {secret}": Caller(name) for name, secrets_ in keys.items() for secret in secrets_}
+        self._bearers = {f"{_BEARER}{secret}": Caller(name) for name, secrets_ in keys.items() for secret in secrets_}
 
     def authenticate(
         self, head: RequestHead, client: str = "", scope: Mapping[str, Any] = {}
@@ -129,8 +131,7 @@ class Authenticator:
             self._open_access.check(head, client)
             return ANONYMOUS
         authorization, api_key = head.headers.get("authorization", ""), head.headers.get("x-api-key", "").strip()
-        caller = self._bearers.get(authorization)
-        if caller is not None and not api_key:
+        if not api_key and (caller := self._bearers.get(authorization) or self._find_recent(authorization)) is not None:
             return caller
         if authorization.startswith(sigv4.ALGORITHM):
             return self._read_claim(head, authorization)
@@ -149,6 +150,13 @@ class Authenticator:
             raise AuthenticationFailed("two different API keys: 'Authorization' and 'x-api-key' disagree")
         digest = self._digest(secret.encode("utf-8", "surrogateescape")).digest()
         return self._callers.get(digest) or self._find(secret, digest, client)
+
+    def _find_recent(self, authorization: str) -> Caller | None:
+        """Return the caller of a virtual key that was used a moment ago."""
+        if self._directory is None or not authorization.startswith(_BEARER):
+            return None
+        secret = authorization[len(_BEARER) :]
+        return self._directory.find_recent(self._digest(secret.encode("utf-8", "surrogateescape")).digest())
 
     def _find(self, secret: str, digest: bytes, client: str) -> Caller | PendingClaim:
         """Find the caller of a token or a virtual key. Raises AuthenticationFailed, PermissionRefused."""

@@ -28,6 +28,8 @@ _MAX_KEYS = 10_000
 _MAX_TEAMS = 10_000
 # what is in use is read again after this time, in case a change was not heard of
 _REFRESH_SECONDS = 60.0
+# a secret that was found is found again without another look at its key for so long
+_RECENT_SECONDS = 1.0
 
 
 class Signer(Struct, frozen=True):
@@ -67,6 +69,8 @@ class KeyDirectory:
         # how often teams have changed; the number of the last change of each
         self.team_changes = 0
         self._teams_changed: dict[str, int] = {}
+        # callers by the digests of their secrets, until a time or a change
+        self._recent: dict[bytes, tuple[Caller, float]] = {}
         # hashes of secrets that are genuine, and not valid any more
         self._wrong = Absent(clock)
         self._key_reader = RowReader(database, read_keys, self._keep_key, lambda row: (row.key.id, row.key.team_id))
@@ -83,6 +87,11 @@ class KeyDirectory:
         await self._key_reader.close()
         await self._team_reader.close()
 
+    def find_recent(self, digest: bytes) -> Caller | None:
+        """Return the caller that `find` returned a moment ago for the digest of a secret; None if there is none."""
+        found = self._recent.get(digest)
+        return None if found is None or self._clock() >= found[1] else found[0]
+
     def find(self, text: str, digest: bytes) -> Caller | None:
         """Return the caller with a secret. Returns None: only the database knows; see `load`.
 
@@ -94,7 +103,10 @@ class KeyDirectory:
         """
         key_id = text[ID_OF_SECRET]
         known = self._use(key_id)
-        if known is not None and known.correct.get(digest, 0.0) > self._wall():
+        if known is not None and (left := known.correct.get(digest, 0.0) - self._wall()) > 0:
+            if len(self._recent) >= _MAX_KEYS:
+                self._recent.clear()
+            self._recent[digest] = known.caller, self._clock() + min(left, _RECENT_SECONDS)
             return known.caller
         stored = hash_of(text, self._pepper)
         if known is not None and (secret := _secret_with(known, stored)) is not None:
@@ -190,6 +202,7 @@ class KeyDirectory:
     def note_change(self, name: str) -> None:
         """Forget a key or a team that has changed, `key/ID` or `team/ID`; the next request reads it."""
         kind, _, identifier = name.partition("/")
+        self._recent.clear()
         self._key_reader.note_change(identifier)
         self._team_reader.note_change(identifier)
         if kind == "key":
@@ -217,6 +230,7 @@ class KeyDirectory:
         return None
 
     def _keep_key(self, key_id: str, rows: KeyRows | None) -> None:
+        self._recent.clear()
         self._keys.put(key_id, None if rows is None else KnownKey.of(rows, self._clock(), self.team_changes))
 
     def _keep_team(self, team_id: str, rows: TeamRows | None) -> None:
