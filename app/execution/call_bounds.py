@@ -8,6 +8,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from app.adaptation.contents import Contents
@@ -54,13 +55,36 @@ _SEARCHED = (
 _ESCAPE = b"\\u"
 
 
-def quick_bounds_of(operation: Operation[Any], body: bytes, target: Target, *, reads: bool) -> CallBounds | None:
+class Lengths(Struct, frozen=True):
+    """How long the answers of a target can be. largest: that can be requested. usual: where none is."""
+
+    largest: int
+    usual: int
+
+    @classmethod
+    def of(cls, target: Target) -> Lengths:
+        """Return the lengths of a target. Vectors, ranks and images have no tokens."""
+        longest = target.capabilities.max_output
+        if not target.capabilities.makes_text:
+            return cls(0, 0)
+        return cls(longest, longest if longest != sys.maxsize else _MAX_OUTPUT)
+
+    def longest(self, max_tokens: object) -> int:
+        """Return the longest answer: the length that is requested, but not more than the model can write.
+
+        A value that is not a length limits nothing.
+        """
+        return max_tokens if type(max_tokens) is int and 1 <= max_tokens <= self.largest else self.usual
+
+
+def quick_bounds_of(operation: Operation[Any], body: bytes, lengths: Lengths, *, reads: bool) -> CallBounds | None:
     """Return the bounds of a call by the bytes of its body; None if it has to be read.
 
     Args:
-        reads: read a caller's own body for the length that it requests; else the model's longest answer counts.
+        lengths: of the target. reads: read a caller's own body for the length that it requests; else the model's
+            longest answer counts.
     """
-    contents, longest = operation.contents, _max_output(target, operation.max_tokens)
+    contents, longest = operation.contents, lengths.longest(operation.max_tokens)
     if contents is not None and not contents & _SEARCHED:
         return bounds_of_body(len(body), longest, has_tools=contents & _TOOLS != 0)
     if may_have_media(body) or (reads and _must_be_read(operation, body)):
@@ -90,22 +114,23 @@ def _own_surface(operation: Operation[Any]) -> Surface | None:
 
 
 def _read(body: bytes, target: Target, max_tokens: object, *, own: Surface | None) -> CallBounds:
+    lengths = Lengths.of(target)
     try:
         document = json.loads(body)
     except json.JsonError:
         # Bedrock refuses it, or it is of a format that is not known
         document = None
     if own and document is not None and _is_ambiguous(body):
-        return bounds_of_size(CallSize(len(body), documents=1, runs=2), _MAX_ANSWERS * _max_output(target, None))
+        return bounds_of_size(CallSize(len(body), documents=1, runs=2), _MAX_ANSWERS * lengths.usual)
     # without the escapes that may hide a name
     plain = body if document is None or _ESCAPE not in body else json.dumps(document)
-    longest = _max_output(target, max_tokens)
+    longest = lengths.longest(max_tokens)
     if own:
         document = document if isinstance(document, dict) else {}
         more = document.get(_MORE_FIELDS)
         parts = [document, more] if isinstance(more, dict) else [document]
         read = _READ_BY.get(own) or names_of_length(target.known.base)
-        longest = _max_output(target, _largest_length(parts, read)) * max(map(_answers, parts))
+        longest = lengths.longest(_largest_length(parts, read)) * max(map(_answers, parts))
     size = size_of(plain, document)
     size = replace(size, runs=2) if _COMPACTION in plain else size
     if runs := _runs_of_hosted_tools(document):
@@ -158,16 +183,3 @@ def _largest_length(parts: list[JsonObject], read: Collection[str]) -> int | Non
 def _answers(part: JsonObject) -> int:
     numbers: list[float] = [part[name] for name in _NUMBERS if isinstance(part.get(name), int | float)]
     return ceil(min(max([1, *numbers]), _MAX_ANSWERS))
-
-
-def _max_output(target: Target, max_tokens: object) -> int:
-    """Return the longest answer: the length that is requested, but not more than the model can write.
-
-    A value that is not a length limits nothing.
-    """
-    longest = target.capabilities.max_output
-    if not target.capabilities.makes_text:
-        return 0
-    if type(max_tokens) is int and 1 <= max_tokens <= longest:
-        return max_tokens
-    return longest if longest != sys.maxsize else _MAX_OUTPUT

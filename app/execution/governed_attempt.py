@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
@@ -27,17 +27,20 @@ from app.errors import (
 )
 from app.execution.abandoned_calls import AbandonedCalls
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold_target
-from app.execution.call_bounds import bounds_of, quick_bounds_of
+from app.execution.call_bounds import Lengths, bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
-from app.governance.charges import Charge, Charges
+from app.governance.charges import Charge, Charges, Terms
 from app.governance.holds.bounds import CallBounds
-from app.governance.holds.needs import CalledModel
+from app.governance.holds.needs import CalledModel, Subject
 from app.governance.ledger.entry import OK
 from app.models.exact_prices import GUARDRAIL
 from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
+from app.routing.planner import Target
 
 T = TypeVar("T")
+# a subject, the model as it was named and as it is called, the service tier, and the location
+_Key = tuple[Subject, str, str, str, str]
 
 _CUT, _CANCELLED = "cut", "cancelled"
 # the model may have run, and what it wrote did not arrive
@@ -47,8 +50,18 @@ _NOT_SENT = (ConnectTimeout, IdentityRefused, UpstreamUnreachable)
 _GUARDRAIL_CONFIG, _GUARDRAIL_HEADER = b'"guardrailConfig"', "x-amzn-bedrock-guardrailidentifier"
 _TOKEN_CHARACTERS = 16
 _CHECK = "/guardrail/"
+# callers choose the names of models and users: 4 KB each at most
+_MAX_KEPT = 5_000
 # counting tokens costs nothing
 _FREE = ("/count-tokens", "/count_tokens")
+
+
+class _Kept(Struct, frozen=True):
+    """What the calls of a subject for a target have in common."""
+
+    target: Target
+    lengths: Lengths
+    terms: Terms
 
 
 class GovernedAttempt(Struct, frozen=True):
@@ -57,6 +70,7 @@ class GovernedAttempt(Struct, frozen=True):
     attempt: Attempt
     charges: Charges
     abandoned: AbandonedCalls
+    _kept: dict[_Key, _Kept] = field(default_factory=dict)
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`.
@@ -118,24 +132,34 @@ class GovernedAttempt(Struct, frozen=True):
             record.standings = partial(self.charges.limits.standings, subject)
         context.outlive = self._outlive
         # a call without a model is named by its endpoint
-        called, examined = candidate.model.raw or record.route, 0
+        called, examined, bounds = candidate.model.raw or record.route, 0, None
         may_be_a_check = operation.contents is None
         if may_be_a_check and request.path.startswith(_CHECK):
             # a caller's own check has no tokens
             called = f"{GUARDRAIL}{unquote(request.path.split('/')[2])}"
             bounds, examined = CallBounds(0, 0), len(request.body)
-        else:
-            quick = quick_bounds_of(operation, request.body, target, reads=reads)
+        key = subject, record.model, called, operation.tier, target.location_name
+        kept = self._kept.get(key)
+        if kept is None or kept.target is not target:
+            kept = self._keep(key, target)
+        if bounds is None:
+            quick = quick_bounds_of(operation, request.body, kept.lengths, reads=reads)
             bounds = quick or await bounds_of(operation, request.body, target, context.caller.name)
             # what adaptation makes names no guardrail: one is only in a request that was changed after that
             if reads and (may_be_a_check or candidate.request is not None):
                 examined = _examined(request, bounds)
-        known = target.known
-        model = CalledModel(record.model, called, known.raw, known.base, target.location_name, operation.tier)
-        charge = await self.charges.begin(subject, hold, model, bounds, record.request_id, examined)
+        charge = await self.charges.begin(kept.terms, hold, bounds, record.request_id, examined)
         if charge.hold.exceeded:
             record.exceeded = [*charge.hold.exceeded]
         return charge
+
+    def _keep(self, key: _Key, target: Target) -> _Kept:
+        subject, asked, called, tier, location = key
+        model = CalledModel(asked, called, target.known.raw, target.known.base, location, tier)
+        if len(self._kept) >= _MAX_KEPT:
+            self._kept.clear()
+        kept = self._kept[key] = _Kept(target, Lengths.of(target), self.charges.terms_of(subject, model))
+        return kept
 
     def _end_failed(self, charge: Charge, result: Result[T], error: GatewayError) -> None:
         has_reply = error.upstream is not None or isinstance(error, _NOT_SENT)

@@ -30,8 +30,8 @@ class GovernedChecks(Struct, frozen=True):
         subject, hold = self.charges.charged_for(context)
         name = f"{GUARDRAIL}{identifier}"
         called = CalledModel(context.record.model, name, "", name, "", "")
-        request_id = context.record.request_id
-        return await self.charges.begin(subject, hold, called, _NO_TOKENS, request_id, characters)
+        terms, request_id = self.charges.terms_of(subject, called), context.record.request_id
+        return await self.charges.begin(terms, hold, _NO_TOKENS, request_id, characters)
 
     def end(self, charge: Charge, units: Units | None, outcome: str) -> None:
         """End a check. units: that the guardrail has examined; None if there was no answer."""

@@ -31,8 +31,6 @@ from app.storage.records import now
 # a header that names the end user of a request
 _USER = "x-outcrop-user"
 
-# callers choose the names of models and users: 4 KB each at most
-_MAX_TERMS = 5_000
 # of a stream, for each token of the answer at most: an event has more than this, and a token at least
 _BYTES_OF_A_TOKEN = 300
 _NOTHING = Usage()
@@ -66,6 +64,7 @@ class Terms(Struct, frozen=True):
     asked, standard: the prices in the tier that is requested, and in the standard tier; None if one is not known.
     """
 
+    subject: Subject
     call: CalledModel
     entry: Entry
     payer_and_model: tuple[str, str]
@@ -117,7 +116,6 @@ class Charges:
         self._subjects = Subjects(users_per_hour)
         self._prices = prices
         self._usual = UsualTokens()
-        self._terms: dict[tuple[Subject, CalledModel], Terms] = {}
 
     def charged_for(self, request: ChargedRequest) -> tuple[Subject, RequestHold]:
         """Return who makes a request, and what its attempts hold together."""
@@ -130,9 +128,8 @@ class Charges:
 
     async def begin(
         self,
-        subject: Subject,
+        terms: Terms,
         request: RequestHold,
-        call: CalledModel,
         bounds: CallBounds,
         request_id: str,
         examined: int = 0,
@@ -140,19 +137,19 @@ class Charges:
         """Hold what an attempt may cost, and write that to the journal.
 
         Args:
-            request_id: as it is logged. examined: how many characters a guardrail examines at most.
+            terms: see `terms_of`. request_id: as it is logged.
+            examined: how many characters a guardrail examines at most.
 
         Raises:
             GatewayError: see `CallLimits.hold` and `LedgerWriter.admit`.
         """
-        terms = self._terms.get((subject, call)) or self._begin_terms(subject, call)
         worst = terms.worst_nano(bounds)
         if examined and worst is not None:
             worst += self._prices.worst_guardrail_nano(examined)
         try:
-            hold = await self.limits.hold(subject, call.called, bounds, worst, request)
+            hold = await self.limits.hold(terms.subject, terms.call.called, bounds, worst, request)
         except GatewayError as error:
-            self.on_refused(subject.team_id, error.kind)
+            self.on_refused(terms.subject.team_id, error.kind)
             raise
         entry = replace(
             terms.entry,
@@ -211,9 +208,8 @@ class Charges:
             self.ledger.settle(entry.settled(_NOTHING, 0, tier=entry.tier, outcome=outcome, at=self._wall()))
             self.limits.release(charge.hold)
 
-    def _begin_terms(self, subject: Subject, call: CalledModel) -> Terms:
-        if len(self._terms) >= _MAX_TERMS:
-            self._terms.clear()
+    def terms_of(self, subject: Subject, call: CalledModel) -> Terms:
+        """Return what the calls of a subject for a model have in common. Callers keep it."""
         entry = Entry(
             attempt_id="",
             phase="hold",
@@ -229,8 +225,7 @@ class Charges:
             price_version=self._prices.version,
         )
         asked, standard = [self._prices.of(call.called, call.behind, tier) for tier in (call.tier, "")]
-        terms = self._terms[subject, call] = Terms(call, entry, (entry.payer, call.called), asked, standard)
-        return terms
+        return Terms(subject, call, entry, (entry.payer, call.called), asked, standard)
 
     def _with_estimates(self, charge: Charge, usage: Usage | None, received: int, *, is_left: bool) -> Usage:
         """Return what was reported of an attempt, with estimates of what was not."""

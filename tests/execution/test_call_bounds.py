@@ -10,7 +10,7 @@ from app.converse.call import Mode, ModelCall, Surface
 from app.dialects.bedrock.native import forward
 from app.dialects.bedrock.operations import OPERATIONS
 from app.execution.attempt import Attempt
-from app.execution.call_bounds import bounds_of, quick_bounds_of
+from app.execution.call_bounds import Lengths, bounds_of, quick_bounds_of
 from app.execution.executor import Executor
 from app.execution.operations.converse import ConverseOperation
 from app.execution.operations.passthrough import PassthroughOperation
@@ -39,7 +39,7 @@ async def bounds(body: Any, model: str = CLAUDE, surface: str = "invoke") -> Cal
     request = BedrockRequest("bedrock-runtime", "POST", f"/model/{model}/invoke", body=sent)
     operation: PassthroughOperation = PassthroughOperation(surface=surface, request=request)  # type: ignore[arg-type]
     target = target_of(model)
-    assert quick_bounds_of(operation, sent, target, reads=True) is None
+    assert quick_bounds_of(operation, sent, Lengths.of(target), reads=True) is None
     return await bounds_of(operation, sent, target, "c")
 
 
@@ -48,7 +48,7 @@ async def test_what_is_no_length_does_not_lower_the_bound(length: Any) -> None:
     assert (await bounds({**TURNS, "max_tokens": length})).output == LONGEST
     assert (await bounds({**TURNS, "max_tokens": length, "max_tokens_to_sample": 5})).output == LONGEST
     adapted = replace(ConverseOperation.of(CALL, target_of(CLAUDE), as_it_is), max_tokens=length)
-    quick = quick_bounds_of(adapted, b"{}", target_of(CLAUDE), reads=True)
+    quick = quick_bounds_of(adapted, b"{}", Lengths.of(target_of(CLAUDE)), reads=True)
     assert quick is not None
     assert quick.output == LONGEST
 
@@ -82,7 +82,7 @@ async def test_what_adaptation_knows_gives_the_bounds_that_a_search_does(call: M
     adapted = ConverseOperation.of(call, target, as_it_is)
 
     async def bounds_by(operation: ConverseOperation[Any]) -> CallBounds:
-        found = quick_bounds_of(operation, adapted.body, target, reads=True)
+        found = quick_bounds_of(operation, adapted.body, Lengths.of(target), reads=True)
         return found or await bounds_of(operation, adapted.body, target, "c")
 
     assert adapted.contents is not None
@@ -92,7 +92,7 @@ async def test_what_adaptation_knows_gives_the_bounds_that_a_search_does(call: M
 def test_the_words_of_a_text_are_no_media() -> None:
     call, target = converse({"text": 'an "image", a "tool", "compact_", "file" and \\u0063'}), target_of(CLAUDE)
     adapted = ConverseOperation.of(call, target, as_it_is)
-    found = quick_bounds_of(adapted, adapted.body, target, reads=True)
+    found = quick_bounds_of(adapted, adapted.body, Lengths.of(target), reads=True)
     assert found == CallBounds(len(adapted.body) + 500, 16_384)
 
 
@@ -256,13 +256,13 @@ def native(body: Any, surface: str = "mantle", max_tokens: object = None) -> tup
 )
 async def test_several_answers_and_lengths_of_a_native_call_are_held_for(body: Any, output: int) -> None:
     operation, sent = native({**TURNS, **body}, max_tokens=1)
-    assert quick_bounds_of(operation, sent, target_of(GPT), reads=True) is None
+    assert quick_bounds_of(operation, sent, Lengths.of(target_of(GPT)), reads=True) is None
     assert (await bounds_of(operation, sent, target_of(GPT), "c")).output == output
 
 
 async def test_one_answer_of_a_native_call_is_known_by_its_bytes() -> None:
     operation, sent = native({**TURNS, "max_completion_tokens": 100, "tools": [{"type": "function"}]}, max_tokens=100)
-    found = quick_bounds_of(operation, sent, target_of(GPT), reads=True)
+    found = quick_bounds_of(operation, sent, Lengths.of(target_of(GPT)), reads=True)
     assert found is not None
     assert (found.output, found.input < 3_000) == (100, True)
 
@@ -277,7 +277,7 @@ async def test_one_answer_of_a_native_call_is_known_by_its_bytes() -> None:
 )
 async def test_tools_that_bedrock_runs_are_held_for_with_a_context_each_time(more: Any, runs: int) -> None:
     operation, sent = native({"input": "x", "max_output_tokens": 7, **more}, max_tokens=7)
-    assert quick_bounds_of(operation, sent, target_of(GPT), reads=True) is None
+    assert quick_bounds_of(operation, sent, Lengths.of(target_of(GPT)), reads=True) is None
     assert await bounds_of(operation, sent, target_of(GPT), "c") == CallBounds(runs * 1_000_000, runs * 7)
 
 

@@ -41,7 +41,8 @@ async def charging(database: Database, folder: Path) -> AsyncIterator[tuple[Char
     await charges.ledger.start()
 
     async def begin(caller: Caller) -> Charge:
-        return await charges.begin(Subjects().of(caller, ""), RequestHold(), MODEL, BOUNDS, "r")
+        terms = charges.terms_of(Subjects().of(caller, ""), MODEL)
+        return await charges.begin(terms, RequestHold(), BOUNDS, "r")
 
     try:
         yield charges, begin

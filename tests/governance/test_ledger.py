@@ -269,7 +269,8 @@ async def test_the_longest_names_that_callers_choose_are_posted(
         called = CalledModel(model, model, "", model, "", "")
         labels = {f"label{number}": "".join(letters.choices(string.ascii_letters, k=256)) for number in range(8)}
         caller = Caller("k" * 64, Policy(team_id="t" * 26, key_id="k" * 64, labels=labels))
-        charge = await charges.begin(Subjects().of(caller, user), RequestHold(), called, CallBounds(9, 9), "r")
+        terms = charges.terms_of(Subjects().of(caller, user), called)
+        charge = await charges.begin(terms, RequestHold(), CallBounds(9, 9), "r")
         charges.release(charge, "not_found")
         await process.call()
         await process.ledger.post_batch()
