@@ -110,8 +110,9 @@ class CallLimits:
             LimitReached: a rate or the number of parallel requests does not allow it now.
             Overloaded: the leases do not cover it, and the database cannot be reached.
         """
-        moment = self._wall()
-        rules = subject.rules(moment)
+        moment, rules = self._wall(), subject.applied
+        if rules is None or moment >= rules.ends:
+            rules = subject.rules(moment)
         if worst_nano is None:
             if rules.blocking is not None:
                 raise _unpriced(model)
@@ -124,9 +125,14 @@ class CallLimits:
             for index, budget in enumerate(rules.money.values()):
                 if budget.mode == "estimated":
                     amounts[index] = self._usual.estimate(budget.id, model, worst_nano)
-        transactions = self._client.transactions
-        holdings = None if request.is_counted else subject.find(rules, transactions.book)
-        if holdings is not None and self._client.take_from(holdings.of_first, amounts, rules.keys):
+        transactions, holdings = self._client.transactions, subject.holdings
+        if holdings is None or holdings.found_in is not transactions.book.holdings or holdings.rules is not rules:
+            holdings = subject.find(rules, transactions.book)
+        if (
+            holdings is not None
+            and not request.is_counted
+            and self._client.take_from(holdings.of_first, amounts, rules.keys)
+        ):
             # the first attempt: what counts requests is used at once
             for each in holdings.requests:
                 each.spent += 1

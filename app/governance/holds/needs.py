@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -74,12 +75,10 @@ class Subject(Struct, eq=False):
         return rules
 
     def find(self, rules: AppliedRules, book: LeaseBook) -> Holdings | None:
-        """Return where a lease book has the balances of the rules; None if it does not know one of them."""
-        holdings = self.holdings
-        if holdings is None or holdings.found_in is not book.holdings or holdings.rules is not rules:
-            found = book.find(rules.keys)
-            holdings = self.holdings = None if found is None else Holdings.of(rules, book, found)
-        return holdings
+        """Find where a lease book has the balances of the rules; None if it does not know one of them."""
+        found = book.find(rules.keys)
+        self.holdings = None if found is None else Holdings.of(rules, book, found)
+        return self.holdings
 
 
 class AppliedRules(Struct, frozen=True):
@@ -88,7 +87,7 @@ class AppliedRules(Struct, frozen=True):
     All mappings are by the keys of balances. requests, permits: 1 for each rate of requests, and for each limit of
     parallel requests. tokens: the capacities of rates of tokens. money: budgets; `resets` has the ends of windows.
     keys: of money, tokens, permits and requests, in this order. counts: of the first three.
-    units: what a request needs of permits and requests.
+    units: what a request needs of permits and requests. smallest: of the capacities of rates of tokens.
     blocking: a budget that may refuse calls. estimated: budgets that hold what calls usually cost. is_hard: a budget
     that holds the worst case may refuse calls.
     """
@@ -107,6 +106,7 @@ class AppliedRules(Struct, frozen=True):
     keys: tuple[str, ...]
     counts: tuple[int, int, int]
     units: list[int]
+    smallest: float
 
     def amounts(self, bounds: CallBounds, worst_nano: int) -> list[int]:
         """Return what the first attempt of a request needs of each balance at most, in the order of `keys`.
@@ -116,13 +116,12 @@ class AppliedRules(Struct, frozen=True):
         """
         if bounds.input < 0 or bounds.output < 0 or worst_nano < 0:
             raise ValueError("the bounds of a call must not be negative")
-        amounts = [worst_nano] * self.counts[0]
+        budgets, rates, _ = self.counts
         tokens = bounds.input + bounds.output
-        for capacity in self.tokens.values():
-            # a call that may be larger than the limit needs all of it; what it uses beyond that delays the next one
-            amounts.append(tokens if tokens < capacity else capacity)
-        amounts += self.units
-        return amounts
+        if tokens <= self.smallest:
+            return [worst_nano] * budgets + [tokens] * rates + self.units
+        # a call that may be larger than a limit needs all of it; what it uses beyond that delays the next one
+        return [worst_nano] * budgets + [min(tokens, each) for each in self.tokens.values()] + self.units
 
     def used(self, cost_nano: int, tokens: int) -> list[int]:
         """Return what an attempt used of each balance, in the order of `keys`, without the requests."""
@@ -192,6 +191,7 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         (*money, *parts["tokens_per_minute"], *parts["max_parallel_requests"], *parts["requests_per_minute"]),
         (len(money), len(parts["tokens_per_minute"]), len(parts["max_parallel_requests"])),
         [1] * (len(parts["max_parallel_requests"]) + len(parts["requests_per_minute"])),
+        min(parts["tokens_per_minute"].values(), default=math.inf),
     )
 
 

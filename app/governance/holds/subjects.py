@@ -57,6 +57,9 @@ class Subjects:
     def of(self, caller: Caller, user: str) -> Subject:
         """Return who makes a call. user: the end user that it names."""
         policy, is_named = caller.policy, False
+        kept = self._kept.get((caller.name, user))
+        if kept is not None and kept.policy is policy:
+            return kept.subject
         if policy is not None and (policy.person or not policy.key_id):
             # a person may not choose whose limits apply; the key of a program names the users that the program serves
             user = policy.person

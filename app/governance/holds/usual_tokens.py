@@ -20,7 +20,7 @@ class UsualTokens:
     """
 
     def __init__(self) -> None:
-        self._samples: OrderedDict[tuple[str, str], deque[tuple[CallBounds, int, int]]] = OrderedDict()
+        self._samples: OrderedDict[tuple[str, str], deque[tuple[CallBounds, Usage]]] = OrderedDict()
 
     def note(self, of: tuple[str, str], bounds: CallBounds, usage: Usage) -> None:
         """Count what a call used. of: its key and model."""
@@ -29,15 +29,15 @@ class UsualTokens:
             if len(self._samples) >= _MAX_KINDS:
                 self._samples.popitem(last=False)
             samples = self._samples[of] = deque(maxlen=_SAMPLES)
-        samples.append((bounds, usage.prompt, usage.output))
+        samples.append((bounds, usage))
 
     def estimate(self, of: tuple[str, str], bounds: CallBounds) -> CallBounds:
         """Return the tokens that a call probably used at most; its bounds before enough calls are known."""
         samples = self._samples.get(of, ())
         if len(samples) < _MIN_SAMPLES:
             return bounds
-        inputs = sorted(used / max(each.input, 1) for each, used, _ in samples)
-        outputs = sorted(used / max(each.output, 1) for each, _, used in samples)
+        inputs = sorted(used.prompt / max(each.input, 1) for each, used in samples)
+        outputs = sorted(used.output / max(each.output, 1) for each, used in samples)
         index = int(len(samples) * _SHARE)
         return CallBounds(
             min(ceil(inputs[index] * bounds.input), bounds.input),

@@ -143,11 +143,12 @@ class LeaseBook(Struct):
         if now >= self.valid_until:
             return False
         for holding, amount in zip(holdings, amounts, strict=True):
-            if holding.idle < amount or holding.is_recalled:
+            left = holding.idle - amount
+            if left < 0 or holding.is_recalled:
+                _undo(holdings, amounts, holding)
                 return False
-        for holding, amount in zip(holdings, amounts, strict=True):
             # as `Holding.hold`: a call for each would take longer than this
-            holding.idle -= amount
+            holding.idle = left
             holding.used_at = now
             if now >= holding.ends:
                 holding.begin_period(now)
@@ -282,3 +283,12 @@ class LeaseBook(Struct):
         }
         if len(kept) < len(self.holdings):
             self.holdings = kept
+
+
+def _undo(holdings: Sequence[Holding], amounts: Sequence[int], until: Holding) -> None:
+    """Have idle again what was held of the first holdings, before one that has too little."""
+    for holding, amount in zip(holdings, amounts, strict=True):
+        if holding is until:
+            return
+        holding.idle += amount
+        holding.recent -= amount

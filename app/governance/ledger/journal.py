@@ -101,7 +101,12 @@ class Journal:
         """Write a line. Raises JournalFull: it is not written."""
         line, segment = self._line, self._segments[-1]
         json.dump_into(entry, line)
-        if not segment.append(line):
+        memory = segment.memory
+        try:
+            # as `_Segment.append`
+            memory.write(line)
+            memory.write_byte(_NEWLINE)
+        except ValueError:
             segment = self._append_to_another(line)
         segment.attempts.add(entry.attempt_id)
 
