@@ -6,7 +6,7 @@ Only deployments with a database compose it. A refusal is raised, and is not a r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -31,7 +31,9 @@ from app.execution.call_bounds import Lengths, bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
 from app.governance.charges import Charge, Charges, Terms
 from app.governance.holds.bounds import CallBounds
+from app.governance.holds.call_limits import RequestHold
 from app.governance.holds.needs import CalledModel, Subject
+from app.governance.holds.standing import Standings
 from app.governance.ledger.entry import OK
 from app.models.exact_prices import GUARDRAIL
 from app.observability.observer import AttemptContext
@@ -57,11 +59,12 @@ _FREE = ("/count-tokens", "/count_tokens")
 
 
 class _Kept(Struct, frozen=True):
-    """What the calls of a subject for a target have in common."""
+    """What the calls of a subject for a target have in common. standings: None for a subject without limits."""
 
     target: Target
     lengths: Lengths
     terms: Terms
+    standings: Callable[[], Standings] | None
 
 
 class GovernedAttempt(Struct, frozen=True):
@@ -94,7 +97,7 @@ class GovernedAttempt(Struct, frozen=True):
             charge = await self._begin(context, candidate, request)
         except GatewayError as refusal:
             if isinstance(refusal, BudgetSpent):
-                subject, _ = self.charges.charged_for(context)
+                subject = self.charges.subject_of(context)
                 context.record.standings = partial(self.charges.limits.standings_after, subject, refusal.detail)
             fold_target(call, candidate)
             raise
@@ -126,11 +129,8 @@ class GovernedAttempt(Struct, frozen=True):
 
     async def _begin(self, context: RequestContext, candidate: Candidate[T], request: BedrockRequest) -> Charge:
         target, operation, record = candidate.target, candidate.operation, context.record
-        subject, hold = self.charges.charged_for(context)
-        reads = subject.has_rules
-        if reads:
-            record.standings = partial(self.charges.limits.standings, subject)
-        context.outlive = self._outlive
+        subject, hold = self.charges.subject_of(context), context.hold or RequestHold()
+        context.hold, context.outlive = hold, self._outlive
         # a call without a model is named by its endpoint
         called, examined, bounds = candidate.model.raw or record.route, 0, None
         may_be_a_check = operation.contents is None
@@ -142,7 +142,9 @@ class GovernedAttempt(Struct, frozen=True):
         kept = self._kept.get(key)
         if kept is None or kept.target is not target:
             kept = self._keep(key, target)
+        record.standings = kept.standings
         if bounds is None:
+            reads = kept.standings is not None
             quick = quick_bounds_of(operation, request.body, kept.lengths, reads=reads)
             bounds = quick or await bounds_of(operation, request.body, target, context.caller.name)
             # what adaptation makes names no guardrail: one is only in a request that was changed after that
@@ -158,7 +160,9 @@ class GovernedAttempt(Struct, frozen=True):
         model = CalledModel(asked, called, target.known.raw, target.known.base, location, tier)
         if len(self._kept) >= _MAX_KEPT:
             self._kept.clear()
-        kept = self._kept[key] = _Kept(target, Lengths.of(target), self.charges.terms_of(subject, model))
+        standings = partial(self.charges.limits.standings, subject) if subject.has_rules else None
+        kept = _Kept(target, Lengths.of(target), self.charges.terms_of(subject, model), standings)
+        self._kept[key] = kept
         return kept
 
     def _end_failed(self, charge: Charge, result: Result[T], error: GatewayError) -> None:

@@ -9,6 +9,7 @@ from app.converse.usage import Usage
 from app.execution.request_context import RequestContext
 from app.governance.charges import Charge, Charges
 from app.governance.holds.bounds import CallBounds
+from app.governance.holds.call_limits import RequestHold
 from app.governance.holds.needs import CalledModel
 from app.governance.ledger.entry import OK
 from app.models.exact_prices import GUARDRAIL
@@ -27,7 +28,8 @@ class GovernedChecks(Struct, frozen=True):
         Raises:
             GatewayError: the limits or budgets of the caller do not allow it.
         """
-        subject, hold = self.charges.charged_for(context)
+        subject, hold = self.charges.subject_of(context), context.hold or RequestHold()
+        context.hold = hold
         name = f"{GUARDRAIL}{identifier}"
         called = CalledModel(context.record.model, name, "", name, "", "")
         terms, request_id = self.charges.terms_of(subject, called), context.record.request_id

@@ -62,6 +62,7 @@ class Terms(Struct, frozen=True):
 
     entry: the members that their entries share. payer_and_model: what their usual tokens are learned by.
     asked, standard: the prices in the tier that is requested, and in the standard tier; None if one is not known.
+    only: the price, if both are the same.
     """
 
     subject: Subject
@@ -70,6 +71,7 @@ class Terms(Struct, frozen=True):
     payer_and_model: tuple[str, str]
     asked: ExactPrice | None
     standard: ExactPrice | None
+    only: ExactPrice | None
 
     def worst_nano(self, bounds: CallBounds) -> int | None:
         """Return the most that a call costs; None if the price is not known.
@@ -79,8 +81,7 @@ class Terms(Struct, frozen=True):
         asked, standard = self.asked, self.standard
         if asked is None or standard is None:
             return None
-        worst = asked.worst_nano(bounds.input, bounds.output)
-        return worst if asked is standard else max(worst, standard.worst_nano(bounds.input, bounds.output))
+        return max(each.worst_nano(bounds.input, bounds.output) for each in (asked, standard))
 
 
 class Charge(Struct, eq=False, gc=False):
@@ -117,14 +118,11 @@ class Charges:
         self._prices = prices
         self._usual = UsualTokens()
 
-    def charged_for(self, request: ChargedRequest) -> tuple[Subject, RequestHold]:
-        """Return who makes a request, and what its attempts hold together."""
-        hold = request.hold
-        if hold is None:
-            hold = request.hold = RequestHold()
+    def subject_of(self, request: ChargedRequest) -> Subject:
+        """Return who makes a request."""
         # the header comes before the body, since a program may set it for all its clients
         named = request.head.headers.get(_USER)
-        return self._subjects.of(request.caller, _as_utf8(named) if named else request.user), hold
+        return self._subjects.of(request.caller, _as_utf8(named) if named else request.user)
 
     async def begin(
         self,
@@ -143,7 +141,8 @@ class Charges:
         Raises:
             GatewayError: see `CallLimits.hold` and `LedgerWriter.admit`.
         """
-        worst = terms.worst_nano(bounds)
+        price = terms.only
+        worst = terms.worst_nano(bounds) if price is None else price.worst_nano(bounds.input, bounds.output)
         if examined and worst is not None:
             worst += self._prices.worst_guardrail_nano(examined)
         try:
@@ -225,7 +224,8 @@ class Charges:
             price_version=self._prices.version,
         )
         asked, standard = [self._prices.of(call.called, call.behind, tier) for tier in (call.tier, "")]
-        return Terms(subject, call, entry, (entry.payer, call.called), asked, standard)
+        only = asked if asked is standard else None
+        return Terms(subject, call, entry, (entry.payer, call.called), asked, standard, only)
 
     def _with_estimates(self, charge: Charge, usage: Usage | None, received: int, *, is_left: bool) -> Usage:
         """Return what was reported of an attempt, with estimates of what was not."""
