@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -98,12 +98,45 @@ class Failover(Struct, frozen=True):
             BudgetSpent: no target was tried, because a budget has too little left.
             Overloaded: the circuit breakers of all targets are open.
         """
-        states: list[_TargetState[TargetT, C]] = [_TargetState(target) for target in targets]
+        first: _TargetState[TargetT, C] = _TargetState(targets[0])
         outcome: _Outcome[C, T] = _Outcome()
-        refusals: list[tuple[CircuitBreaker, GatewayError]] = []
-        # an attempt that ends the use of its target is not counted, so it takes none from the other targets
-        counted_attempts = 0
-        while not counted_attempts or counted_attempts < self._max_attempts(states):
+        result: AttemptResult[C, T] | None = None
+        try:
+            candidate = first.candidate = await prepare(first.target)
+        except InvalidRequest as error:
+            first.is_over, outcome.unfit = True, error.replaced()
+        else:
+            breaker = self.breakers[candidate.key]
+            is_troubled = breaker.failures or breaker.paused_until
+            if not is_troubled:
+                if breaker.retry_budget is not None:
+                    breaker.retry_budget.note_call()
+                try:
+                    result = await attempt(candidate)
+                except BudgetSpent as spent:
+                    # another target may cost less, or have a known price
+                    first.is_over, outcome.spent = True, spent
+                else:
+                    if result.error is not None or breaker.failures or breaker.paused_until:
+                        _note(breaker, result, caller, is_probe=False)
+                    if result.error is None:
+                        return result
+        states = [first, *[_TargetState[TargetT, C](target) for target in targets[1:]]]
+        if result is not None:
+            self._note_failure(first, states, result, outcome)
+        return await self._run_all(states, prepare, attempt, deadline, caller, outcome)
+
+    async def _run_all(
+        self,
+        states: list[_TargetState[TargetT, C]],
+        prepare: Callable[[TargetT], Awaitable[C]],
+        attempt: Callable[[C], Awaitable[AttemptResult[C, T]]],
+        deadline: Deadline,
+        caller: str,
+        outcome: _Outcome[C, T],
+    ) -> AttemptResult[C, T]:
+        """Try the targets as long as one of them may succeed. See `run`."""
+        while not outcome.counted_attempts or outcome.counted_attempts < self._max_attempts(states):
             chosen = await self._next(states, prepare, outcome)
             if chosen is None:
                 break
@@ -116,23 +149,15 @@ class Failover(Struct, frozen=True):
             try:
                 result = await self._attempt(candidate, breaker, attempt, caller)
             except BudgetSpent as spent:
-                # another target may cost less, or have a known price
                 state.is_over = True
                 outcome.spent = spent
                 continue
-            error = result.error
-            if error is None:
+            if result.error is None:
                 # another target accepts the call, so the refusals were not about the caller's own words
-                for refusing, refusal in refusals:
-                    refusing.note(refusal, is_probe=False, caller=caller)
+                for key, refusal in outcome.refusals:
+                    self.breakers[key].note(refusal, is_probe=False, caller=caller)
                 return result
-            state.candidate = result.candidate
-            outcome.note(result, error, self.clock())
-            if candidate.is_verbatim and isinstance(error, _REFUSALS):
-                refusals.append((breaker, error))
-            self._note_failure(state, states, error)
-            if not state.is_over:
-                counted_attempts += 1
+            self._note_failure(state, states, result, outcome)
         return outcome.result()
 
     def _max_attempts(self, states: list[_TargetState[TargetT, C]]) -> int:
@@ -189,11 +214,23 @@ class Failover(Struct, frozen=True):
         return not breaker.wait()
 
     def _note_failure(
-        self, state: _TargetState[TargetT, C], states: list[_TargetState[TargetT, C]], error: GatewayError
+        self,
+        state: _TargetState[TargetT, C],
+        states: list[_TargetState[TargetT, C]],
+        result: AttemptResult[C, T],
+        outcome: _Outcome[C, T],
     ) -> None:
+        """Note a failed attempt at a target, and which targets may still be tried."""
+        error = cast("GatewayError", result.error)
+        state.candidate = result.candidate
+        outcome.note(result, error, self.clock())
+        if result.candidate.is_verbatim and isinstance(error, _REFUSALS):
+            outcome.refusals.append((result.candidate.key, error))
         state.failures += 1
         state.is_over = not error.retry_here
         state.ready_at = self.clock() + self.retry.wait(state.failures, error)
+        # an attempt that ends the use of its target is not counted, so it takes none from the other targets
+        outcome.counted_attempts += error.retry_here
         if not (error.retry_here or error.retry_elsewhere):
             # no other target is tried, except those that failed and may be tried again
             for other in states:
@@ -255,13 +292,19 @@ def _note(breaker: CircuitBreaker, result: AttemptResult[C, T], caller: str, *, 
 
 
 class _Outcome(Struct, Generic[C, T]):
-    """The outcome of a call that no target has answered."""
+    """The outcome of a call that no target has answered.
+
+    counted_attempts: those that count against the limit. refusals: which may be about the caller's own words, by the
+        keys of their circuit breakers.
+    """
 
     unfit: InvalidRequest | None = None
     spent: BudgetSpent | None = None
     open_for: float = math.inf
     is_budget_spent: bool = False
     attempts: int = 0
+    counted_attempts: int = 0
+    refusals: list[tuple[Hashable, GatewayError]] = []
     # the last failure of each target, the latest last, and when that target may be tried again
     _failures: dict[Hashable, tuple[AttemptResult[C, T], GatewayError, float]] = {}
 
