@@ -5,12 +5,16 @@ nine recorded replies with a cache, total = input + output + read + write. Membe
 leaves `cacheWriteInputTokens` out, and streams may have no cache members at all.
 """
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import replace
 
 from app.wire.json import JsonObject
 
 _MAX = 10**12
+_Count = Annotated[int, Meta(ge=0, le=_MAX)]
+_TIER_MEMBERS = frozenset({"serviceTier", "performanceConfig"})
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
 
 
@@ -37,7 +41,7 @@ def tier_of(reply: object) -> str:
     Args:
         reply: the reply, the metadata or the request of Converse, which have the same members.
     """
-    if isinstance(reply, dict) and "serviceTier" not in reply and "performanceConfig" not in reply:
+    if isinstance(reply, dict) and _TIER_MEMBERS.isdisjoint(reply):
         return ""  # nearly always; the patterns take ten times as long
     match reply:
         case {"performanceConfig": {"latency": "optimized"}}:
@@ -49,6 +53,15 @@ def tier_of(reply: object) -> str:
             return "default"
         case _:
             return ""
+
+
+class _TokenUsage(Struct, frozen=True, gc=False, rename="camel"):
+    """The counts of Converse's `TokenUsage`."""
+
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
+    cache_read_input_tokens: _Count = 0
+    cache_write_input_tokens: _Count = 0
 
 
 class Usage(Struct, frozen=True, gc=False):
@@ -100,11 +113,18 @@ class Usage(Struct, frozen=True, gc=False):
             more: `additionalModelResponseFields`, in which Claude reports its reasoning tokens.
         """
         usage = usage or {}
-        read = count_in(usage, "cacheReadInputTokens") if "cacheReadInputTokens" in usage else 0
-        written = count_in(usage, "cacheWriteInputTokens") if "cacheWriteInputTokens" in usage else 0
-        hour = written_in(usage).get("1h", 0) if "cacheDetails" in usage else 0
-        reasoning = _reasoning_tokens(more) if more else 0
-        return cls(count_in(usage, "inputTokens"), count_in(usage, "outputTokens"), read, written, reasoning, hour)
+        try:
+            counts = convert(usage, _TokenUsage)
+        except ValidationError:
+            counts = convert({name: count_in(usage, name) for name in usage}, _TokenUsage)
+        return cls(
+            counts.input_tokens,
+            counts.output_tokens,
+            counts.cache_read_input_tokens,
+            counts.cache_write_input_tokens,
+            _reasoning_tokens(more) if more else 0,
+            written_in(usage).get("1h", 0) if "cacheDetails" in usage else 0,
+        )
 
     @classmethod
     def of_message(cls, usage: JsonObject, *, is_final: bool = True) -> "Usage":
