@@ -45,6 +45,8 @@ class CapabilityFallback(Struct, frozen=True):
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
         result = await self.attempt(call, candidate)
+        if result.error is None:
+            return result
         reported: list[ModelDiffers] = []
         while len(reported) < _MAX_OVERRIDES and isinstance(result.error, ModelDiffers):
             adapted = await self._adapted(call, result.candidate, result.error)
@@ -89,11 +91,12 @@ class ProfileFallback(Struct, frozen=True):
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
         result = await self.attempt(call, candidate)
+        error = result.error
         if candidate.model is not candidate.target.model:
             self._remember(result)
+        elif error is None:
             return result
-        error = result.error
-        if isinstance(error, ProfileRequired):
+        elif isinstance(error, ProfileRequired):
             profile = await self._profile_of(candidate, call.context.deadline)
             if profile is not None:
                 by_profile = await self.attempt(call, replace(candidate, model=parse_model_id(profile), request=None))

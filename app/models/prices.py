@@ -79,11 +79,6 @@ class Price(Struct, frozen=True):
             tiers=frozenset(row.get("tiers", ())),
         )
 
-    def of_tokens(self, usage: Usage) -> float | None:
-        """Return USD for tokens at a global profile, or None where the price of some of them is not known."""
-        total = cost_of(self, usage)
-        return None if total is None else total / _MILLION
-
 
 def cost_of(figures: Figures, usage: Usage) -> float | None:
     """Return the sum of tokens times figures, or None where a figure is not known. Of integers it is an integer.
@@ -145,8 +140,7 @@ class Prices:
         except InvalidRequest:
             # the passthrough mode accepts names that are not known here
             return None
-        counts = usage.input, usage.output, usage.cache_read, usage.cache_write, usage.cache_write_1h, usage.reasoning
-        if not any(counts):
+        if not (usage.input or any(usage.counts().values())):
             return None
         if price is None:
             self._report(called)
@@ -155,8 +149,8 @@ class Prices:
             if tier not in price.tiers:
                 return None
             factor *= self._tiers[tier]
-        dollars = price.of_tokens(usage)
-        return None if dollars is None else dollars * factor
+        total = cost_of(price, usage)
+        return None if total is None else total / _MILLION * factor
 
     def of_tier(self, price: Price, tier: str) -> float | None:
         """Return what multiplies a price in a service tier; None if the model does not have the tier."""

@@ -23,7 +23,7 @@ from app.governance.identity.caller import Caller, Policy
 from app.governance.leases.client import LeaseClient, LeasesUnavailable
 from app.governance.ledger.posting import take_leases
 from app.models.exact_prices import ExactPrice
-from app.models.prices import Price, Prices
+from app.models.prices import Price, Prices, cost_of
 from app.storage.database import Database
 from app.storage.records import Budget, Limit
 from app.storage.repository import budgets, limits
@@ -86,8 +86,9 @@ def test_no_call_costs_more_than_its_worst_case(counts: list[int], more: int, mo
     cost = price.cost_nano(usage)
     if cost is not None and (price.cache_read or 0) <= max(price.input, price.cache_write or 0):
         assert cost <= price.worst_nano(usage.prompt + more, usage.output)
-        dollars = found[0].of_tokens(usage)
-        assert dollars is not None
+        figures = cost_of(found[0], usage)
+        assert figures is not None
+        dollars = figures / 1_000_000
         exact = (Decimal(cost) / 1_000_000_000).quantize(Decimal("1e-6"), ROUND_CEILING)
         assert abs(exact - Decimal(str(dollars * found[1]))) < Decimal("0.00001")
 
