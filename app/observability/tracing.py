@@ -21,7 +21,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import (
     Span,
     SpanKind,
@@ -53,6 +53,7 @@ class OpenTelemetryTracer:
         resource = Resource.create({**named, "service.version": app.__version__})
         # as OpenTelemetry's variables configure it; it decides before there is a span, which costs much more
         self._sampler = TracerProvider(resource=resource, shutdown_on_exit=False).sampler
+        self._bound = _bound_of(self._sampler)
         self._passes_on = "traceparent" in propagate.get_global_textmap().fields
         self._ids = _Ids()
         self._provider = TracerProvider(
@@ -63,21 +64,23 @@ class OpenTelemetryTracer:
 
     def begin(self, record: RequestRecord, headers: Mapping[str, str]) -> Trace:
         """See `Tracer`. Of a trace that is not sampled only the context is passed on."""
-        received = trace_headers(headers)
+        received = trace_headers(headers) if "traceparent" in headers else {}
         parent, parent_id = _NO_PARENT, 0
         if received:
             parent = propagate.extract(received)
             parent_id = get_current_span(parent).get_span_context().trace_id
         trace_id = parent_id or _RANDOM.generate_trace_id()
-        sampling = self._sampler.should_sample(parent, trace_id, record.method, SpanKind.SERVER)
-        if sampling.decision is Decision.RECORD_AND_SAMPLE:
-            self._ids.trace_id = trace_id
-            span = self._tracer.start_span(record.method, parent, SpanKind.SERVER, sampling.attributes)
-            return OpenTelemetryTrace(self._tracer, span)
+        if parent_id or trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound:
+            sampling = self._sampler.should_sample(parent, trace_id, record.method, SpanKind.SERVER)
+            if sampling.decision is Decision.RECORD_AND_SAMPLE:
+                self._ids.trace_id = trace_id
+                span = self._tracer.start_span(record.method, parent, SpanKind.SERVER, sampling.attributes)
+                return OpenTelemetryTrace(self._tracer, span)
+        digits = format_trace_id(trace_id)
         if parent_id:
-            return PassedOn(format_trace_id(trace_id), tuple(received.items()))
-        own = f"00-{trace_id:032x}-{_RANDOM.generate_span_id():016x}-00"
-        return PassedOn(format_trace_id(trace_id), (("traceparent", own),) if self._passes_on else ())
+            return PassedOn(digits, tuple(received.items()))
+        own = f"00-{digits}-{_RANDOM.generate_span_id():016x}-00"
+        return PassedOn(digits, (("traceparent", own),) if self._passes_on else ())
 
     async def close(self, seconds: float) -> None:
         """See `Tracer`. Spans that are not sent in time are lost."""
@@ -93,6 +96,12 @@ class OpenTelemetryTracer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await is_done.wait()
+
+
+def _bound_of(sampler: Sampler) -> int:
+    """Return the bound of the ids of traces without a parent that the sampler may sample."""
+    root = vars(sampler)["_root"] if isinstance(sampler, ParentBased) else sampler
+    return root.bound if type(root) is TraceIdRatioBased else TraceIdRatioBased.TRACE_ID_LIMIT + 1
 
 
 class _Ids(RandomIdGenerator):
