@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
 from types import TracebackType
-from typing import ClassVar
+from typing import Any
 
 from app.observability.log_writer import NonBlockingLogWriter
 from app.observability.observer import DOUBTS, FAILURES, RequestRecord, TriedTarget
@@ -17,6 +17,7 @@ _requests = logging.getLogger("outcrop.requests")
 _log_writer = NonBlockingLogWriter()
 # a request for 2,000 embeddings makes as many attempts
 _MAX_TRIES = 20
+_QUIET_ROUTES = frozenset({"/health", "/health/ready", "/metrics"})
 
 
 class JsonFormatter(logging.Formatter):
@@ -52,7 +53,8 @@ def _begin_line(moment: float, level: int, logger: str, message: str) -> dict[st
 
 
 def _time_of(moment: float) -> str:
-    return f"{_moment(int(moment))}.{int(moment % 1 * 1000):03d}Z"
+    second = int(moment)
+    return f"{_moment(second)}.{int((moment - second) * 1000):03d}Z"
 
 
 @lru_cache(4)
@@ -90,73 +92,71 @@ class LogObserver:
         write: is called with each line; by default, it is written to stderr. log_format: of the line.
     """
 
-    _QUIET_ROUTES: ClassVar[frozenset[str]] = frozenset({"/health", "/health/ready", "/metrics"})
-
     def __init__(self, write: Callable[[bytes], object] | None = None, log_format: LogFormat = "json") -> None:
         self._write = write or _log_writer.write_soon
         self._is_for_people = is_for_people(log_format)
 
     def request_ended(self, record: RequestRecord) -> None:
         """Log a request, at a level that follows from the kind of its error and not from its dialect's status."""
-        if record.route in self._QUIET_ROUTES:
-            level = logging.DEBUG
-        elif record.error:
-            level = _level_of_error(record)
-        else:
-            level = logging.INFO if record.status < 500 else logging.ERROR
+        level, start, description = _common(_common_of(record))
         if not _requests.isEnabledFor(level):
             return
         if self._is_for_people:
             line = _begin_line(time.time(), level, _requests.name, "request")
             line["request_id"] = record.request_id
-            line |= _described(_description_of(record)) | _outcome_of(record)
+            line |= _described(_common_of(record)) | _outcome_of(record)
             self._write(request_line(line) + b"\n")
         else:
             # the members of several objects, as those of one
-            moment, start = _time_of(time.time()).encode(), _start_of_request(level)
+            moment = _time_of(time.time()).encode()
             request_id, end = json.dumps(record.request_id), json.dumps(_outcome_of(record))
-            description = _description(_description_of(record))
             self._write(b'{"time":"%b",%b,"request_id":%b%b%b\n' % (moment, start, request_id, description, end[1:]))
 
 
-def _level_of_error(record: RequestRecord) -> int:
-    if record.error in FAILURES or record.is_broken:
-        return logging.ERROR
-    return logging.WARNING if record.error in DOUBTS else logging.INFO
-
-
-@lru_cache(8)
-def _start_of_request(level: int) -> bytes:
-    """Return members of a JSON object that the lines of all requests at a level share."""
-    start = {"level": logging.getLevelName(level), "logger": _requests.name, "message": "request"}
-    return json.dumps(start)[1:-1]
-
-
 # what many requests have in common; a field of the record is logged if it is not empty
-_DESCRIPTION = (
+_COMMON = (
     *("method", "client", "route", "dialect", "caller", "team", "key_name", "model", "target", "location", "mode"),
-    *("surface", "streamed", "status"),
+    *("surface", "streamed", "status", "error"),
 )
-_description_of = attrgetter(*_DESCRIPTION)
+_common_of = attrgetter(*_COMMON)
 # of botocore's service model (2026-11); callers may send any name
 _TIERS = frozenset({"default", "flex", "priority", "reserved", "optimized"})
 
 
-def _described(values: tuple[object, ...]) -> dict[str, object]:
-    return {name: value for name, value in zip(_DESCRIPTION, values, strict=True) if value}
+def _described(values: tuple[object, ...]) -> dict[str, Any]:
+    return {name: value for name, value in zip(_COMMON, values, strict=True) if value}
 
 
 @lru_cache(256)
-def _description(values: tuple[object, ...]) -> bytes:
-    """Return members of a JSON object, between two commas: these parts of lines need not be written each time."""
-    return b",%b," % json.dumps(_described(values))[1:-1]
+def _common(values: tuple[object, ...]) -> tuple[int, bytes, bytes]:
+    """Return what need not be determined for each request: the level of its line, and members of a JSON object.
+
+    The first members are those before the id of the request; the others stand between two commas.
+    """
+    described = _described(values)
+    level = _level_of(RequestRecord(**{"request_id": "", "method": "", **described}))
+    return level, _start_of_request(level), b",%b," % json.dumps(described)[1:-1]
+
+
+@lru_cache(8)
+def _start_of_request(level: int) -> bytes:
+    start = {"level": logging.getLevelName(level), "logger": _requests.name, "message": "request"}
+    return json.dumps(start)[1:-1]
+
+
+def _level_of(record: RequestRecord) -> int:
+    if record.route in _QUIET_ROUTES:
+        return logging.DEBUG
+    if record.error in FAILURES or record.is_broken:
+        return logging.ERROR
+    if record.error:
+        return logging.WARNING if record.error in DOUBTS else logging.INFO
+    return logging.INFO if record.status < 500 else logging.ERROR
 
 
 def _outcome_of(record: RequestRecord) -> dict[str, object]:
     """Return the fields that differ from request to request. Names that callers chose are only counted."""
     fields: dict[str, object] = {}
-    if record.error:
-        fields["error"] = record.error
     if record.detail:
         fields["detail"] = record.detail
     if record.upstream_request_id:
@@ -167,9 +167,9 @@ def _outcome_of(record: RequestRecord) -> dict[str, object]:
         fields["adjusted"] = record.adjusted
     if record.exceeded:
         fields["exceeded"] = record.exceeded
-    if record.tries:
-        fields["attempts"] = len(record.tries)
-    if len(record.tries) > 1:
+    if attempts := len(record.tries):
+        fields["attempts"] = attempts
+    if attempts > 1:
         fields["tries"] = [_try(each) for each in record.tries[:_MAX_TRIES]]
     if record.tier:
         fields["tier"] = record.tier if record.tier in _TIERS else "other"

@@ -153,12 +153,13 @@ class Metrics:
             self._exceeded.values[(kind,)] += 1
 
     def _count_call(self, record: RequestRecord) -> None:
-        labels = self._labels
+        labels, model = self._labels, ""
         for attempt in record.tries:
             model = labels.get(attempt.target) or self._label(attempt.target, has_answered=not attempt.error)
             self._attempts.values[model, attempt.error or "ok"] += 1
         last, called = record.tries[-1], record.model_behind or record.target
-        model = labels.get(called) or self._label(called, has_answered=not last.error)
+        if called != last.target:
+            model = labels.get(called) or self._label(called, has_answered=not last.error)
         if record.has_moved:
             # if all attempts failed, the record may be of another than the last
             is_last = last.target == record.target
