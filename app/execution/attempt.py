@@ -70,8 +70,10 @@ class Call(Struct, Generic[T]):
         Raises:
             InvalidRequest: the target cannot carry the call, or would ignore a tool that the first target accepts.
         """
-        is_small = self.context.size <= MAX_LOOP_BYTES
-        operation = self.operation_for(target) if is_small else await self.operation(target)
+        if self.context.size <= MAX_LOOP_BYTES:
+            operation = self.operation_for(target)
+        else:
+            operation = await self.operation(target)
         if self.first is None:
             self.first = operation
         elif operation.ignored and (lost := ignored_tools(operation.ignored) - ignored_tools(self.first.ignored)):
@@ -120,26 +122,26 @@ class UpstreamAttempt(Struct, frozen=True):
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
-        record, operation, target = call.context.record, candidate.operation, candidate.target
+        context, operation, target = call.context, candidate.operation, candidate.target
+        record = context.record
         fold_target(call, candidate)
         request = candidate.request
         if request is None:
-            size, build = call.context.size, partial(operation.build, candidate.model)
-            is_quick = size <= MAX_LOOP_BYTES or not operation.encodes_in_build
-            request = build() if is_quick else await off_loop(call.context.caller.name, size, build)
+            if context.size <= MAX_LOOP_BYTES or not operation.encodes_in_build:
+                request = operation.build(candidate.model)
+            else:
+                build = partial(operation.build, candidate.model)
+                request = await off_loop(context.caller.name, context.size, build)
         client = self.clients[target.location]
         trace = record.trace
         headers: Headers = ()
         span: Span = None
         if trace is not NO_TRACE:
             headers, span = trace.begin_attempt(record, client.endpoints[request.service].host)
-        attempt = AttemptContext(
-            headers,
-            call.context.caller.name,
-            on_stream_end=partial(_fold_stream, record, candidate.on_stream_end),
-            read_on=candidate.read_on,
-            hold=call.context.hold_response,
-        )
+        attempt = AttemptContext(headers, context.caller.name, hold=context.hold_response)
+        if operation.is_streamed:
+            attempt.on_stream_end = partial(_fold_stream, record, candidate.on_stream_end)
+            attempt.read_on = candidate.read_on
         entry = TriedTarget(candidate.model.raw, target.location_name)
         record.tries.append(entry)
         outcome = "cancelled"

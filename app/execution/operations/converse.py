@@ -79,8 +79,9 @@ class ConverseOperation(_AdaptedCall[Reply, T], frozen=True, kw_only=True):
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         body = await (response.read() if 0 <= attempt.length < HELD_STEP else read_large(response, attempt))
-        make = partial(self._make, body, attempt)
-        return make() if len(body) <= MAX_LOOP_BYTES else await off_loop(attempt.caller, len(body), make)
+        if len(body) <= MAX_LOOP_BYTES:
+            return self._make(body, attempt)
+        return await off_loop(attempt.caller, len(body), partial(self._make, body, attempt))
 
     def _make(self, body: bytes, attempt: AttemptContext) -> T:
         try:
