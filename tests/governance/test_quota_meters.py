@@ -1,5 +1,7 @@
 """When calls fit into a quota, what they are expected to take, and what throttles teach."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,6 +211,19 @@ def test_a_throttle_of_large_reservations_limits_them_and_not_the_rate() -> None
     assert learned.current(70.0) == 1.0, "one call that reserves more than there is"
     learned.note_throttle(80.0, None, reserved=2000, per_second=1000)
     assert learned.current(80.0) == pytest.approx(0.7)
+
+
+def test_throttles_are_forgotten_minutes_after_the_last_pause_once_the_whole_quota_is_used() -> None:
+    learned = LearnedLimit()
+    learned.note_throttle(10.0, None, reserved=8000, per_second=1000)
+    learned.note_throttle(12.0, 60.0)
+    learned.forget_old(372.0)
+    assert learned.throttles == 2, "a part of the quota is still left out"
+    assert [learned.current(seconds) for seconds in (100.0, 371.0)][-1] == 1.0
+    learned.forget_old(371.0)
+    assert (learned.throttles, learned.room) == (2, 6800.0)
+    learned.forget_old(372.0)
+    assert (learned.throttles, learned.room) == (0, math.inf)
 
 
 def test_throttles_in_a_row_make_longer_pauses_and_a_success_ends_them() -> None:

@@ -335,6 +335,31 @@ def test_a_throttle_stops_the_pool_for_a_moment_and_lowers_it() -> None:
     run(main())
 
 
+def test_a_pool_takes_its_usual_path_again_minutes_after_a_throttle() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of(us_east_1=QuotaLimits(10**7, target=1.0)))
+
+        async def is_direct() -> bool:
+            await asyncio.sleep(1.0)
+            reservation = acquire_now(pool)
+            assert reservation is not None
+            reservation.settle(Usage(input=100, output=10))
+            return reservation.hold is None
+
+        before = [await is_direct() for _ in range(110)]
+        assert before[-1]
+        throttled = acquire_now(pool)
+        assert throttled is not None
+        throttled.throttled(None)
+        assert not any([await is_direct() for _ in range(290)])
+        after = [await is_direct() for _ in range(30)]
+        assert after[-1]
+        assert pool.figures.throttled == 1
+        await pool.close()
+
+    run(main())
+
+
 # which pool a call belongs to
 
 

@@ -18,13 +18,16 @@ _CAREFUL_INCREASE, _INCREASE = 0.001, 0.005
 # a throttle of calls that reserve more than so many seconds of the quota is first taken to be caused by that
 _LARGE_SECONDS = 3.0
 _ROOM_DECREASE, _ROOM_INCREASE = 0.85, 0.005
+# without a throttle for so long, and with the whole quota in use, nothing is left to be careful of
+_FORGET_SECONDS = 300.0
 
 
 class LearnedLimit(Struct):
     """The part of the configured quota that calls may use.
 
     throttled_at: the part that was in use at the last throttle. resumes_at: until then no call starts.
-    throttles: so far. room: tokens that calls may reserve at once, which Bedrock limits to an unknown number.
+    throttles: since they were last forgotten. room: tokens that calls may reserve at once, which Bedrock limits to an
+    unknown number.
     """
 
     factor: float = 1.0
@@ -36,6 +39,7 @@ class LearnedLimit(Struct):
     _updated: float = 0.0
     _lowered_at: float = -_ONE_EVENT_SECONDS
     _in_a_row: int = 0
+    _last_at: float = 0.0
 
     def current(self, now: float) -> float:
         """Return the part that may be used now."""
@@ -55,6 +59,12 @@ class LearnedLimit(Struct):
         """Note that a call was served."""
         self._in_a_row = 0
 
+    def forget_old(self, now: float) -> None:
+        """Forget the throttles, if all of the quota is used again and none has come for some minutes."""
+        if self.factor >= 1.0 and now - max(self._last_at, self.resumes_at) >= _FORGET_SECONDS:
+            self.throttles = self._in_a_row = 0
+            self.room = math.inf
+
     def has_room(self, reserved: int, more: int, now: float) -> bool:
         """Return whether a call may reserve more tokens beside those that others reserve."""
         if self.room == math.inf or not reserved:
@@ -71,6 +81,7 @@ class LearnedLimit(Struct):
             per_second: what the quota allows.
         """
         self.throttles += 1
+        self._last_at = now
         if now - self._lowered_at < _ONE_EVENT_SECONDS:
             self.resumes_at = max(self.resumes_at, now + (retry_after or 0.0))
             return

@@ -154,6 +154,7 @@ class QuotaPool:
         needs, factor = self.estimates.needs(flow.key, size, max_tokens), 1.0
         if self.learned.throttles:
             now = self._clock()
+            self.learned.forget_old(now)
             if not self._waiting.may_start(needs[0].reserved, now):
                 return None
             factor = self.learned.current(now)
