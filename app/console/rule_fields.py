@@ -13,6 +13,8 @@ from app.admin.api.documents.teams_and_keys import KeyView, TeamView
 from app.admin.api.operations.failures import Invalid, OperationRefused
 from app.console.visit import Form, Refused
 
+# longer than any limit, and short enough for `int`
+_MAX_DIGITS = 20
 # name of the field -> name in a document, and for people
 LIMITS = {
     "requests_per_minute": "Requests per minute",
@@ -45,7 +47,7 @@ def rules_of_form(form: Form) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     for name, shown in LIMITS.items():
         if text := value_of(form, name):
-            if not text.isdecimal():
+            if not text.isdecimal() or len(text) > _MAX_DIGITS:
                 raise FormFault(f"{shown} must be a whole number.")
             limits[name] = int(text)
     budgets = []

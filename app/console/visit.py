@@ -96,8 +96,11 @@ class Visit(Struct):
         return "hx-request" in headers and "hx-boosted" not in headers and "hx-history-restore-request" not in headers
 
     def query(self, name: str, default: str = "") -> str:
-        """Return a parameter of the query."""
-        return self.request.query_params.get(name, default)
+        """Return a parameter of the query. Raises Refused: it has a character that PostgreSQL takes in no text."""
+        value = self.request.query_params.get(name, default)
+        if "\0" in value:
+            raise Refused(400, f"The parameter {name} must hold no control characters.")
+        return value
 
     async def form(self) -> Form:
         """Return the fields of a form, each with its values.

@@ -147,6 +147,18 @@ def test_no_path_and_no_parameter_becomes_markup(admin: Visitor, spec: PageSpec)
 
 
 @pytest.mark.parametrize("spec", SHOWN, ids=named)
+def test_no_parameter_holds_what_postgresql_refuses(admin: Visitor, spec: PageSpec) -> None:
+    for name in ("search", "team_id", "key_id", "model", "user", "object_id"):
+        answer = admin.get(path_of(spec, "default"), params={name: "\0"})
+        assert answer.status_code in {200, 400, 404}
+        assert answer.status_code != 200 or "\0" not in answer.text
+    if spec.path in {"/keys", "/teams"}:
+        assert admin.get(spec.path, params={"search": "\0"}).status_code == 400
+    if spec.path in {"/usage", "/usage.csv", "/keys", "/keys/new"}:
+        assert admin.get(spec.path, params={"team_id": "\0"}).status_code == 400
+
+
+@pytest.mark.parametrize("spec", SHOWN, ids=named)
 def test_every_page_has_the_strict_headers(objects: Objects, admin: Visitor, spec: PageSpec) -> None:
     answer = admin.get(objects.of(spec))
     if answer.headers["content-type"] == "application/json":

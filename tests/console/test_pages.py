@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.admin.api.operations import names
 from tests.console.conftest import ADMIN_KEY, governed
 from tests.console.test_isolation import api, call, wait_for_usage
 from tests.console.visitor import Visitor, signed_in
@@ -148,6 +149,8 @@ def test_what_only_looks_like_a_number_is_none(admin: Visitor, url: str, token: 
     [
         ({"name": ""}, "Name"),
         ({"name": "x", "requests_per_minute": "many"}, "Requests per minute must be a whole number"),
+        ({"name": "x", "requests_per_minute": "9" * 5000}, "Requests per minute must be a whole number"),
+        ({"name": "x", "requests_per_minute": "9" * 20}, "Requests per minute"),
         ({"name": "x", "requests_per_minute": "0"}, "Requests per minute"),
         ({"name": "x", "amount_usd": "-1"}, "Budget (USD)"),
         ({"name": "x", "expires_at": "soon"}, "Expires"),
@@ -264,6 +267,29 @@ def test_keys_are_found_by_a_part_of_their_name_on_every_page_of_the_list(admin:
     assert "No key has this name" in admin.get("/keys?search=_illing").text
     listed = api(url, "GET", f"/keys?search=billing&limit=500&team_id={team}")["data"]
     assert len(listed) == 52
+
+
+def test_teams_are_found_by_a_part_of_their_name_on_every_page_of_the_list(admin: Visitor, url: str) -> None:
+    for number in range(52):
+        api(url, "POST", "/teams", json={"name": f"Shop 100% {number:02}"})
+    first = admin.get("/teams", params={"search": "OP 100%"}).text
+    assert ("Shop 100% 00" in first, "Shop 100% 51" in first, ">searched<" in first) == (True, False, False)
+    following = re.search(r'href="(/console/teams[^"]*)" rel="next"', first)
+    assert following
+    second = admin.client.get(following[1].replace("&amp;", "&")).text
+    assert ("Shop 100% 51" in second, ">searched<" in second, 'value="OP 100%"' in second) == (True, False, True)
+    assert "No team has this name" in admin.get("/teams?search=_hop").text
+
+
+def test_a_team_beyond_those_that_lists_offer_stays_chosen(
+    admin: Visitor, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser would else choose the first team of the list, and the key would get the limits of another team."""
+    monkeypatch.setattr(names, "_MAX_TEAMS", 1)
+    team = api(url, "POST", "/teams", json={"name": "late"})["id"]
+    for page in ("/keys/new", "/usage"):
+        assert f'<option value="{team}" selected>late</option>' in admin.get(f"{page}?team_id={team}").text
+        assert ">late<" not in admin.get(page).text
 
 
 def test_errors_and_throttles_are_those_of_all_replicas(upstream_url: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from app.admin.api.documents.teams_and_keys import CreatedKey, KeyChange, KeyCre
 from app.admin.api.operations import keys, teams
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.failures import OperationRefused
-from app.admin.api.operations.names import names_of_teams
+from app.admin.api.operations.names import names_of_teams, teams_to_choose
 from app.console.database import change, read
 from app.console.page_spec import PageSpec
 from app.console.pages.spend import budgets_of
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 TITLE = "Keys"
 _PER_PAGE = 50
-# people cannot choose from a longer list of teams
-_MAX_TEAMS = 500
 _GRACES = ((0, "none"), (3600, "an hour"), (86_400, "a day"), (604_800, "a week"))
 # the team of the first key, where there is none yet
 FIRST_TEAM = "default"
@@ -90,9 +88,8 @@ async def _create(connection: AsyncConnection, actor: Actor, body: KeyCreate, pe
 
 
 async def _form(visit: Visit, form: Form, error: str = "") -> Response:
-    listed = await read(visit, lambda connection: teams.list_teams(connection, limit=_MAX_TEAMS))
     values = {name: value_of(form, name) for name in (*LIMITS, *_FIELDS)}
-    choices = [(team.id, team.name) for team in sorted(listed.data, key=lambda each: each.name.lower())]
+    choices = await read(visit, lambda connection: teams_to_choose(connection, values["team_id"]))
     return visit.page(
         "key_form.html",
         TITLE,

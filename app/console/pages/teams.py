@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -33,10 +34,13 @@ _FIELDS = ("name", "models", "amount_usd", "period", "action")
 
 
 async def show_teams(visit: Visit) -> Response:
-    """List teams."""
-    cursor = visit.query("cursor")
-    page = await read(visit, lambda connection: teams.list_teams(connection, limit=_PER_PAGE, cursor=cursor))
-    return visit.page("teams.html", TITLE, page=page, cursor=cursor)
+    """List teams, those with a part of their names if it is named."""
+    search, cursor = visit.query("search").strip(), visit.query("cursor")
+    page = await read(
+        visit, lambda connection: teams.list_teams(connection, search=search, limit=_PER_PAGE, cursor=cursor)
+    )
+    query = urlencode({"search": search} if search else {})
+    return visit.page("teams.html", TITLE, page=page, search=search, query=query, cursor=cursor)
 
 
 async def show_form(visit: Visit) -> Response:

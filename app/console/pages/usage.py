@@ -12,7 +12,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from app.admin.api.documents.reports import UsageRow
-from app.admin.api.operations.names import first_teams, names_of_keys, names_of_teams
+from app.admin.api.operations.names import names_of_keys, names_of_teams, teams_to_choose
 from app.admin.api.operations.top_usage import TopUsage, top_usage, usage_over_time
 from app.admin.api.operations.usage_columns import COLUMNS
 from app.console.charts import Series, chart_data, filled
@@ -34,7 +34,6 @@ _OWN = ("", "model", "user", "label")
 _PER_PAGE = 50
 _MAX_CSV = 10_000
 _MAX_LINES = 3
-_MAX_TEAMS = 500
 # the first letter of what spreadsheets take for a formula
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -78,7 +77,7 @@ async def show_usage(visit: Visit) -> Response:
             "rows": rows[:_PER_PAGE],
             "has_more": len(rows) > _PER_PAGE,
             "names": names,
-            "teams": [] if own_filters(visit) else await first_teams(connection, _MAX_TEAMS),
+            "teams": [] if own_filters(visit) else await teams_to_choose(connection, visit.query("team_id")),
             "chart": await _chart(connection, wanted, rows, names),
         }
 

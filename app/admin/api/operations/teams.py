@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.admin.api.documents.pages import DEFAULT_LIMIT, Page
@@ -53,9 +54,12 @@ async def get_team(connection: AsyncConnection, team_id: str) -> TeamView:
 
 
 async def list_teams(
-    connection: AsyncConnection, *, name: str = "", limit: int = DEFAULT_LIMIT, cursor: str = ""
+    connection: AsyncConnection, *, name: str = "", search: str = "", limit: int = DEFAULT_LIMIT, cursor: str = ""
 ) -> Page[TeamView]:
-    """List teams in the order of their creation. name: of the only one that is wanted.
+    """List teams in the order of their creation.
+
+    Args:
+        name: of the only one that is wanted. search: a part of the name, in any case.
 
     Raises:
         Invalid: the cursor is of no page.
@@ -63,6 +67,7 @@ async def list_teams(
     after = str(read_cursor(cursor, str)[0]) if cursor else ""
     columns = repository.teams.table.c
     conditions = [columns.name == name] if name else []
+    conditions += [func.lower(columns.name).contains(search.lower(), autoescape=True)] if search else []
     found = await repository.teams.find(connection, *conditions, after=after, limit=limit + 1)
     page, next_cursor = page_of(found, limit, lambda last: [last.id])
     rules = await rules_of(connection, "team", [each.id for each in page])
