@@ -61,10 +61,16 @@ def type_and_code_of(error: GatewayError) -> tuple[str, str | None]:
     )
 
 
+def message_of(error: GatewayError) -> str:
+    """Return the message with the path of the field, since SDKs show nothing else."""
+    names_it = error.param is None or error.param in error.message
+    return error.message if names_it else f"{error.param}: {error.message}"
+
+
 def error_body(error: GatewayError) -> bytes:
     """Return the JSON body: `{"error": {message, type, param, code}}`."""
     kind, code = type_and_code_of(error)
-    return json.dumps({"error": {"message": error.message, "type": kind, "param": error.param, "code": code}})
+    return json.dumps({"error": {"message": message_of(error), "type": kind, "param": error.param, "code": code}})
 
 
 def render_error(error: GatewayError, _request_id: str) -> CompleteResponse:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from app.dialects.http.handler import DialectHandler, streaming_operation
 from app.dialects.http.identifiers import new_id
 from app.dialects.http.responses import JSON, SSE, Answer, CompleteResponse, retry_after
-from app.dialects.openai.common.errors import type_and_code_of
+from app.dialects.openai.common.errors import message_of, type_and_code_of
 from app.dialects.openai.responses.adapter import ResponsesAdapter
 from app.dialects.openai.responses.connection_responses import AdapterOfMessage, ConnectionResponses
 from app.errors import GatewayError, InvalidRequest
@@ -64,7 +64,7 @@ class ResponsesWebSocket(Struct):
     def render_error(self, error: GatewayError, request_id: str) -> CompleteResponse:
         """Return the event for an error. Its headers are those that a response of HTTP would have."""
         kind, code = type_and_code_of(error)
-        detail = {"type": kind, "code": code or kind, "message": error.message, "param": error.param}
+        detail = {"type": kind, "code": code or kind, "message": message_of(error), "param": error.param}
         headers = {"x-request-id": request_id, **dict(retry_after(error))}
         event = {"type": "error", "status": error.status, "error": detail, "headers": headers}
         return CompleteResponse(error.status, JSON, json.dumps(event))
