@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import delete
 
 from app.converse.usage import Usage
+from app.errors import QuotaBusy
 from app.governance.leases.client import LeaseClient
 from app.governance.ledger.posting import take_leases
 from app.governance.quotas.arithmetic import Arithmetic
@@ -196,6 +197,22 @@ async def test_calls_take_directly_of_the_leases_and_give_back_however_they_end(
     assert (pool.reserved_now, minute.held) == (0, 0)
     taken(pool).throttled(None)
     assert (pool.reserved_now, minute.held) == (0, 0)
+    await pool.close()
+    await client.close()
+
+
+async def test_a_call_that_may_not_wait_starts_where_the_quota_has_room(database: Database) -> None:
+    """Only the database knows that, so it must be asked."""
+    client, meters = await replica(database, 12_000)
+    pool = QuotaPool("pool", meters, Arithmetic(), time.monotonic)
+    first = await pool.acquire(CALL, 0.0)
+    assert first.reserved
+    large = QuotaCall(CALL.flow, CALL.size, 12_000)
+    began = time.monotonic()
+    with pytest.raises(QuotaBusy):
+        await pool.acquire(large, 0.0)
+    assert time.monotonic() - began < 10
+    first.settle(USAGE)
     await pool.close()
     await client.close()
 

@@ -55,9 +55,11 @@ class Meters(Protocol):
     """All meters of one pool. factor: the part of the quota that is there, as it was learned.
 
     room: tokens that calls of all replicas may reserve at once, as it was learned; meters of one process need it not.
+    answer_seconds: that `wait` may take to say whether a call fits.
     """
 
     room: float
+    answer_seconds: float
 
     @property
     def only(self) -> OnlyMeter | None:
@@ -159,6 +161,8 @@ class LocalMeters:
     Args:
         clock: monotonic seconds.
     """
+
+    answer_seconds = 0.0
 
     def __init__(self, meters: Sequence[Meter], clock: Callable[[], float]) -> None:
         self.meters = meters

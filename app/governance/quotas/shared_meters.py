@@ -42,6 +42,8 @@ class SharedMeters:
             database cannot be reached. clock: monotonic seconds.
     """
 
+    answer_seconds = _LONGEST_WAIT
+
     def __init__(
         self,
         pool: str,

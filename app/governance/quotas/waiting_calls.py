@@ -97,6 +97,8 @@ class WaitingCalls:
             QuotaBusy: it cannot start in time.
         """
         figures, since = self._figures, self._clock()
+        # a call that may not wait must not be refused before it is known whether it fits
+        max_wait = max(max_wait, self._meters.answer_seconds)
         if self.shortest_wait(flow, needs) > max_wait or len(self.queue) >= _MAX_WAITING:
             figures.note_refusal(may_spill=may_spill)
             raise _too_late(self.expected_wait(flow, needs) - max_wait)
