@@ -65,7 +65,8 @@ class Frequent:
         if not driver.is_in_transaction():
             await connection.execute(_BEGIN)
         try:
-            await driver.executemany(statement, [[{**own, **row}[name] for name in names] for row in rows])
+            given = [{**own, **row} for row in rows]
+            await driver.executemany(statement, [[values[name] for name in names] for values in given])
         except asyncpg.PostgresError as error:
             raise _as_sqlalchemy_raises(statement, error) from None
 
