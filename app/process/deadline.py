@@ -16,14 +16,14 @@ _TOLERANCE_SECONDS = 0.001
 class Deadline(Struct, eq=False):
     """A point on the monotonic clock, in seconds.
 
-    by: the name of the setting that has shortened it. has_passed: its task was cancelled for it.
+    by: the name of the setting that has shortened it. task: is cancelled at that point. has_passed: it was.
     """
 
     at: float
     by: str = ""
     has_passed: bool = False
     _timer: "DeadlineTimer | None" = None
-    _task: "asyncio.Task[Any] | None" = None
+    task: "asyncio.Task[Any] | None" = None
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
@@ -46,14 +46,14 @@ class Deadline(Struct, eq=False):
         """Let the task go on, whether the deadline has passed or not."""
         if self._timer is not None:
             self._timer.open.discard(self)
-        if self.has_passed and self._task is not None:
-            self._task.uncancel()
+        if self.has_passed and self.task is not None:
+            self.task.uncancel()
 
     def cancel_task(self) -> None:
         """Cancel the task: the deadline has passed."""
         self.has_passed = True
-        if self._task is not None:
-            self._task.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
 
 class DeadlineTimer:
@@ -69,7 +69,7 @@ class DeadlineTimer:
 
     def begin(self, seconds: float) -> Deadline:
         """Make the deadline of the current task. It holds until `Deadline.end`."""
-        deadline = Deadline(time.monotonic() + seconds, _timer=self, _task=asyncio.current_task())
+        deadline = Deadline(time.monotonic() + seconds, _timer=self, task=asyncio.current_task())
         self.open.add(deadline)
         if deadline.at < self._due:
             self.wake_at(deadline.at)

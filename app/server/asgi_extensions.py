@@ -18,8 +18,6 @@ RESPOND = "outcrop.respond"
 # accepts the upgrade that a request of type `websocket` asks for; its refusal is sent as a response of HTTP. Takes the
 # headers `sec-websocket-key` and `x-request-id`: `(str, str) -> WebSocket`
 UPGRADE = "outcrop.upgrade"
-# writes a piece of a response body, and returns whether more may be written at once: `(bytes) -> bool`
-WRITE = "outcrop.write"
 # the tasks of the application that are not requests; on shutdown they get the same grace: `set[asyncio.Task]`
 TASKS = "outcrop.tasks"
 
@@ -29,6 +27,11 @@ class CallerConnection(Protocol):
 
     @property
     def flow(self) -> FlowControl: ...
+
+    @property
+    def write_piece(self) -> Callable[[bytes], bool] | None:
+        """Writes a piece of a response body, and returns whether more may be written at once; None if it cannot."""
+        ...
 
     def take_body(self) -> bytes | None:
         """Return the body, instead of `receive`; None if some of it has not arrived, or the caller disconnected."""

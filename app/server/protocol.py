@@ -14,7 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from app.server.asgi_extensions import CONNECTION, HEAD, RESPOND, UPGRADE, WRITE
+from app.server.asgi_extensions import CONNECTION, HEAD, RESPOND, UPGRADE
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
 from app.server.head_limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, refusal_of_head
@@ -294,7 +294,6 @@ class GuardedProtocol(asyncio.Protocol):
                 HEAD: RequestHead(method, undecoded_path, query, headers),
                 CONNECTION: request,
                 RESPOND: request.respond,
-                WRITE: request.write_piece,
             },
         }
 

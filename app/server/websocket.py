@@ -41,10 +41,13 @@ class WebSocket:
     """One WebSocket.
 
     flow: of the connection. is_ending: the server is shutting down, so that no further message is read.
+    write_piece: None, as the responses to messages are events of ASGI; see `CallerConnection`.
 
     Args:
         connection: its upgrade has been accepted. unread: counts the bytes that are written. close: closes it.
     """
+
+    write_piece = None
 
     def __init__(self, connection: Connection, unread: UnreadResponseTimeout, close: ConnectionClose) -> None:
         self._connection = connection

@@ -15,8 +15,9 @@ from msgspec import Struct, field
 from starlette.types import Receive, Scope, Send
 
 from app.dialects.http.endpoint_spec import EndpointSpec
+from app.dialects.http.event_connection import EventConnection
 from app.dialects.http.hidden_identity import without_identity
-from app.dialects.http.request_body import CallerGone, read_body
+from app.dialects.http.request_body import CallerGone, read_body, take_body
 from app.dialects.http.response_sender import DisconnectGuard, ResponseSender
 from app.dialects.http.responses import CompleteResponse
 from app.errors import (
@@ -40,7 +41,7 @@ from app.governance.identity.failed_attempts import FailedAttempts
 from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline, DeadlineTimer
 from app.process.off_loop import off_loop
-from app.server.asgi_extensions import CONNECTION, RESPOND, WRITE, CallerConnection
+from app.server.asgi_extensions import CONNECTION, RESPOND, CallerConnection
 from app.server.request_head import RequestHead, headers_of
 
 _log = logging.getLogger(__name__)
@@ -106,33 +107,36 @@ class Endpoint(Struct, frozen=True):
         spec, limits = self.spec, self.limits
         record.route, record.dialect = self.route, spec.dialect
         extensions = scope.get("extensions", {})
-        connection: CallerConnection | None = extensions.get(CONNECTION)
         sender = ResponseSender(
             send,
             record,
             spec.render_by_head(head) if spec.render_by_head else spec.render_error,
             limits.heartbeat,
             limits.note_gap,
-            extensions.get(WRITE),
-            None if connection is None else connection.flow,
+            extensions.get(CONNECTION) or EventConnection(receive),
             extensions.get(RESPOND),
             limit_headers=spec.limit_headers,
         )
         deadline, failure = limits.timer.begin(limits.total_timeout), None
         try:
-            await self._serve(scope, receive, sender, head, deadline, connection)
+            await self._serve(scope, receive, sender, head, deadline)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- a defect, too, is answered in the dialect
-            failure = self._failure_of(error, record, deadline)
+            failure = self._failure_of(error, sender, deadline)
         finally:
             deadline.end()
         if failure is not None:
             if not limits.exposes_aws_identity:
                 named = "" if record.model in limits.default_models else record.model
                 failure = without_identity(failure, head.path, named)
-            await _send_error(sender, failure, connection)
+            await _send_error(sender, failure)
 
-    def _failure_of(self, error: BaseException, record: RequestRecord, deadline: Deadline) -> GatewayError | None:
+    def _failure_of(self, error: BaseException, sender: ResponseSender, deadline: Deadline) -> GatewayError | None:
         """Return the error to send for what ended a request; None if the caller disconnected."""
+        record = sender.record
+        if sender.caller_has_gone and isinstance(error, asyncio.CancelledError):
+            if deadline.task is not None:
+                deadline.task.uncancel()
+            error = CallerGone()
         match error:
             case CallerGone():
                 record.error, record.status = CALLER_GONE, record.status or STATUS_CALLER_GONE
@@ -157,29 +161,23 @@ class Endpoint(Struct, frozen=True):
         return InternalFailure("an internal error occurred", detail=type(error).__name__)
 
     async def _serve(
-        self,
-        scope: Scope,
-        receive: Receive,
-        sender: ResponseSender,
-        head: RequestHead,
-        deadline: Deadline,
-        connection: CallerConnection | None,
+        self, scope: Scope, receive: Receive, sender: ResponseSender, head: RequestHead, deadline: Deadline
     ) -> None:
         """Serve a request. Raises GatewayError, CallerGone."""
         if head.method != self.spec.method:
             allowed = ", ".join(self.allowed)
             raise MethodNotAllowed(f"this path takes {allowed}", headers={"allow": allowed})
-        limits, record = self.limits, sender.record
+        limits, record, connection = self.limits, sender.record, sender.connection
         claim = scope.get(CALLER) or limits.authenticator.authenticate(head, record.client, scope)
         if isinstance(claim, PendingClaim):
             claim = await self._resolve(claim, record.client)
         if timeout := head.headers.get(TIMEOUT):
             deadline.shorten(_parse_seconds(timeout), TIMEOUT)
         held = HeldBytes(limits.bodies, claim.name)
-        read = partial(read_body, head, connection, receive, limits.max_body_bytes, limits.caller_timeout, held)
         body, caller = None, claim
         try:
             if isinstance(caller, SignedClaim):
+                read = partial(self._read, head, connection, receive, held)
                 body, caller = await self._verify(caller, read, held, record.client)
             record.caller = caller.name
             if caller.policy is not None:
@@ -190,24 +188,31 @@ class Endpoint(Struct, frozen=True):
                 await permit.wait()
             try:
                 if body is None:
-                    body = await read()
+                    body = take_body(head, connection, limits.max_body_bytes, held)
+                if body is None:
+                    body = await self._read(head, connection, receive, held)
                 context = RequestContext(
                     head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body),
                     sender.held, begin_stream=sender.begin_stream,
                 )  # fmt: skip
                 del body
-                with DisconnectGuard(connection, receive, sender, context, permit):
-                    response = await self.spec.handler(context)
-                    if isinstance(response, CompleteResponse):
-                        await sender.send_complete(response)
-                    else:
-                        await sender.send_stream(response)
+                connection.set_disconnect_callback(DisconnectGuard(sender, context, permit, deadline.task).cancel)
+                response = await self.spec.handler(context)
+                if isinstance(response, CompleteResponse):
+                    await sender.send_complete(response)
+                else:
+                    await sender.send_stream(response)
             finally:
+                connection.set_disconnect_callback(None)
                 permit.release()
         finally:
             held.release()
             if sender.held is not None and sender.held.size:
                 sender.held.release()
+
+    async def _read(self, head: RequestHead, connection: CallerConnection, receive: Receive, held: HeldBytes) -> bytes:
+        limits = self.limits
+        return await read_body(head, connection, receive, limits.max_body_bytes, limits.caller_timeout, held)
 
     async def _verify(
         self, claim: SignedClaim, read: Callable[[], Awaitable[bytes]], held: HeldBytes, client: str
@@ -246,17 +251,16 @@ def _drop_tracebacks(error: BaseException) -> None:
         link = link.with_traceback(None).__context__
 
 
-async def _send_error(sender: ResponseSender, error: GatewayError, connection: CallerConnection | None) -> None:
+async def _send_error(sender: ResponseSender, error: GatewayError) -> None:
     """Send an error within some seconds: the caller may not read. If it cannot be sent, cut the connection."""
     try:
         async with asyncio.timeout(_ERROR_SECONDS):
             await sender.send_error(error)
     except TimeoutError:
-        if connection is not None:
-            connection.abort()
+        sender.connection.abort()
     else:
-        if connection is not None and not sender.is_done:
-            connection.cut()
+        if not sender.is_done:
+            sender.connection.cut()
 
 
 def _too_many_failed(wait: float, detail: str) -> RateLimited:

@@ -30,9 +30,20 @@ class CallerGone(Exception):
     """The caller closed the connection."""
 
 
+def take_body(head: RequestHead, connection: CallerConnection, limit: int, held: HeldBytes) -> bytes | None:
+    """Return the whole body if it has arrived, or else None. Arguments and errors are those of `read_body`."""
+    headers = head.headers
+    if "content-encoding" in headers and headers["content-encoding"].lower() not in ("", "identity"):
+        raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
+    body = connection.take_body()
+    if body is not None:
+        _count(body, limit, held)
+    return body
+
+
 async def read_body(
     head: RequestHead,
-    connection: CallerConnection | None,
+    connection: CallerConnection,
     receive: Receive,
     limit: int,
     timeout_seconds: float,
@@ -51,11 +62,8 @@ async def read_body(
         BodyTooLarge, CallerTooSlow, InvalidRequest: it is too large, too slow or compressed. GatewayBusy: there are
             too many bodies already. CallerGone.
     """
-    if head.headers.get("content-encoding", "").lower() not in ("", "identity"):
-        raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
-    body = None if connection is None else connection.take_body()
+    body = take_body(head, connection, limit, held)
     if body is not None:
-        _count(body, limit, held)
         return body
     said = head.headers.get("content-length", "")
     length = int(said) if said.isdigit() else 0

@@ -7,10 +7,9 @@ from contextlib import closing
 from typing import Any
 
 from msgspec import Struct
-from starlette.types import Receive, Send
+from starlette.types import Send
 
 from app.dialects.http.loggable import loggable_field
-from app.dialects.http.request_body import CallerGone
 from app.dialects.http.responses import CompleteResponse, ErrorRenderer, Headers, LimitHeaders, StreamingResponse
 from app.errors import AuthenticationFailed, GatewayError
 from app.execution.operations.operation import MALFORMED, malformed
@@ -20,7 +19,6 @@ from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
 from app.process.loop_turns import LoopTurns
 from app.server.asgi_extensions import CallerConnection
-from app.server.connection_interface import FlowControl
 
 # the header of every response by which its request is found in the log
 REQUEST_ID = b"x-request-id"
@@ -39,57 +37,34 @@ _ADVICE = (("x-should-retry", "false"),)
 
 
 class DisconnectGuard(Struct):
-    """A context that is cancelled when the caller disconnects, and then raises CallerGone.
+    """Cancels the task of a request when the caller disconnects, and tells its sender that the caller has gone.
 
     If Bedrock bills the answer all the same, it goes on without a permit until that has arrived.
     """
 
-    connection: CallerConnection | None
-    receive: Receive
     sender: "ResponseSender"
     request: RequestContext
     permit: Permit
-    _has_gone: bool = False
-    _task: asyncio.Task[Any] | None = None
-    _watcher: asyncio.Task[None] | None = None
+    task: asyncio.Task[Any] | None
 
-    def __enter__(self) -> None:
-        self._task = asyncio.current_task()
-        if self.connection is not None:
-            self.connection.set_disconnect_callback(self._cancel)
+    def cancel(self) -> None:
+        """Cancel the task, or let it go on for nobody."""
+        if self.sender.is_done or self.task is None:
+            return
+        self.sender.caller_has_gone = True
+        if self.request.outlive is not None and self.request.outlive(self.request, self.task):
+            self.permit.release()
         else:
-            self._watcher = asyncio.create_task(self._watch())
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self.connection is not None:
-            self.connection.set_disconnect_callback(None)
-        elif self._watcher is not None:
-            self._watcher.cancel()
-        if self._has_gone and kind is asyncio.CancelledError:
-            if self._task is not None:
-                self._task.uncancel()
-            raise CallerGone from None
-
-    async def _watch(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-        self._cancel()
-
-    def _cancel(self) -> None:
-        if not self.sender.is_done and self._task is not None:
-            self._has_gone = True
-            if self.request.outlive is not None and self.request.outlive(self.request, self._task):
-                self.permit.release()
-            else:
-                self._task.cancel()
+            self.task.cancel()
 
 
 class ResponseSender(Struct):
-    """Sends one response as ASGI messages, and the later pieces of a stream by `write`, if the server offers it.
+    """Sends one response as ASGI messages, and the later pieces of a stream by the connection, if it offers that.
 
     heartbeat: seconds of silence after which a stream's `idle` is sent. note_gap: called with the seconds between two
-    pieces of a stream. flow: tells whether bytes wait to be sent, if the server does. respond: writes a complete
-    response and its length, if the server does. held: bytes of a large response. limit_headers: see `EndpointSpec`.
+    pieces of a stream. held: bytes of a large response. limit_headers: see `EndpointSpec`.
+    respond: writes a complete response and its length, if the server does. is_done: the response is
+    complete. caller_has_gone: the caller disconnected before that.
     """
 
     send: Send
@@ -97,13 +72,14 @@ class ResponseSender(Struct):
     render_error: ErrorRenderer
     heartbeat: float
     note_gap: Callable[[float], object]
-    write: Callable[[bytes], bool] | None = None
-    flow: FlowControl | None = None
+    connection: CallerConnection
     respond: Callable[[int, list[tuple[bytes, bytes]], bytes], None] | None = None
     held: HeldBytes | None = None
     limit_headers: LimitHeaders | None = None
     is_done: bool = False
+    caller_has_gone: bool = False
     _is_started: bool = False
+    _write: Callable[[bytes], bool] | None = None
     _fail: Callable[[GatewayError], bytes | None] | None = None
     _last_sent: float = 0.0
     _is_sending: bool = False
@@ -115,12 +91,11 @@ class ResponseSender(Struct):
         Raises:
             GatewayBusy: too many bytes of large responses wait already.
         """
-        body = response.body
+        body, connection = response.body, self.connection
         if len(body) > _COUNTED_BYTES and self.held is not None and self.held.size < len(body):
             await self.held.add_when_free(len(body) - self.held.size)
-        headers = self._begin(response.status, (*response.headers, *more_headers))
-        may_write = self.flow is not None and not self.flow.write_paused
-        if self.respond is not None and may_write and len(body) <= _PIECE_BYTES:
+        headers = self._begin(response.status, response.headers + more_headers)
+        if self.respond is not None and not connection.flow.write_paused and len(body) <= _PIECE_BYTES:
             self.is_done = True
             self.respond(response.status, headers, body)
         else:
@@ -129,8 +104,8 @@ class ResponseSender(Struct):
             body = await self._send_pieces(body)
             self.is_done = True
             await self.send({"type": "http.response.body", "body": body})
-        if self.flow is not None and self.flow.write_paused:
-            await self.flow.drain()
+        if connection.flow.write_paused:
+            await connection.flow.drain()
 
     async def _send_pieces(self, body: bytes) -> bytes:
         """Send a body up to its last piece, each as soon as the one before has left the process; return that."""
@@ -205,18 +180,18 @@ class ResponseSender(Struct):
             size = len(data)
             if not data:
                 return failure is None
-            if self.write is None or not self._is_started:
+            if self._write is None:
                 self._kept = data
                 return False
             self._note_sent()
-            return self.write(data) and failure is None and len(data) < _TURN_BYTES
+            return self._write(data) and failure is None and len(data) < _TURN_BYTES
 
         is_over = await response.relay.deliver(on_batch)
         kept, self._kept = self._kept, b""
         if kept and not self._is_started:
             await self._start_stream(response)
         if self._is_started and not is_over:
-            if self.held is not None and self.flow is not None and self.flow.write_paused:
+            if self.held is not None and self.connection.flow.write_paused:
                 await self._wait_for_caller(kept, size)
             else:
                 await self._send_piece(kept)
@@ -265,13 +240,15 @@ class ResponseSender(Struct):
         headers = response.headers
         if response.length is not None:
             headers = (*headers, ("content-length", str(response.length)))
-            self.write = None  # it would write chunks
-        await self._start(response.status, headers)
+        await self._start(response.status, headers, may_write=response.length is None)
         if self.record.first_event_ms is None:
             self.record.first_event_ms = (time.monotonic() - self.record.started) * 1000
 
-    async def _start(self, status: int, headers: Headers) -> None:
+    async def _start(self, status: int, headers: Headers, *, may_write: bool = True) -> None:
+        """Begin a stream. may_write: it has no length, so the connection may write it in chunks."""
         raw = self._begin(status, headers)
+        if may_write:
+            self._write = self.connection.write_piece
         await self.send({"type": "http.response.start", "status": status, "headers": raw})
 
     def _begin(self, status: int, headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.dialects.http.event_connection import EventConnection
 from app.dialects.http.response_sender import ResponseSender
 from app.dialects.http.responses import CompleteResponse, StreamingResponse
 from app.dialects.openai.common.errors import render_error
@@ -42,6 +43,13 @@ class Source:
         self.is_closed = True
 
 
+def connection_of() -> EventConnection:
+    async def receive() -> Any:
+        raise AssertionError
+
+    return EventConnection(receive)
+
+
 class Server:
     """Records what is sent: as messages, and by `write`, which accepts `limit` pieces in a row."""
 
@@ -58,8 +66,10 @@ class Server:
         return sum(isinstance(each, str) for each in self.said) % self.limit != 0
 
     def sender(self, *, writes: bool) -> ResponseSender:
-        write = self.write if writes else None
-        return ResponseSender(self.send, RequestRecord("r", "POST"), render_error, 0.0, self.gaps.append, write)
+        connection: Any = connection_of()
+        connection.write_piece = self.write if writes else None
+        record = RequestRecord("r", "POST")
+        return ResponseSender(self.send, record, render_error, 0.0, self.gaps.append, connection)
 
 
 def translate(batch: bytes) -> tuple[bytes, GatewayError | None]:
@@ -127,7 +137,7 @@ async def test_complete_responses_count_while_they_are_sent(monkeypatch: pytest.
 
     def sender() -> ResponseSender:
         record = RequestRecord("r", "POST")
-        return ResponseSender(send, record, render_error, 0.0, float, held=HeldBytes(limits, "a"))
+        return ResponseSender(send, record, render_error, 0.0, float, connection_of(), held=HeldBytes(limits, "a"))
 
     first = asyncio.create_task(sender().send_complete(response))
     await asyncio.sleep(0)
@@ -181,6 +191,7 @@ async def test_final_errors_tell_sdks_not_to_retry(error: GatewayError, advice: 
     async def send(message: Any) -> None:
         started.append(message)
 
-    await ResponseSender(send, RequestRecord("r", "POST"), render_error, 0.0, lambda _: None).send_error(error)
+    record = RequestRecord("r", "POST")
+    await ResponseSender(send, record, render_error, 0.0, lambda _: None, connection_of()).send_error(error)
     headers = {name.decode(): value.decode() for name, value in started[0]["headers"]}
     assert headers.get("x-should-retry") == advice
