@@ -39,6 +39,7 @@ class Admission(Struct):
 
     limit: permits. max_waiting: requests in the queue. timeout: seconds that a request waits for a permit.
     reserves: by caller, if there are several. common: permits that are in no reserve.
+    is_divided: some permits are reserved, or no caller may hold all.
     """
 
     limit: int
@@ -47,6 +48,7 @@ class Admission(Struct):
     counters: AdmissionCounters = field(default_factory=AdmissionCounters)
     reserves: Mapping[str, Reserve] = field(default_factory=dict)
     common: int = 0
+    is_divided: bool = False
     # by caller; the caller whose turn is next comes first
     _queues: dict[str, "deque[_Waiter]"] = field(default_factory=dict)
     _poll: asyncio.TimerHandle | None = None
@@ -54,6 +56,7 @@ class Admission(Struct):
     def __post_init__(self) -> None:
         """Count the common permits: about half of all at least, so few permits of many callers are reserved twice."""
         reserved = sum(reserve.permits for reserve in self.reserves.values())
+        self.is_divided = bool(self.reserves)
         self.common = max(self.limit - min(reserved, max(self.limit // 2 + 1, 2)), 0)
 
     def permit(self, caller: str = "") -> "Permit":
@@ -62,34 +65,34 @@ class Admission(Struct):
 
     def _take(self, permit: "Permit", may_take_common: bool = True) -> bool:
         """Take a permit if one is free. may_take_common: not only one of the caller's own reserve."""
-        part: SharedCounter | None = None
-        share: SharedCounter | None = None
-        reserve = self.reserves.get(permit.caller)
-        if reserve is not None and reserve.permits and _add_within(reserve.counters.inside, reserve.permits):
-            part = reserve.counters.inside
-        elif not may_take_common:
+        if not (self._take_part(permit, may_take_common) if self.is_divided else may_take_common):
             return False
-        else:
-            if self.common < self.limit:
-                part = self.counters.common
-                if not _add_within(part, self.common):
-                    return False
-            if reserve is not None and reserve.largest:
-                share = reserve.counters.common
-                if not _add_within(share, reserve.largest):
-                    if part is not None:
-                        part.add(-1)
-                    return False
         inside = self.counters.inside
         inside.cells[inside.index] += 1
         if sum(inside.cells) <= self.limit:
-            permit.part, permit.share = part, share
             return True
         inside.cells[inside.index] -= 1
-        for counter in (part, share):
-            if counter is not None:
-                counter.add(-1)
+        permit.release_part()
         return False
+
+    def _take_part(self, permit: "Permit", may_take_common: bool) -> bool:
+        """Count a request among those of its caller's reserve, or else among the common ones."""
+        reserve = self.reserves.get(permit.caller)
+        if reserve is not None and reserve.permits and _add_within(reserve.counters.inside, reserve.permits):
+            permit.part = reserve.counters.inside
+            return True
+        if not may_take_common:
+            return False
+        if self.common < self.limit:
+            if not _add_within(self.counters.common, self.common):
+                return False
+            permit.part = self.counters.common
+        if reserve is not None and reserve.largest:
+            if not _add_within(reserve.counters.common, reserve.largest):
+                permit.release_part()
+                return False
+            permit.share = reserve.counters.common
+        return True
 
     async def _wait(self, permit: "Permit") -> None:
         since = time.monotonic_ns()
@@ -224,15 +227,21 @@ class Permit(Struct):
         if self.is_released:
             return
         self.is_released = True
-        admission, part, share = self.admission, self.part, self.share
-        inside = admission.counters.inside
+        inside = self.admission.counters.inside
         inside.cells[inside.index] -= 1
+        if self.admission.is_divided:
+            self.release_part()
+        if self.admission._queues:
+            self.admission._grant()
+
+    def release_part(self) -> None:
+        """Release the permit in its reserve and in its share."""
+        part, share = self.part, self.share
         if part is not None:
             part.cells[part.index] -= 1
         if share is not None:
             share.cells[share.index] -= 1
-        if admission._queues:
-            admission._grant()
+        self.part = self.share = None
 
 
 class _Waiter(Struct, eq=False):

@@ -4,6 +4,7 @@ The counters may be shared by several processes: the limits then hold for all of
 """
 
 import asyncio
+from typing import NoReturn
 
 from msgspec import Struct, field
 
@@ -46,17 +47,21 @@ class HeldBytes(Struct):
         """
         limits, held, own = self.limits, self.limits.held, self.limits.of_each.get(self.name)
         held.cells[held.index] += count
-        excess = f"too many bytes of {limits.of}" if sum(held.cells) > limits.limit else ""
         if own is not None:
             own.cells[own.index] += count
-            if not excess and sum(own.cells) > limits.max_of_one:
-                excess = f"too many bytes of one caller's {limits.of}"
-        if excess:
-            held.add(-count)
-            if own is not None:
-                own.add(-count)
-            raise GatewayBusy(BUSY, detail=excess)
         self.size += count
+        if sum(held.cells) > limits.limit:
+            self._refuse(count, f"too many bytes of {limits.of}")
+        if own is not None and sum(own.cells) > limits.max_of_one:
+            self._refuse(count, f"too many bytes of one caller's {limits.of}")
+
+    def _refuse(self, count: int, detail: str) -> NoReturn:
+        """Take back what was counted."""
+        size = self.size - count
+        self.size = count
+        self.release()
+        self.size = size
+        raise GatewayBusy(BUSY, detail=detail)
 
     async def add_when_free(self, count: int) -> None:
         """Count more bytes as soon as the limit allows it; other processes may hold what is to be released.

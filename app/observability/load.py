@@ -22,24 +22,23 @@ class Load:
         self._clock = clock
         self.in_flight = 0
         self._peak = 0
+        # of the requests since the last `take`: the sum of the times of their ends, less that of their beginnings
         self._area = 0.0
-        self._since = self._changed = clock()
+        self._since = clock()
 
     def add(self, difference: int) -> None:
         """Count a request that begins (1) or ends (-1)."""
-        now, in_flight = self._clock(), self.in_flight
-        self._area += in_flight * (now - self._changed)
-        self._changed = now
-        self.in_flight = in_flight = in_flight + difference
-        if in_flight > self._peak:  # noqa: PLR1730 -- `max` takes three times as long
-            self._peak = in_flight
+        self._area -= difference * self._clock()
+        self.in_flight += difference
+        if self.in_flight > self._peak:  # noqa: PLR1730 -- `max` takes three times as long
+            self._peak = self.in_flight
 
     def take(self) -> tuple[float, int]:
         """Return the mean and the peak of requests in flight since the last call."""
-        self.add(0)
-        seconds = self._changed - self._since
-        mean, peak = self._area / seconds if seconds else float(self.in_flight), self._peak
-        self._since, self._area, self._peak = self._changed, 0.0, self.in_flight
+        now, in_flight = self._clock(), self.in_flight
+        seconds, area = now - self._since, self._area + in_flight * now
+        mean, peak = area / seconds if seconds else float(in_flight), self._peak
+        self._since, self._area, self._peak = now, -in_flight * now, in_flight
         return mean, peak
 
     async def report(self, interval: float) -> None:
