@@ -5,7 +5,6 @@ import logging
 from collections import deque
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import unquote
 
 import httptools
 from starlette.types import Scope
@@ -17,9 +16,16 @@ from uvicorn.server import ServerState
 from app.server.asgi_extensions import CONNECTION, HEAD, RESPOND, UPGRADE
 from app.server.connection_close import ConnectionClose
 from app.server.connection_registry import ConnectionRegistry
-from app.server.head_limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES, refusal_of_head
 from app.server.refusals import HTTP_2_GO_AWAY, HTTP_2_PREFACE, refusal
-from app.server.request_head import RequestHead, headers_of
+from app.server.request_head import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_TARGET_BYTES,
+    RequestHead,
+    join_repeated,
+    refusal_of_head,
+    split_target,
+)
 from app.server.served_request import MAX_BUFFERED_BYTES, Header, ServedRequest
 from app.server.task_start import Start, start_at_once, start_soon
 from app.server.unread_response import UnreadResponseTimeout
@@ -40,15 +46,8 @@ class _Refused(Exception):
 
 @lru_cache(64)
 def _parse_target(target: bytes) -> tuple[str, tuple[bytes, bytes], tuple[str, str]]:
-    """Return the path of a request target, decoded; and its path and query as they were received, as bytes and texts.
-
-    Raises:
-        HttpParserError: the target is malformed.
-    """
-    parsed = httptools.parse_url(target)
-    path, raw_query = parsed.path.decode("ascii"), parsed.query or b""
-    decoded = unquote(path) if "%" in path else path
-    return decoded, (parsed.path, raw_query), (path, raw_query.decode("latin-1"))
+    parsed = httptools.parse_url(target)  # raises HttpParserError
+    return split_target(parsed.path, parsed.query or b"")
 
 
 class GuardedProtocol(asyncio.Protocol):
@@ -232,7 +231,10 @@ class GuardedProtocol(asyncio.Protocol):
             self._stop_head_timer()
         target, raw_headers, self._target, self._headers = self._target, self._headers, b"", []
         version, method = self._parser.get_http_version(), self._parser.get_method().decode()
-        headers, asks_for_upgrade = headers_of(raw_headers), False
+        asks_for_upgrade = False
+        headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
+        if len(headers) < len(raw_headers):
+            headers = join_repeated(raw_headers)
         status = refusal_of_head(raw_headers, headers, version, may_be_large=self._may_be_large)
         if not status and self._parser.should_upgrade():
             asks_for_upgrade = asks_for_websocket(method, headers) and not self._requests
@@ -276,6 +278,7 @@ class GuardedProtocol(asyncio.Protocol):
         headers: dict[str, str],
     ) -> Scope:
         path, (raw_path, raw_query), (undecoded_path, query) = _parse_target(target)
+        head = RequestHead(method, undecoded_path, query, headers)
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -290,11 +293,7 @@ class GuardedProtocol(asyncio.Protocol):
             "path": path,
             "raw_path": raw_path,
             "query_string": raw_query,
-            "extensions": {
-                HEAD: RequestHead(method, undecoded_path, query, headers),
-                CONNECTION: request,
-                RESPOND: request.respond,
-            },
+            "extensions": {HEAD: head, CONNECTION: request, RESPOND: request.respond},
         }
 
     def _serve(self, start: Start = start_soon) -> None:

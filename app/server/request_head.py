@@ -1,8 +1,18 @@
-"""The head of an HTTP request."""
+"""The head of an HTTP request, and which heads are refused."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from urllib.parse import unquote
 
 from msgspec import Struct
+
+MAX_HEAD_BYTES = 64 * 1024
+MAX_TARGET_BYTES = 16 * 1024
+MAX_HEADERS = 128
+# a name or an address, and a port (RFC 9110, 7.2); HTTP/1.0 has no such header
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
 
 
 class RequestHead(Struct):
@@ -18,12 +28,39 @@ class RequestHead(Struct):
     headers: dict[str, str]
 
 
-def headers_of(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Decode the headers of a request, whose names are in lower case, and join those that are repeated."""
-    headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
-    if len(headers) < len(raw_headers):
-        headers = {}
-        for raw_name, raw_value in raw_headers:
-            name, value = raw_name.decode(), raw_value.decode("latin-1")
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
+def join_repeated(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Decode headers, whose names are in lower case, and join those that are repeated."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw_headers:
+        name, value = raw_name.decode(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
+
+
+def split_target(raw_path: bytes, raw_query: bytes) -> tuple[str, tuple[bytes, bytes], tuple[str, str]]:
+    """Return the path of a request target, decoded; and path and query as they were received, as bytes and texts."""
+    path = raw_path.decode("ascii")
+    decoded = unquote(path) if "%" in path else path
+    return decoded, (raw_path, raw_query), (path, raw_query.decode("latin-1"))
+
+
+def refusal_of_head(
+    raw_headers: Sequence[tuple[bytes, bytes]], headers: Mapping[str, str], version: str, *, may_be_large: bool = True
+) -> int:
+    """Return the status with which a head is refused; 0 if it is not.
+
+    Args:
+        headers: those of raw_headers; see `RequestHead`. may_be_large: the head may have more than MAX_HEAD_BYTES.
+    """
+    is_large = may_be_large and sum(map(len, chain.from_iterable(raw_headers))) > MAX_HEAD_BYTES
+    if is_large or len(raw_headers) > MAX_HEADERS:
+        return 431
+    host = headers.get("host")
+    if host is None:
+        return 0 if version == "1.0" else 400
+    return 0 if _is_host(host) else 400  # a repeated one has a comma
+
+
+@lru_cache(64)
+def _is_host(value: str) -> bool:
+    return _HOST.match(value) is not None

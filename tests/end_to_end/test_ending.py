@@ -9,6 +9,7 @@ import struct
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -235,12 +236,12 @@ def test_an_idle_connection_is_not_closed_if_a_request_has_arrived(monkeypatch: 
     protocol = GuardedProtocol.__new__(GuardedProtocol)
     protocol.transport, protocol.loop = transport, loop
     protocol.closing = ConnectionClose(transport, loop, 1.0)
-    protocol._overhead, protocol._requests, protocol._is_in_body = 0, [], False
+    protocol._overhead, protocol._requests, protocol._receiving = 0, deque(), None
     protocol._close_if_idle()
     assert (said, loop.call_later.call_args.args) == ([], (1.0, protocol._close_if_idle))
     protocol._close_if_idle()
     assert said == ["no more", "closed"]
-    protocol._is_in_body = True  # the rest of a body that is not read does not count
+    protocol._receiving = mock.Mock()  # the rest of a body that is not read does not count
     protocol._close_if_idle()
     assert said == ["no more", "closed"] * 2
 

@@ -15,10 +15,9 @@ from msgspec import Struct, field
 from starlette.types import Receive, Scope, Send
 
 from app.dialects.http.endpoint_spec import EndpointSpec
-from app.dialects.http.event_connection import EventConnection
 from app.dialects.http.hidden_identity import without_identity
 from app.dialects.http.request_body import CallerGone, read_body, take_body
-from app.dialects.http.response_sender import DisconnectGuard, ResponseSender
+from app.dialects.http.response_sender import DisconnectGuard, EventConnection, ResponseSender
 from app.dialects.http.responses import CompleteResponse
 from app.errors import (
     AuthenticationFailed,
@@ -42,7 +41,7 @@ from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline, DeadlineTimer
 from app.process.off_loop import off_loop
 from app.server.asgi_extensions import CONNECTION, RESPOND, CallerConnection
-from app.server.request_head import RequestHead, headers_of
+from app.server.request_head import RequestHead, join_repeated
 
 _log = logging.getLogger(__name__)
 
@@ -240,7 +239,10 @@ def head_of(scope: Scope) -> RequestHead:
     """Return the head of the request of an ASGI scope."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
-    headers = headers_of(scope["headers"])
+    raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
+    if len(headers) < len(raw_headers):
+        headers = join_repeated(raw_headers)
     return RequestHead(scope["method"], raw_path.decode("latin-1"), query.decode("latin-1"), headers)
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.dialects.http.event_connection import EventConnection
-from app.dialects.http.response_sender import ResponseSender
+from app.dialects.http.response_sender import EventConnection, ResponseSender
 from app.dialects.http.responses import CompleteResponse, StreamingResponse
 from app.dialects.openai.common.errors import render_error
 from app.errors import (
