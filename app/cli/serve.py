@@ -9,9 +9,8 @@ import sys
 from functools import partial
 
 import click
-import uvicorn
 
-import app.cli.deferred_models  # noqa: F401
+import app.cli.deferred_loading  # noqa: F401
 from app.cli.options import address_options, config_option
 from app.composition.database import check_database
 from app.composition.deployment import models_without_price, planner_of
@@ -25,7 +24,7 @@ from app.observability.terminal import is_for_people
 from app.process.garbage import collect_less_often, uncollected
 from app.process.memory import give_large_blocks_back
 from app.process.signals import exit_normally_on_signals
-from app.server.graceful_server import PortTaken, Server
+from app.server.graceful_server import Config, PortTaken, Server
 from app.server.listening import bind, reserve_port
 from app.server.protocol import guarded
 from app.server.worker_context import WorkerContext
@@ -82,7 +81,7 @@ def _serve(settings: Settings, listener: socket.socket, worker_context: WorkerCo
     """Serve until SIGTERM or SIGINT; returns the exit code."""
     with faults_end_the_start(), uncollected():
         application = without_fastapi(create_app(settings, worker_context=worker_context))
-    config = uvicorn.Config(
+    config = Config(
         application,
         ws="none",  # of uvicorn's own; the protocol loads what it needs
         http=guarded(settings.caller_timeout, settings.unread_timeout),

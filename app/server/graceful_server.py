@@ -7,11 +7,14 @@ import socket
 from collections.abc import Callable
 from types import FrameType
 
-import uvicorn
+from uvicorn.config import Config
+from uvicorn.server import Server as UvicornServer
 
 from app.server.asgi_extensions import TASKS
 from app.server.connection_registry import ConnectionRegistry
 from app.server.listening import accept_pending, refuse_new_connections
+
+__all__ = ["Config", "PortTaken", "Server"]
 
 # a TLS handshake may take so long on shutdown; uvicorn's own limit is a minute
 _TLS_HANDSHAKE_SECONDS = 1.0
@@ -24,7 +27,7 @@ class PortTaken(OSError):
     """Another process has begun to listen at the port while this server started."""
 
 
-class Server(uvicorn.Server):
+class Server(UvicornServer):
     """Shuts down as uvicorn does, but also serves connections that were established or begun and not accepted yet.
 
     Closing a listener resets those connections, and a proxy does not retry a POST that it has sent. So the server
@@ -39,7 +42,7 @@ class Server(uvicorn.Server):
         all_end: returns whether all processes that listen at the address are shutting down.
     """
 
-    def __init__(self, config: uvicorn.Config, all_end: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, config: Config, all_end: Callable[[], bool] = lambda: True) -> None:
         super().__init__(config)
         self._all_end = all_end
         self.server_state = self._connections = ConnectionRegistry()

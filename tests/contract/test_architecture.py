@@ -37,7 +37,7 @@ IMPORTERS = {
     "dotenv": {"config/environment.py"},
     "pydantic_settings": {"config/aws_settings.py"},
     "uvicorn": {
-        "cli/serve.py",
+        "cli/deferred_loading.py",
         "server/connection_registry.py",
         "server/served_request.py",
         "server/graceful_server.py",
@@ -163,6 +163,9 @@ assert "app.cli.check" not in sys.modules, "another command has been loaded"
 assert "wsproto" not in sys.modules, "nobody has opened a WebSocket"
 assert not {"jinja2", "markupsafe", "app.console.application"} & sys.modules.keys(), "nobody has opened the console"
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
+deferred = {"fastapi.openapi.models", "fastapi.security", "importlib.metadata", "logging.config", "uvicorn.supervisors"}
+deferred |= {f"opentelemetry.{name}" for name in ("_logs", "metrics", "propagate", "trace")}
+assert not deferred & sys.modules.keys(), deferred & sys.modules.keys()
 databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
 databases |= {"app.admin.api", "cryptography", "jwt"}
 assert not databases & sys.modules.keys(), "what only a database needs has been loaded"
