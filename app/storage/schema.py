@@ -96,7 +96,13 @@ def _checked_revision(connection: Connection, migrate: bool, shown: str) -> str 
 
 def _revision_of(connection: Connection) -> str | None:
     """Return the revision that Alembic has written; None if it has written none."""
-    if not inspect(connection).has_table("alembic_version"):
+    # SQLAlchemy would load its tables of PostgreSQL's catalog
+    is_there = (
+        inspect(connection).has_table("alembic_version")
+        if connection.dialect.name == "sqlite"
+        else connection.scalar(text("select to_regclass('alembic_version') is not null"))
+    )
+    if not is_there:
         return None
     revision: str | None = connection.scalar(text("select version_num from alembic_version"))
     return revision
