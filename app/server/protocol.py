@@ -168,7 +168,7 @@ class GuardedProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse data, and limit what is not a body."""
-        if self.closing.is_closing:
+        if self.closing.has_begun or self.transport.is_closing():
             return
         if self._websocket is not None:
             self._websocket.data_received(data)

@@ -245,11 +245,10 @@ class ServedRequest(Struct, eq=False):
         """Make the head. It is written with the first piece of the body: one system call instead of two."""
         self.has_started, self.awaits_continue = True, False
         default = self.connection.server_state.default_headers
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *map(b": ".join, (*default, *headers))]
         if not self.keeps_alive:
-            lines.append(b"connection: close")
-        # an empty line ends the head
-        lines += (b"", b"")
+            headers = [*headers, (b"connection", b"close")]
+        status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
+        lines = [status_line, *map(b": ".join, (*default, *headers)), b"", b""]  # an empty line ends the head
         head = b"\r\n".join(lines)
         if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):
             raise RuntimeError(f"a control character in one of {len(headers)} headers")

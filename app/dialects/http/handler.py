@@ -53,21 +53,23 @@ class DialectHandler(Struct, frozen=True):
     async def handle(self, context: RequestContext) -> Answer:
         """Answer a request, complete or streamed. Raises GatewayError."""
         adapter = await self.open(context)
-        context.record.streamed = is_streamed(adapter.document)
-        if context.record.streamed:
+        context.record.streamed = streamed = is_streamed(adapter.document)
+        if streamed:
             if context.begin_stream is not None:
                 context.heartbeat = partial(context.begin_stream, (*SSE, *adapter.headers), adapter.idle, adapter.fail)
             return await self.executor.run(context, adapter.model, partial(streaming_operation, adapter))
         response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:
             response = await adapter.complete(response)
-        held, encode = context.response, partial(json.dumps, response)
+        held = context.response
         try:
-            # its size counts only if it is large
-            body = await off_loop(context.caller.name, held.size, encode) if held and held.size else encode()
+            if held is not None and held.size:  # it counts only if it is large
+                body = await off_loop(context.caller.name, held.size, partial(json.dumps, response))
+            else:
+                body = json.dumps(response)
         except MALFORMED as error:
             raise malformed(error) from None
-        return CompleteResponse(200, (*JSON, *adapter.headers), body)
+        return CompleteResponse(200, JSON + adapter.headers, body)
 
     async def count(self, context: RequestContext) -> Answer:
         """Count the tokens of a request; estimate them where Bedrock does not count for the model."""

@@ -37,7 +37,9 @@ def take_body(head: RequestHead, connection: CallerConnection, limit: int, held:
         raise InvalidRequest("a compressed body is not supported: send it without content-encoding")
     body = connection.take_body()
     if body is not None:
-        _count(body, limit, held)
+        if len(body) > limit:
+            raise _too_large(limit)
+        held.add(len(body))
     return body
 
 
