@@ -277,7 +277,7 @@ def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
 
 def _unpriced(model: str) -> BudgetSpent:
     message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
-    advice = "the operator can set prices of models in [prices]; other calls need a key without such a budget"
+    advice = "check the name (GET /v1/models lists what can be called), or have the operator set a price in [prices]"
     return BudgetSpent(message + advice, is_final=True)
 
 
