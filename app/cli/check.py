@@ -83,7 +83,7 @@ async def _check(gateway: Gateway, settings: Settings, report: Report) -> None:
         report.add(await run_step(step))
     with suppress(GatewayError):  # the step that lists models has said it
         if warnings := await misspelled_rows(settings, listed):
-            report.add(Result(step="limits, prices", status="ok", notes=warnings))
+            report.add(Result(step="limits, prices, quotas", status="ok", notes=warnings))
 
 
 async def _check_names(gateway: Gateway, settings: Settings, listed: ListedModels, report: Report) -> None:

@@ -120,6 +120,9 @@ total = 5
 
 [limits."amazon.titan-embed-text-v2:0"]
 total = 5
+
+[quotas."us.anthropic.claude-sonet-5"]
+tokens_per_minute = 5
 """
 
 
@@ -160,7 +163,7 @@ async def test_each_alias_and_each_target_of_a_route_is_called(steps: Callable[.
         "route smart 3": "skipped",
         "route other 1": "ok",
         "route other 2": "failed",
-        "limits, prices": "ok",
+        "limits, prices, quotas": "ok",
     }
     fast = found["alias fast"]
     assert "no model 'us.anthropic.cluade-sonnet-5'; did you mean 'us.anthropic.claude-sonnet-5'?" in (
@@ -175,8 +178,9 @@ async def test_each_alias_and_each_target_of_a_route_is_called(steps: Callable[.
     assert "sts:AssumeRole" in found["credentials 111122223333"]["remedy"]
     assert found["route other 2"]["entry"].endswith("line 19: routes.other.targets.1.model")
     assert "bedrock:InvokeModel on scripted.echo-v1:0.denied" in found["route other 2"]["remedy"]
-    (warning,) = found["limits, prices"]["notes"]
+    warning, of_quota = found["limits, prices, quotas"]["notes"]
     assert "line 21: limits.us.anthropic.cluade-sonnet-5: " in warning
+    assert "line 27: quotas.us.anthropic.claude-sonet-5: " in of_quota
     assert "did you mean 'us.anthropic.claude-sonnet-5'?" in warning
 
 

@@ -60,12 +60,12 @@ def steps_of_names(gateway: Gateway, settings: Settings, listed: ListedModels, n
 
 
 async def misspelled_rows(settings: Settings, listed: ListedModels) -> list[str]:
-    """Return a warning for each limit and price of a text model that the region lacks, if it has a similar one."""
+    """Return a warning for each limit, price and quota of a text model that the region lacks, if one is similar."""
     config = settings.config()
     ids = await listed.of(DEFAULT_LOCATION)
     known = {name for model in ids for name in (model, parse_model_id(model).base)}
     paths: dict[EntryPath, str] = {}
-    for table, rows in (("limits", config.limits), ("prices", config.prices)):
+    for table, rows in (("limits", config.limits), ("prices", config.prices), ("quotas", config.quotas)):
         for name in rows:
             is_other = not is_chat(capabilities_of(parse_model_id(name)))
             if name not in known and not is_other and (similar := similar_name(name, known, 0.9)):
