@@ -112,13 +112,20 @@ def test_a_caller_sends_no_form_of_administrators(
 
 
 @pytest.mark.parametrize("spec", FORMS, ids=named)
-@pytest.mark.parametrize("trick", ["no token", "token of another session", "another origin", "another site"])
+@pytest.mark.parametrize(
+    "trick", ["no token", "token of another session", "another origin", "broken origin", "no origin", "another site"]
+)
 def test_no_form_is_taken_that_the_session_s_own_page_did_not_send(
     made: Made, objects: Objects, admin: Visitor, caller: Visitor, spec: PageSpec, trick: str
 ) -> None:
     before = api(made.url, "GET", "/audit")["data"]
     tokens = {"no token": "", "token of another session": token_of(caller)}
-    headers = {"another origin": {"origin": "https://evil.example"}, "another site": {"sec-fetch-site": "cross-site"}}
+    headers = {
+        "another origin": {"origin": "https://evil.example"},
+        "broken origin": {"origin": "http://[::1"},
+        "no origin": {"origin": "null"},
+        "another site": {"sec-fetch-site": "cross-site"},
+    }
     if spec.access == "anyone":
         with Visitor(made.url) as visitor:
             sent = {"token": tokens.get(trick, visitor.token()), "headers": headers.get(trick), "admin_key": ADMIN_KEY}
