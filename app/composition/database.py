@@ -19,7 +19,8 @@ def open_database(settings: Settings) -> Database | None:
     url = settings.database()
     if url is None:
         return None
-    # only deployments with a database load it
+    # only deployments with a database load it; the first one has to be imported before SQLAlchemy
+    from app.storage import without_orm  # noqa: F401
     from app.storage.database import Database
 
     passwords = None

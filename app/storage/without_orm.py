@@ -9,6 +9,7 @@ from app.process.deferred_imports import deferred
 _POSTGRESQL = "sqlalchemy.dialects.postgresql"
 
 with deferred(
+    "importlib.metadata",
     "sqlalchemy.ext.asyncio.scoping",
     "sqlalchemy.ext.asyncio.session",
     f"{_POSTGRESQL}.pg8000",

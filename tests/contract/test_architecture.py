@@ -201,7 +201,7 @@ from app.main import create_app
 
 create_app(load_settings("nowhere.env"))
 import app.governance.ledger.writer, app.governance.webhooks.events
-unused = {"alembic", "app.admin.api", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm", "sqlite3"}
+unused = {"alembic", "importlib.metadata", "app.admin.api", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm", "sqlite3"}
 unused |= {f"sqlalchemy.dialects.postgresql.{name}" for name in ("pg8000", "pg_catalog", "psycopg", "psycopg2")}
 assert not unused & sys.modules.keys(), unused & sys.modules.keys()
 from sqlalchemy.ext.asyncio.session import AsyncSession
