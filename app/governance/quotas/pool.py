@@ -22,8 +22,8 @@ from app.governance.quotas.waiting_calls import WaitingCalls
 # other waits: together they cost a fraction. One of so many answers is learned from then
 _ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS, _LEARNED_OF = 100, 16, 0.25, 8
 
-# a call that has ended, its team, the meter of which it took directly, what it reserved, was expected to take, and took
-_Ended: TypeAlias = tuple[Reservation, str, OnlyMeter | None, int, int, int, Usage | None]
+# a call that has ended, and what it took
+_Ended: TypeAlias = tuple[Reservation, int, Usage | None]
 
 
 class QuotaPool:
@@ -117,11 +117,9 @@ class QuotaPool:
         if not reservation.is_open:
             return 0
         reservation.is_open = False
-        cost, ended = reservation.cost, self._ended
-        used = cost if usage is None else self.arithmetic.first_used(usage)
-        team, meter = reservation.flow.team, reservation.meter
-        ended.append((reservation, team, meter, reservation.reserved, cost, used, usage))
-        if len(ended) >= self._settled_together:
+        used = reservation.cost if usage is None else self.arithmetic.first_used(usage)
+        self._ended.append((reservation, used, usage))
+        if len(self._ended) >= self._settled_together:
             self._settle_ended()
         elif self._settled_at is None:
             self._settled_at = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settle_late)
@@ -183,14 +181,14 @@ class QuotaPool:
         if not ended:
             return
         self._ended = []
-        reservations, teams, meters, reserved, _, used, usages = zip(*ended, strict=True)
-        several = set(meters)
-        for meter in several:
-            self._give_back(meter, ended if len(several) == 1 else [row for row in ended if row[2] is meter])
+        reservations, used, usages = zip(*ended, strict=True)
+        meters = {each.meter for each in reservations}
+        for meter in meters:
+            self._give_back(meter, ended if len(meters) == 1 else [row for row in ended if row[0].meter is meter])
         if self._queue.count:
             for each, tokens in zip(reservations, used, strict=True):
                 self._waiting.note_ended(each.flow, tokens - each.cost)
-        self._figures.note_ended(teams, reserved, used)
+        self._figures.note_ended([each.flow.team for each in reservations], _reserved_by(reservations), used)
         if self.calibration is not None:
             self.calibration.note(sum(used))
         self._learn(reservations, usages)
@@ -212,11 +210,12 @@ class QuotaPool:
 
     def _give_back(self, meter: OnlyMeter | None, ended: Sequence[_Ended]) -> None:
         """Give back what calls held. meter: of which all of them took directly; None if all have holds."""
-        reservations, _, _, reserved, costs, used, usages = zip(*ended, strict=True)
+        reservations, used, usages = zip(*ended, strict=True)
         factor = self.learned.factor
         if meter is not None:
             meter.learn(factor)
-            meter.settle(sum(reserved), sum(costs), sum(used), self._clock())
+            costs = [each.cost for each in reservations]
+            meter.settle(sum(_reserved_by(reservations)), sum(costs), sum(used), self._clock())
             return
         holds = [each.hold for each in reservations]
         amounts = [
@@ -240,3 +239,7 @@ class QuotaPool:
             meter.settle(reservation.reserved, reservation.cost, cost, self._clock())
         if self._queue.count:
             self._waiting.note_ended(reservation.flow, cost - reservation.cost)
+
+
+def _reserved_by(reservations: Sequence[Reservation]) -> list[int]:
+    return [each.reserved for each in reservations]
