@@ -84,9 +84,7 @@ def quick_bounds_of(operation: Operation[Any], body: bytes, lengths: Lengths, *,
         lengths: of the target. reads: read a caller's own body for the length that it requests; else the model's
             longest answer counts.
     """
-    contents, longest = operation.contents, operation.max_tokens
-    if type(longest) is not int or not 1 <= longest <= lengths.largest:
-        longest = lengths.usual
+    contents, longest = operation.contents, lengths.longest(operation.max_tokens)
     if contents is not None and not contents & _SEARCHED:
         return bounds_of_body(len(body), longest, has_tools=contents & _TOOLS != 0)
     if may_have_media(body) or (reads and _must_be_read(operation, body)):
