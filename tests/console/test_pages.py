@@ -240,15 +240,20 @@ def test_other_values_of_filters_are_taken_as_the_usual_ones(admin: Visitor, que
     assert admin.get(f"/usage?{query}").status_code == 200
 
 
+def following(admin: Visitor, listed: str, page: str) -> str:
+    """Return the page of a list after this one."""
+    link = re.search(rf'href="(/console/{listed}[^"]*)" rel="next"', page)
+    assert link
+    return admin.client.get(link[1].replace("&amp;", "&")).text
+
+
 def test_lists_page_on_the_server(admin: Visitor, url: str) -> None:
     team = api(url, "POST", "/teams", json={"name": "many"})["id"]
     for number in range(53):
         api(url, "POST", "/keys", json={"name": f"many-{number:02}", "team_id": team})
     first = admin.get(f"/keys?team_id={team}").text
     assert ("many-49" in first, "many-50" in first) == (True, False)
-    following = re.search(r'href="(/console/keys[^"]*)" rel="next"', first)
-    assert following
-    second = admin.client.get(following[1].replace("&amp;", "&")).text
+    second = following(admin, "keys", first)
     assert ("many-49" in second, "many-50" in second, "First page" in second) == (False, True, True)
     assert admin.get("/keys?cursor=broken").status_code == 400
 
@@ -260,9 +265,7 @@ def test_keys_are_found_by_a_part_of_their_name_on_every_page_of_the_list(admin:
     api(url, "POST", "/keys", json={"name": "other", "team_id": team})
     first = admin.get("/keys", params={"search": "ING 100%", "team_id": team}).text
     assert ("Billing 100% 00" in first, "Billing 100% 51" in first, ">other<" in first) == (True, False, False)
-    following = re.search(r'href="(/console/keys[^"]*)" rel="next"', first)
-    assert following
-    second = admin.client.get(following[1].replace("&amp;", "&")).text
+    second = following(admin, "keys", first)
     assert ("Billing 100% 51" in second, ">other<" in second, 'value="ING 100%"' in second) == (True, False, True)
     assert "No key has this name" in admin.get("/keys?search=_illing").text
     listed = api(url, "GET", f"/keys?search=billing&limit=500&team_id={team}")["data"]
@@ -274,9 +277,7 @@ def test_teams_are_found_by_a_part_of_their_name_on_every_page_of_the_list(admin
         api(url, "POST", "/teams", json={"name": f"Shop 100% {number:02}"})
     first = admin.get("/teams", params={"search": "OP 100%"}).text
     assert ("Shop 100% 00" in first, "Shop 100% 51" in first, ">searched<" in first) == (True, False, False)
-    following = re.search(r'href="(/console/teams[^"]*)" rel="next"', first)
-    assert following
-    second = admin.client.get(following[1].replace("&amp;", "&")).text
+    second = following(admin, "teams", first)
     assert ("Shop 100% 51" in second, ">searched<" in second, 'value="OP 100%"' in second) == (True, False, True)
     assert "No team has this name" in admin.get("/teams?search=_hop").text
 
