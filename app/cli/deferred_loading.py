@@ -20,19 +20,28 @@ BaseModel.model_config["defer_build"] = True
 # FastAPI 0.165 gives parameters such an alias, which only a model can have
 warnings.filterwarnings("ignore", "The 'alias' attribute with value", UnsupportedFieldAttributeWarning)
 
-# FastAPI needs them for its OpenAPI page, authentication and telemetry, and uvicorn for several processes
+# FastAPI needs them for its OpenAPI page, authentication and telemetry, Starlette for its error pages,
+# uvicorn for several processes and its own command, and pydantic-settings for settings in arguments
 with deferred(
+    "argparse",
+    "configparser",
+    "email.message",
     "fastapi.openapi.models",
     "fastapi.openapi.utils",
     "fastapi.security.base",
     "fastapi.security.oauth2",
+    "html",
+    "http.client",
     "importlib.metadata",
     "logging.config",
     "opentelemetry._logs",
     "opentelemetry.metrics",
     "opentelemetry.propagate",
     "opentelemetry.trace",
+    "pydantic_settings.sources.providers.cli",
+    "uvicorn.main",
     "uvicorn.supervisors",
 ):
     import fastapi  # noqa: F401
+    import pydantic_settings  # noqa: F401
     import uvicorn  # noqa: F401

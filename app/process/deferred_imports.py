@@ -20,10 +20,13 @@ class _DeferredName(type):
         return getattr(cls._loaded(), name)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, cls._loaded())
+        return cls._may_have_subclasses() and isinstance(instance, cls._loaded())
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return issubclass(subclass, cls._loaded())
+        return cls._may_have_subclasses() and issubclass(subclass, cls._loaded())
+
+    def _may_have_subclasses(cls) -> bool:
+        return not isinstance(sys.modules.get(cls.__module__), _DeferredModule | None)
 
     def _loaded(cls) -> Any:
         return getattr(_load(cls.__module__), cls.__name__)

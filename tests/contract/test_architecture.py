@@ -35,7 +35,7 @@ IMPORTERS = {
     # the chain is a program of its own, started by its path
     "json": {"aws/credential_chain.py"},
     "dotenv": {"config/environment.py"},
-    "pydantic_settings": {"config/aws_settings.py"},
+    "pydantic_settings": {"cli/deferred_loading.py", "config/aws_settings.py"},
     "uvicorn": {
         "cli/deferred_loading.py",
         "server/connection_registry.py",
@@ -165,6 +165,8 @@ assert not {"jinja2", "markupsafe", "app.console.application"} & sys.modules.key
 assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
 deferred = {"fastapi.openapi.models", "fastapi.security", "importlib.metadata", "logging.config", "uvicorn.supervisors"}
 deferred |= {f"opentelemetry.{name}" for name in ("_logs", "metrics", "propagate", "trace")}
+deferred |= {"argparse", "configparser", "email.message", "html", "http.client", "urllib.request", "uvicorn.main"}
+deferred |= {"pydantic_settings.sources.providers.cli"}
 assert not deferred & sys.modules.keys(), deferred & sys.modules.keys()
 databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
 databases |= {"app.admin.api", "cryptography", "jwt"}

@@ -45,6 +45,17 @@ def test_a_deferred_module_is_loaded_when_a_name_of_it_is_first_used() -> None:
 
 
 @pytest.mark.usefixtures("package")
+def test_nothing_is_an_instance_of_a_class_that_is_not_loaded() -> None:
+    with deferred(_NAMES):
+        user = import_module("deferring.user")
+        assert not isinstance(1, user.Name)
+        assert not issubclass(int, user.Name)
+    assert not isinstance(1, user.Name)
+    assert not issubclass(int, user.Name)
+    assert _NAMES not in sys.modules
+
+
+@pytest.mark.usefixtures("package")
 def test_a_deferred_module_itself_gives_its_members_later() -> None:
     deferring = import_module("deferring")
 

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import math
+import os
 import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import NamedTuple, TypedDict, TypeVar, cast
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiohappyeyeballs
 from msgspec import Struct
@@ -75,8 +75,16 @@ def parse_origin(origin: str, *, uses_proxies: bool = True) -> Origin:
         ValueError: it is not an HTTP URL, or the URL of its proxy is not one.
     """
     server, parts = _parse_host_port(origin), urlsplit(origin)
-    proxy = "" if not uses_proxies or proxy_bypass(parts.netloc) else proxies().get(parts.scheme, "")
-    return Origin(server, parts.netloc.rpartition("@")[2], proxy)
+    return Origin(server, parts.netloc.rpartition("@")[2], _proxy_for(parts) if uses_proxies else "")
+
+
+def _proxy_for(server: SplitResult) -> str:
+    proxy = proxies().get(server.scheme, "")
+    if proxy:
+        from urllib.request import proxy_bypass
+
+        return "" if proxy_bypass(server.netloc) else proxy
+    return ""
 
 
 def proxies() -> dict[str, str]:
@@ -85,6 +93,10 @@ def proxies() -> dict[str, str]:
     Raises:
         ValueError: one is not reached by HTTP.
     """
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return {}
+    from urllib.request import getproxies  # takes a megabyte
+
     found = {}
     for scheme, proxy in getproxies().items():
         if scheme in _PORTS:
