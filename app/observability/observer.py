@@ -91,7 +91,7 @@ class QuotaUse(Struct, frozen=True, gc=False):
 class Standings(Protocol):
     """What is left of the limits and budgets of a caller."""
 
-    def headers(self, render: Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]]) -> list[tuple[bytes, bytes]]:
+    def headers(self, render: Callable[[Mapping[str, Any]], list[tuple[str, str]]]) -> list[tuple[str, str]]:
         """Return the headers of an answer. render: returns them in the terms of a dialect."""
         ...
 

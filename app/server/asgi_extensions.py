@@ -13,7 +13,7 @@ CONNECTION = "outcrop.connection"
 # the request's `RequestHead`
 HEAD = "outcrop.head"
 # writes a complete response, to whose headers it adds the length; nothing may wait to be sent:
-# `(status, [(name, value)], body) -> None`
+# `(status, headers, body) -> None`, with headers as `served_request.lines_of` returns them
 RESPOND = "outcrop.respond"
 # accepts the upgrade that a request of type `websocket` asks for; its refusal is sent as a response of HTTP. Takes the
 # headers `sec-websocket-key` and `x-request-id`: `(str, str) -> WebSocket`

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Protocol
 
@@ -25,10 +27,10 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_JOINED_BYTES = 64 * 1024
 # four times uvicorn's limit: pausing and resuming costs more than reading
 MAX_BUFFERED_BYTES = 256 * 1024
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
 # a header may hold tabs, and no other control characters
-_CONTROLS = bytes([*range(9), *range(10, 32), 127])
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _FAILURE = b"Internal Server Error"
 
 Header = tuple[bytes, bytes]
@@ -101,7 +103,7 @@ class ServedRequest(Struct, eq=False):
             self.close()
         else:
             self.keeps_alive = False
-            self.respond(500, [(b"content-type", b"text/plain; charset=utf-8")], _FAILURE)
+            self.respond(500, ["content-type: text/plain; charset=utf-8"], _FAILURE)
 
     # called by the connection
 
@@ -152,9 +154,10 @@ class ServedRequest(Struct, eq=False):
         return self._take() if self._has_arrived and not self.is_lost else None
 
     def _take(self) -> bytes:
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        self._is_received = self._has_arrived
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        body = b"".join(self._pieces)  # a single piece is not copied
+        self._pieces.clear()
+        self._size, self._is_received = 0, self._has_arrived
+        return body
 
     async def send(self, message: Message) -> None:
         """Send an event of ASGI, once the caller has received what was written before.
@@ -175,14 +178,15 @@ class ServedRequest(Struct, eq=False):
             self.begin(message["status"], [*message.get("headers", ())])
             self.connection.loop.call_soon(self._flush)
 
-    def respond(self, status: int, headers: Collection[Header], body: bytes) -> None:
-        """Write a complete response. Raises RuntimeError: a header holds a control character.
+    def respond(self, status: int, headers: list[str], body: bytes) -> None:
+        """Write a complete response.
 
         Args:
-            headers: neither of the connection nor of the length, which is added.
+            headers: as `lines_of` returns them, neither of the connection nor of the length, which is added.
         """
         if not self.is_lost:
-            self._begin(status, [*headers, (b"content-length", b"%d" % len(body))])
+            headers.append(f"content-length: {len(body)}")
+            self._begin(status, headers)
             self._write(b"" if self.is_head else body)
             self._complete()
 
@@ -232,27 +236,24 @@ class ServedRequest(Struct, eq=False):
             self._has_length, self._left = True, int(by_name[b"content-length"])
         if b"close" in by_name.get(b"connection", b"").lower():
             self.keeps_alive = False
-        own = [each for each in headers if each[0] != b"connection"]
+        lines = [*lines_of(tuple([_decoded(each) for each in headers if each[0] != b"connection"]))]
         if by_name.get(b"transfer-encoding", b"").lower() == b"chunked":
             self._has_length, self.is_framed = False, True
         elif self.is_head or status in _WITHOUT_BODY:
             self._has_length = True
         elif not self._has_length and self.is_framed:
-            own.append((b"transfer-encoding", b"chunked"))
-        self._begin(status, own)
+            lines.append("transfer-encoding: chunked")
+        self._begin(status, lines)
 
-    def _begin(self, status: int, headers: list[Header]) -> None:
+    def _begin(self, status: int, headers: list[str]) -> None:
         """Make the head. It is written with the first piece of the body: one system call instead of two."""
         self.has_started, self.awaits_continue = True, False
-        default = self.connection.server_state.default_headers
         if not self.keeps_alive:
-            headers = [*headers, (b"connection", b"close")]
-        status_line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-        lines = [status_line, *map(b": ".join, (*default, *headers)), b"", b""]  # an empty line ends the head
-        head = b"\r\n".join(lines)
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) - 1):
-            raise RuntimeError(f"a control character in one of {len(headers)} headers")
-        self._head = head
+            headers.append("connection: close")
+        status_line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
+        default = map(_default_line_of, self.connection.server_state.default_headers)
+        lines = [status_line, *default, *headers, "", ""]  # an empty line ends the head
+        self._head = "\r\n".join(lines).encode("latin-1", "replace")
 
     def add(self, body: bytes, *, is_last: bool = True) -> None:
         """Write a piece of the body. Raises RuntimeError: the body is longer or shorter than its head says."""
@@ -292,3 +293,21 @@ class ServedRequest(Struct, eq=False):
     def _flush(self) -> None:
         if self._head and not self.connection.transport.is_closing():
             self._write(b"")
+
+
+def _decoded(header: Header) -> tuple[str, str]:
+    return header[0].decode("latin-1"), header[1].decode("latin-1")
+
+
+@lru_cache(8)  # one of them changes, with each second
+def _default_line_of(header: Header) -> str:
+    return ": ".join(_decoded(header))
+
+
+@lru_cache(64)
+def lines_of(headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return the lines of a head. Raises RuntimeError: a header holds a control character."""
+    lines = tuple(map(": ".join, headers))
+    if any(map(_CONTROL.search, lines)):
+        raise RuntimeError(f"a control character in one of {len(lines)} headers")
+    return lines

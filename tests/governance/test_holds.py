@@ -390,10 +390,10 @@ async def test_a_budget_that_warns_is_shown_as_used_once_it_is_passed(
     assert [each.used for each in shown] == pytest.approx([min(0.1 * count, 1.0) for count in range(1, 13)])
     headers = [dict(limit_headers({"budget": each})) for each in (shown[0], shown[-1])]
     status, threshold = (
-        b"anthropic-ratelimit-unified-status",
-        b"anthropic-ratelimit-unified-overage-surpassed-threshold",
+        "anthropic-ratelimit-unified-status",
+        "anthropic-ratelimit-unified-overage-surpassed-threshold",
     )
-    expected = [(b"allowed", None), (b"allowed_warning", b"0.95")]
+    expected = [("allowed", None), ("allowed_warning", "0.95")]
     assert [(each[status], each.get(threshold)) for each in headers] == expected
 
 

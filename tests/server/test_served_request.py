@@ -81,7 +81,7 @@ async def test_a_complete_response_is_one_write() -> None:
 
 async def test_a_response_is_written_without_events() -> None:
     connection = Connection()
-    request_on(connection, keeps_alive=False).respond(200, [(b"a", b"b\tc")], b"ok")
+    request_on(connection, keeps_alive=False).respond(200, ["a: b\tc"], b"ok")
     head = b"HTTP/1.1 200 OK\r\ndate: now\r\na: b\tc\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
     assert connection.said == [head + b"ok", b"closed"]
 

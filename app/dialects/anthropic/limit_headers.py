@@ -11,17 +11,15 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from app.dialects.http.responses import Headers
-
 if TYPE_CHECKING:
-    from app.governance.holds.standing import RawHeaders, Standing
+    from app.governance.holds.standing import Headers, Standing
 
 _PREFIX = "anthropic-ratelimit-"
 
 
-def _names_of(name: str) -> tuple[bytes, bytes, bytes]:
+def _names_of(name: str) -> tuple[str, str, str]:
     """Return the names of headers: of a capacity, of what remains, and of when all of it is there again."""
-    return f"{_PREFIX}{name}-limit".encode(), f"{_PREFIX}{name}-remaining".encode(), f"{_PREFIX}{name}-reset".encode()
+    return f"{_PREFIX}{name}-limit", f"{_PREFIX}{name}-remaining", f"{_PREFIX}{name}-reset"
 
 
 # one limit holds for input and output together
@@ -35,19 +33,19 @@ _OTHER_CLAIM = ("overage", "overage")
 _WARNINGS = (0.95, 0.75)
 
 
-def limit_headers(standings: Mapping[str, Standing]) -> RawHeaders:
+def limit_headers(standings: Mapping[str, Standing]) -> Headers:
     """Return the headers of an answer."""
-    headers: RawHeaders = []
+    headers: Headers = []
     for kind, names in _NAMES.items():
         if (standing := standings.get(kind)) is not None:
-            capacity, left = b"%d" % standing.capacity, b"%d" % standing.remaining
+            capacity, left = str(standing.capacity), str(standing.remaining)
             moment = time.gmtime(time.time() + (standing.seconds or 0.0))
-            whole_again = time.strftime("%Y-%m-%dT%H:%M:%SZ", moment).encode()
+            whole_again = time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
             for limit, remaining, reset in names:
                 headers += [(limit, capacity), (remaining, left), (reset, whole_again)]
     budget = standings.get("budget")
     if budget is not None:
-        headers += [(name.encode(), value.encode()) for name, value in _of_budget(budget)]
+        headers += _of_budget(budget)
     return headers
 
 
@@ -69,4 +67,4 @@ def _of_budget(budget: Standing) -> Headers:
     if budget.seconds is not None:
         reset = str(int(time.time() + budget.seconds))
         headers += [(f"{prefix}reset", reset), (f"{prefix}{short}-reset", reset)]
-    return tuple(headers)
+    return headers

@@ -117,7 +117,7 @@ def _noting(record: RequestRecord, send: Send) -> Send:
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start" and not record.status:
             record.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), (REQUEST_ID, record.request_id.encode())]
+            message["headers"] = [*message.get("headers", ()), (REQUEST_ID.encode(), record.request_id.encode())]
         await send(message)
 
     return noting

@@ -19,9 +19,10 @@ from app.governance.held_bytes import HeldBytes
 from app.observability.observer import RequestRecord
 from app.process.loop_turns import LoopTurns
 from app.server.asgi_extensions import CallerConnection
+from app.server.served_request import lines_of
 
 # the header of every response by which its request is found in the log
-REQUEST_ID = b"x-request-id"
+REQUEST_ID = "x-request-id"
 _MAX_LISTED = 2000
 # of a complete response, in one message of ASGI
 _PIECE_BYTES = 256 * 1024
@@ -121,7 +122,7 @@ class ResponseSender(Struct):
     heartbeat: float
     note_gap: Callable[[float], object]
     connection: CallerConnection
-    respond: Callable[[int, list[tuple[bytes, bytes]], bytes], None] | None = None
+    respond: Callable[[int, list[str], bytes], None] | None = None
     held: HeldBytes | None = None
     limit_headers: LimitHeaders | None = None
     is_done: bool = False
@@ -147,8 +148,8 @@ class ResponseSender(Struct):
             self.is_done = True
             self.respond(response.status, headers, body)
         else:
-            headers.append((b"content-length", b"%d" % len(body)))
-            await self.send({"type": "http.response.start", "status": response.status, "headers": headers})
+            headers.append(f"content-length: {len(body)}")
+            await self._send_start(response.status, headers)
             body = await self._send_pieces(body)
             self.is_done = True
             await self.send({"type": "http.response.body", "body": body})
@@ -294,26 +295,29 @@ class ResponseSender(Struct):
 
     async def _start(self, status: int, headers: Headers, *, may_write: bool = True) -> None:
         """Begin a stream. may_write: it has no length, so the connection may write it in chunks."""
-        raw = self._begin(status, headers)
+        own = self._begin(status, headers)
         if may_write:
             self._write = self.connection.write_piece
+        await self._send_start(status, own)
+
+    async def _send_start(self, status: int, headers: list[str]) -> None:
+        raw = [tuple(each.encode("latin-1", "replace").split(b": ", 1)) for each in headers]
         await self.send({"type": "http.response.start", "status": status, "headers": raw})
 
-    def _begin(self, status: int, headers: Headers) -> list[tuple[bytes, bytes]]:
-        """Note that the response begins; return its headers."""
-        record, self.record.status = self.record, status
-        raw = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    def _begin(self, status: int, headers: Headers) -> list[str]:
+        """Note that the response begins; return the lines of its headers."""
+        record = self.record
+        own = [*lines_of(headers), f"{REQUEST_ID}: {record.request_id}"]
+        record.status, self._is_started = status, True
         if record.ignored:
-            raw.append((b"x-outcrop-ignored", _header_of(record.ignored)))
+            own.append(f"x-outcrop-ignored: {_listed(record.ignored)}")
         if record.adjusted:
-            adjusted = _header_of(record.adjusted)
+            adjusted = _listed(record.adjusted)
             # the second is the former name, sent until 1.0
-            raw += [(b"x-outcrop-adjusted", adjusted), (b"x-outcrop-repaired", adjusted)]
+            own += [f"x-outcrop-adjusted: {adjusted}", f"x-outcrop-repaired: {adjusted}"]
         if record.standings is not None and self.limit_headers is not None:
-            raw += record.standings().headers(self.limit_headers)
-        raw.append((REQUEST_ID, record.request_id.encode()))
-        self._is_started = True
-        return raw
+            own += map(": ".join, record.standings().headers(self.limit_headers))
+        return own
 
     async def _end(self, data: bytes) -> None:
         self.is_done, self._fail = True, None
@@ -343,8 +347,8 @@ def _must_not_be_retried(error: GatewayError) -> bool:
     return status in (401, 403) or (error.is_final and (status in (408, 409, 429) or status >= 500))
 
 
-def _header_of(names: list[str]) -> bytes:
+def _listed(names: list[str]) -> str:
     """Join names to a header's value. Callers choose them, so it is limited to printable ASCII, and in length."""
     text = ", ".join(names)
     safe = "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in text[:_MAX_LISTED])
-    return (safe if len(text) <= _MAX_LISTED else f"{safe}...").encode()
+    return safe if len(text) <= _MAX_LISTED else f"{safe}..."

@@ -56,7 +56,7 @@ class StreamingResponse(Struct, frozen=True):
 
 Answer = CompleteResponse | StreamingResponse
 # the headers for what is left of a caller's limits and budgets, by kind; see `governance.holds.standing`
-LimitHeaders = Callable[[Mapping[str, Any]], list[tuple[bytes, bytes]]]
+LimitHeaders = Callable[[Mapping[str, Any]], list[tuple[str, str]]]
 ErrorRenderer = Callable[[GatewayError, str], CompleteResponse]
 
 

@@ -13,8 +13,8 @@ from app.storage.records import Budget, LimitKind, Period
 
 _MINUTE_SECONDS = 60
 
-RawHeaders = list[tuple[bytes, bytes]]
-Render = Callable[[Mapping[str, "Standing"]], RawHeaders]
+Headers = list[tuple[str, str]]
+Render = Callable[[Mapping[str, "Standing"]], Headers]
 
 
 class Standing(Struct, frozen=True):
@@ -43,9 +43,9 @@ class Standings(Struct, eq=False):
 
     by_kind: dict[str, Standing]
     at: float
-    _headers: dict[Render, RawHeaders] = field(default_factory=dict)
+    _headers: dict[Render, Headers] = field(default_factory=dict)
 
-    def headers(self, render: Render) -> RawHeaders:
+    def headers(self, render: Render) -> Headers:
         """Return the headers of an answer, which are rendered once. render: returns them in the terms of a dialect."""
         found = self._headers.get(render)
         if found is None:

@@ -9,28 +9,28 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.governance.holds.standing import RawHeaders, Standing
+    from app.governance.holds.standing import Headers, Standing
 
 # the names of headers by the kind of a limit: its capacity, what remains, and when all of it is there again
 _NAMES = {
     kind: (
-        f"x-ratelimit-limit-{name}".encode(),
-        f"x-ratelimit-remaining-{name}".encode(),
-        f"x-ratelimit-reset-{name}".encode(),
+        f"x-ratelimit-limit-{name}",
+        f"x-ratelimit-remaining-{name}",
+        f"x-ratelimit-reset-{name}",
     )
     for kind, name in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens"))
 }
 
 
-def limit_headers(standings: Mapping[str, Standing]) -> RawHeaders:
+def limit_headers(standings: Mapping[str, Standing]) -> Headers:
     """Return the headers of an answer."""
-    headers: RawHeaders = []
+    headers: Headers = []
     for kind, (limit, remaining, reset) in _NAMES.items():
         if (standing := standings.get(kind)) is not None:
             headers += [
-                (limit, b"%d" % standing.capacity),
-                (remaining, b"%d" % standing.remaining),
-                (reset, _duration(standing.seconds or 0.0).encode()),
+                (limit, str(standing.capacity)),
+                (remaining, str(standing.remaining)),
+                (reset, _duration(standing.seconds or 0.0)),
             ]
     return headers
 
