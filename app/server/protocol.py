@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote
 
 import httptools
 from starlette.types import Scope
@@ -22,9 +23,8 @@ from app.server.request_head import (
     MAX_HEADERS,
     MAX_TARGET_BYTES,
     RequestHead,
-    join_repeated,
+    decoded,
     refusal_of_head,
-    split_target,
 )
 from app.server.served_request import MAX_BUFFERED_BYTES, Header, ServedRequest
 from app.server.task_start import Start, start_at_once, start_soon
@@ -45,9 +45,13 @@ class _Refused(Exception):
 
 
 @lru_cache(64)
-def _parse_target(target: bytes) -> tuple[str, tuple[bytes, bytes], tuple[str, str]]:
+def _parse_target(target: bytes) -> tuple[Scope, str, str]:
+    """Return the members of a scope that a target determines, and its path and query, percent-encoded."""
     parsed = httptools.parse_url(target)  # raises HttpParserError
-    return split_target(parsed.path, parsed.query or b"")
+    raw_path, raw_query = parsed.path, parsed.query or b""
+    path, query = raw_path.decode("ascii"), raw_query.decode("latin-1")
+    decoded_path = unquote(path) if "%" in path else path
+    return {"path": decoded_path, "raw_path": raw_path, "query_string": raw_query}, path, query
 
 
 class GuardedProtocol(asyncio.Protocol):
@@ -73,9 +77,9 @@ class GuardedProtocol(asyncio.Protocol):
         if not config.loaded:
             config.load()
         self.loop = _loop or asyncio.get_running_loop()
+        del app_state  # no application of this server reads it
         self.server_state = server_state
         self._application = config.loaded_app
-        self._app_state = app_state
         self._idle_seconds = config.timeout_keep_alive
         self._parser = httptools.HttpRequestParser(self)
         # a request that follows the last one of a connection is ignored
@@ -108,8 +112,16 @@ class GuardedProtocol(asyncio.Protocol):
         self.transport = transport
         self.server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn's type allows only its own
         self.flow = FlowControl(transport)
-        self._server, self._client = get_local_addr(transport), get_remote_addr(transport)
-        self._scheme = "https" if is_ssl(transport) else "http"
+        self._client = get_remote_addr(transport)
+        # what the scopes of all requests have in common
+        self._scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "server": get_local_addr(transport),
+            "client": self._client,
+            "scheme": "https" if is_ssl(transport) else "http",
+            "root_path": "",
+        }
         self.closing = ConnectionClose(transport, self.loop, self.drain_seconds)
         self.unread = UnreadResponseTimeout(transport, self.loop, self.closing, self.unread_seconds)
         # writing is paused as long as bytes wait for the caller; over TLS, 0 would mean always
@@ -230,71 +242,53 @@ class GuardedProtocol(asyncio.Protocol):
         if self._head_timer is not None:
             self._stop_head_timer()
         target, raw_headers, self._target, self._headers = self._target, self._headers, b"", []
-        version, method = self._parser.get_http_version(), self._parser.get_method().decode()
-        asks_for_upgrade = False
-        headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
-        if len(headers) < len(raw_headers):
-            headers = join_repeated(raw_headers)
-        status = refusal_of_head(raw_headers, headers, version, may_be_large=self._may_be_large)
-        if not status and self._parser.should_upgrade():
-            asks_for_upgrade = asks_for_websocket(method, headers) and not self._requests
-            status = 0 if asks_for_upgrade else 400  # the parser would take the body for another request
+        parser, headers = self._parser, decoded(raw_headers)
+        version, method = parser.get_http_version(), parser.get_method().decode()
+        asks_for_upgrade = parser.should_upgrade()
+        status = refusal_of_head(raw_headers, headers, version, self._may_be_large)
+        if asks_for_upgrade and (self._requests or not asks_for_websocket(method, headers)):
+            status = status or 400  # the parser would take the body for another request
         if status:
             self._refuse(status)
             raise _Refused
         is_framed = version != "1.0"
-        keeps_alive = is_framed and self._parser.should_keep_alive() and not (self._is_ending or asks_for_upgrade)
         request = ServedRequest(
             self,
             self.flow,
-            keeps_alive=keeps_alive,
+            keeps_alive=is_framed and parser.should_keep_alive() and not (self._is_ending or asks_for_upgrade),
             awaits_continue=is_framed and "expect" in headers and headers["expect"].lower() == "100-continue",
             is_framed=is_framed,
             is_head=method == "HEAD",
         )
-        scope = self._scope_of(request, method, version, target, raw_headers, headers)
+        target_scope, path, query = _parse_target(target)
+        extensions = {
+            HEAD: RequestHead(method, path, query, headers),
+            CONNECTION: request,
+            RESPOND: request.respond,
+        }
+        scope = {
+            **self._scope,
+            **target_scope,
+            "http_version": version,
+            "method": method,
+            "headers": raw_headers,
+            "extensions": extensions,
+        }
         if asks_for_upgrade:
             scope["type"] = "websocket"
-            del scope["extensions"][RESPOND]  # the response may be the upgrade
-            scope["extensions"][UPGRADE] = partial(self._accept_websocket, request)
+            del extensions[RESPOND]  # the response may be the upgrade
+            extensions[UPGRADE] = partial(self._accept_websocket, request)
         self._receiving, self._overhead = request, 0
-        self._requests.append((request, scope))
-        if len(self._requests) == 1:
+        requests = self._requests
+        requests.append((request, scope))
+        if len(requests) == 1:
             self._is_due = True
-        elif len(self._requests) > _MAX_PIPELINED:
+        elif len(requests) > _MAX_PIPELINED:
             _log.warning("aborted a connection: too many pipelined requests")
             self.transport.abort()
             raise _Refused
         else:
             self.flow.resume_reading()  # a disconnect is noticed only while the connection is read
-
-    def _scope_of(
-        self,
-        request: ServedRequest,
-        method: str,
-        version: str,
-        target: bytes,
-        raw_headers: list[Header],
-        headers: dict[str, str],
-    ) -> Scope:
-        path, (raw_path, raw_query), (undecoded_path, query) = _parse_target(target)
-        head = RequestHead(method, undecoded_path, query, headers)
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": self._scheme,
-            "root_path": "",
-            "headers": raw_headers,
-            "state": self._app_state.copy(),
-            "method": method,
-            "path": path,
-            "raw_path": raw_path,
-            "query_string": raw_query,
-            "extensions": {HEAD: head, CONNECTION: request, RESPOND: request.respond},
-        }
 
     def _serve(self, start: Start = start_soon) -> None:
         request, scope = self._requests[0]
@@ -334,9 +328,8 @@ class GuardedProtocol(asyncio.Protocol):
 
     def on_response_complete(self) -> None:
         """Start the next request; limit the time for the rest of this one's body, and for reading the response."""
-        self.server_state.total_requests += 1
         self._requests.popleft()
-        if not self.closing.is_closing:
+        if not (self.closing.has_begun or self.transport.is_closing()):
             self.flow.resume_reading()
             if self._requests:
                 self._serve()

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
-from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -28,8 +27,13 @@ class RequestHead(Struct):
     headers: dict[str, str]
 
 
-def join_repeated(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+def decoded(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     """Decode headers, whose names are in lower case, and join those that are repeated."""
+    headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
+    return headers if len(headers) == len(raw_headers) else _join_repeated(raw_headers)
+
+
+def _join_repeated(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw_headers:
         name, value = raw_name.decode(), raw_value.decode("latin-1")
@@ -37,30 +41,23 @@ def join_repeated(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def split_target(raw_path: bytes, raw_query: bytes) -> tuple[str, tuple[bytes, bytes], tuple[str, str]]:
-    """Return the path of a request target, decoded; and path and query as they were received, as bytes and texts."""
-    path = raw_path.decode("ascii")
-    decoded = unquote(path) if "%" in path else path
-    return decoded, (raw_path, raw_query), (path, raw_query.decode("latin-1"))
-
-
 def refusal_of_head(
-    raw_headers: Sequence[tuple[bytes, bytes]], headers: Mapping[str, str], version: str, *, may_be_large: bool = True
+    raw_headers: Sequence[tuple[bytes, bytes]], headers: Mapping[str, str], version: str, may_be_large: bool = True
 ) -> int:
     """Return the status with which a head is refused; 0 if it is not.
 
     Args:
         headers: those of raw_headers; see `RequestHead`. may_be_large: the head may have more than MAX_HEAD_BYTES.
     """
-    is_large = may_be_large and sum(map(len, chain.from_iterable(raw_headers))) > MAX_HEAD_BYTES
-    if is_large or len(raw_headers) > MAX_HEADERS:
+    if len(raw_headers) > MAX_HEADERS:
         return 431
-    host = headers.get("host")
-    if host is None:
-        return 0 if version == "1.0" else 400
-    return 0 if _is_host(host) else 400  # a repeated one has a comma
+    if may_be_large and sum(map(len, chain.from_iterable(raw_headers))) > MAX_HEAD_BYTES:
+        return 431
+    return _refusal_of_host(headers.get("host"), version)
 
 
 @lru_cache(64)
-def _is_host(value: str) -> bool:
-    return _HOST.match(value) is not None
+def _refusal_of_host(host: str | None, version: str) -> int:
+    if host is None:
+        return 0 if version == "1.0" else 400
+    return 0 if _HOST.match(host) else 400  # a repeated one has a comma

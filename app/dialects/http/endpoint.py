@@ -41,7 +41,7 @@ from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline, DeadlineTimer
 from app.process.off_loop import off_loop
 from app.server.asgi_extensions import CONNECTION, RESPOND, CallerConnection
-from app.server.request_head import RequestHead, join_repeated
+from app.server.request_head import RequestHead, decoded
 
 _log = logging.getLogger(__name__)
 
@@ -239,11 +239,7 @@ def head_of(scope: Scope) -> RequestHead:
     """Return the head of the request of an ASGI scope."""
     raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
-    raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
-    headers = {name.decode(): value.decode("latin-1") for name, value in raw_headers}
-    if len(headers) < len(raw_headers):
-        headers = join_repeated(raw_headers)
-    return RequestHead(scope["method"], raw_path.decode("latin-1"), query.decode("latin-1"), headers)
+    return RequestHead(scope["method"], raw_path.decode("latin-1"), query.decode("latin-1"), decoded(scope["headers"]))
 
 
 def _drop_tracebacks(error: BaseException) -> None:
