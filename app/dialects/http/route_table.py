@@ -1,7 +1,8 @@
 """Finds the endpoint of a path in one lookup; FastAPI's router would try one route after the other."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from msgspec.structs import replace
 from starlette.routing import compile_path
@@ -12,21 +13,26 @@ from app.wire.json import JsonObject
 
 Found = tuple[Endpoint, JsonObject]
 
+_MAX_FOUND = 128
+
 
 class RouteTable:
     """The endpoints of all dialects by path and method.
 
+    find: returns the endpoint of a path, decoded, and the path's parameters. None if no endpoint has the path; if only
+    the method is wrong, an endpoint of the path, which refuses it. What it returns is remembered.
     websockets: by path, the endpoints that also serve a WebSocket.
     """
 
+    find: Callable[[str, str], Found | None]
+
     def __init__(self, specs: Iterable[EndpointSpec], limits: IngressLimits) -> None:
+        self.find = lru_cache(_MAX_FOUND)(self._find)
         by_path: dict[str, list[EndpointSpec]] = {}
         for spec in specs:
             by_path.setdefault(spec.path, []).append(spec)
         self._fixed: dict[str, dict[str, Endpoint]] = {}
         self.websockets: dict[str, Endpoint] = {}
-        # templates such as `/model/{modelId}/converse`, by the segments around the parameter
-        self._between: dict[tuple[str, str], tuple[str, dict[str, Endpoint]]] = {}
         self._patterns: list[tuple[re.Pattern[str], dict[str, Endpoint]]] = []
         for path, of_path in by_path.items():
             pattern, route = compile_path(path)[:2] if "{" in path else (None, path)
@@ -39,28 +45,13 @@ class RouteTable:
             self.websockets.update((path, each) for each in endpoints.values() if each.spec.websocket is not None)
             if pattern is None:
                 self._fixed[path] = endpoints
-                continue
-            self._patterns.append((pattern, endpoints))
-            match route.split("/"):
-                case ["", first, middle, last] if middle.startswith("{") and "{" not in first + last:
-                    self._between[first, last] = middle.strip("{}"), endpoints
+            else:
+                self._patterns.append((pattern, endpoints))
 
-    def find(self, path: str, method: str) -> Found | None:
-        """Return the endpoint of a path, decoded, and the path's parameters. None if no endpoint has the path; if only
-        the method is wrong, an endpoint of the path, which refuses it.
-        """
+    def _find(self, path: str, method: str) -> Found | None:
         endpoints = self._fixed.get(path)
         if endpoints is not None:
             return endpoints.get(method) or next(iter(endpoints.values())), {}
-        parts = path.split("/")
-        if len(parts) == 4 and parts[2] and not parts[0] and "\n" not in path:
-            between = self._between.get((parts[1], parts[3]))
-            if between is not None:
-                name, endpoints = between
-                return endpoints.get(method) or next(iter(endpoints.values())), {name: parts[2]}
-        return self._match(path, method)
-
-    def _match(self, path: str, method: str) -> Found | None:
         refusing: Found | None = None
         for pattern, endpoints in self._patterns:
             if match := pattern.match(path):
