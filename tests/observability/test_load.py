@@ -10,15 +10,15 @@ from app.observability.load import Load
 def test_take_returns_mean_and_peak_since_the_last_call() -> None:
     now = 100.0
     load = Load(clock=lambda: now)
-    load.add(1)
-    load.add(1)
+    load.begin()
+    load.begin()
     now = 103.0
-    load.add(-1)
+    load.end()
     now = 104.0
     assert load.take() == (7 / 4, 2)
     now = 108.0
     assert load.take() == (1.0, 1)
-    load.add(-1)
+    load.end()
     assert load.take() == (0.0, 1)
     now = 109.0
     assert load.take() == (0.0, 0)
@@ -26,7 +26,7 @@ def test_take_returns_mean_and_peak_since_the_last_call() -> None:
 
 async def test_the_load_is_logged_at_the_interval(caplog: pytest.LogCaptureFixture) -> None:
     load = Load()
-    load.add(1)
+    load.begin()
     with caplog.at_level(logging.INFO):
         task = asyncio.create_task(load.report(0.02))
         while len(caplog.records) < 2:

@@ -62,7 +62,7 @@ class RequestMiddleware:
         record = RequestRecord(request_id=request_id_of(head.headers), method=method, client=client)
         record.trace = self._tracer.begin(record, head.headers)
         scope[RECORD] = record
-        self._load.add(1)
+        self._load.begin()
         try:
             found = scope.get(ENDPOINT) or self._route_table.find(scope["path"], method)
             if found is None:
@@ -71,7 +71,7 @@ class RequestMiddleware:
                 endpoint, scope["path_params"] = found
                 await endpoint.handle(scope, receive, send, head)
         finally:
-            self._load.add(-1)
+            self._load.end()
             if not record.route:
                 record.route = getattr(scope.get("route"), "path_format", "")
             self._report(record)
