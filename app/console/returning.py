@@ -1,7 +1,7 @@
 """Where a browser goes that has to sign in first, and how it comes back to its page."""
 
 from html import escape
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.responses import HTMLResponse, Response
 
@@ -43,6 +43,6 @@ def _wanted(visit: Visit) -> str:
     if request.method == "GET" and not visit.is_partial:
         url = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     else:
-        shown = urlsplit(request.headers.get("hx-current-url") or request.headers.get("referer", ""))
-        url = f"{shown.path}?{shown.query}" if shown.query else shown.path
+        shown = request.headers.get("hx-current-url") or request.headers.get("referer", "")
+        url = "/" + shown.partition("#")[0].partition("://")[2].partition("/")[2]
     return url if is_own_page(url) else PREFIX

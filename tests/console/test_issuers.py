@@ -358,5 +358,24 @@ def test_signing_out_with_a_session_that_has_expired_signs_nobody_in_again(
     assert visitor.session() == ""
 
 
+@pytest.mark.parametrize(
+    ("referer", "wanted"),
+    [
+        ("http://[::1", "/console"),
+        ("not a url", "/console"),
+        ("https://evil.example/console.evil", "/console"),
+        ("http://gateway/console/usage?range=7d#top", "/console/usage?range=7d"),
+    ],
+)
+def test_a_form_of_an_expired_session_leads_back_to_its_page(
+    visitor: Visitor, provider: IdentityProvider, referer: str, wanted: str
+) -> None:
+    signed_in(visitor, provider)
+    with later(901):
+        answer = visitor.client.post("/console/keys/new", headers={"referer": referer}, follow_redirects=False)
+    assert answer.status_code == 303
+    assert parse_qs(urlsplit(answer.headers["location"]).query)["next"] == [wanted]
+
+
 def test_a_key_works_beside_it(visitor: Visitor) -> None:
     assert "<title>Overview</title>" in visitor.sign_in(ADMIN_KEY).text
