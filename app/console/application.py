@@ -33,6 +33,8 @@ from app.storage.database_down import DatabaseDown
 _log = logging.getLogger(__name__)
 
 _SAFE = ("GET", "HEAD")
+_NO_PAGE = "Not found", "This page does not exist."
+_NO_METHOD = "Method not allowed", "This page does not take this method."
 
 
 class Console(Struct, frozen=True):
@@ -152,7 +154,9 @@ def make_console(parts: ConsoleParts) -> ASGIApp:
             await router(scope, receive, send)
         except HTTPException as error:
             visit = Visit(Request(scope, receive, send), console)
-            text = "This page does not exist." if error.status_code == 404 else "This page does not take this method."
-            await visit.message("Not found", error.status_code, text)(scope, receive, send)
+            title, text = _NO_PAGE if error.status_code == 404 else _NO_METHOD
+            response = visit.message(title, error.status_code, text)
+            response.headers.update(error.headers or {})
+            await response(scope, receive, send)
 
     return serve

@@ -199,7 +199,11 @@ def test_pages_have_a_strict_policy_and_no_inline_code(admin: Visitor, title: st
     [("GET", "/nowhere", 404), ("DELETE", "/keys", 405), ("GET", "/sign-out", 405), ("GET", "/assets/x/none.js", 404)],
 )
 def test_what_does_not_exist_is_said(admin: Visitor, method: str, path: str, status: int) -> None:
-    assert admin.client.request(method, f"/console{path}", headers={"origin": admin.url}).status_code == status
+    answer = admin.client.request(method, f"/console{path}", headers={"origin": admin.url})
+    assert answer.status_code == status
+    if status == 405:
+        assert "<title>Method not allowed</title>" in answer.text
+        assert answer.headers["allow"]
 
 
 def test_large_and_malformed_forms_are_refused(visitor: Visitor) -> None:
