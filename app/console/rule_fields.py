@@ -58,11 +58,23 @@ def rules_of_form(form: Form) -> dict[str, Any]:
     return {"limits": limits, "budgets": budgets, "models": patterns or None}
 
 
-def fields_of(view: KeyView | TeamView) -> dict[str, Any]:
-    """Return the values of the fields in the form of a key or team, and whether the form has fields for a budget.
+def fields_of(view: KeyView | TeamView, form: Form) -> dict[str, Any]:
+    """Return the form of a key or team: its values, its revision, and whether it has fields for a budget.
 
     A form has one budget. Several, and one for each user or label, are changed by the admin API only.
+
+    Args:
+        form: one that was refused, whose values are kept; empty for those of the view.
     """
+    found = {"revision": view.revision, **_stored_fields(view)}
+    found["values"] |= {name: value_of(form, name) for name in found["values"].keys() & form.keys()}
+    if "revision" in form:
+        # what others changed since it was read is not overwritten
+        found["revision"] = value_of(form, "revision")
+    return found
+
+
+def _stored_fields(view: KeyView | TeamView) -> dict[str, Any]:
     values = {name: getattr(view.limits, name) or "" for name in LIMITS}
     values["models"] = ", ".join(view.models or ())
     values |= {"amount_usd": "", "period": "month", "action": "block"}

@@ -133,6 +133,7 @@ def test_a_form_that_is_out_of_date_changes_nothing(admin: Visitor, url: str, to
         refused = admin.post(path, token=token, revision=revision[1], amount_usd="5", period="day", models="")
         assert refused.status_code == 400
         assert "It has changed" in refused.text
+        assert f'name="revision" value="{int(revision[1]) + 1}"' in refused.text
         assert len(api(url, "GET", path)["budgets"]) == 2
 
 
@@ -166,6 +167,26 @@ def test_what_is_wrong_in_a_form_is_said_and_the_rest_kept(
     assert 'role="alert"' in answer.text
     assert said in answer.text.partition('role="alert">')[2].partition("</p>")[0]
     assert 'value="kept-person"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"amount_usd": "lots"}, {"requests_per_minute": "many"}, {"requests_per_minute": "0"}, {"models": "x" * 300}],
+    ids=["budget", "no number", "zero", "long pattern"],
+)
+def test_what_was_typed_stays_when_a_change_is_refused(
+    admin: Visitor, url: str, token: str, wrong: dict[str, str]
+) -> None:
+    team = api(url, "POST", "/teams", json={"name": f"typed {min(wrong)} {len(str(wrong))}"})["id"]
+    key = api(url, "POST", "/keys", json={"name": "typed", "team_id": team})["id"]
+    for path in (f"/teams/{team}", f"/keys/{key}"):
+        typed = {"amount_usd": "7", "period": "week", "action": "warn", "tokens_per_minute": "123", "models": "*kept*"}
+        refused = admin.post(path, token=token, revision="1", **{**typed, **wrong})
+        assert refused.status_code == 400
+        sent = {**typed, **wrong}
+        values = (sent["amount_usd"], sent["tokens_per_minute"], sent["models"], "1")
+        assert all(f'value="{each}"' in refused.text for each in values)
+        assert all(f"selected>{each}" in refused.text for each in ("week", "warn only"))
 
 
 def test_teams_are_created_and_deleted(admin: Visitor, url: str, token: str) -> None:

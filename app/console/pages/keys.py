@@ -120,7 +120,7 @@ async def show_key(visit: Visit) -> Response:
     return await _show(visit)
 
 
-async def _show(visit: Visit, error: str = "") -> Response:
+async def _show(visit: Visit, error: str = "", form: Form | None = None) -> Response:
     key_id = visit.request.path_params["id"]
 
     async def operation(connection: AsyncConnection) -> dict[str, Any]:
@@ -128,7 +128,7 @@ async def _show(visit: Visit, error: str = "") -> Response:
         names = await names_of_teams(connection, {key.team_id})
         return {
             "key": key,
-            **fields_of(key),
+            **fields_of(key, form or {}),
             "team": names.get(key.team_id, key.team_id),
             "budgets": await budgets_of(connection, key_id=key_id),
         }

@@ -71,12 +71,12 @@ async def show_team(visit: Visit) -> Response:
     return await _show(visit)
 
 
-async def _show(visit: Visit, error: str = "") -> Response:
+async def _show(visit: Visit, error: str = "", form: Form | None = None) -> Response:
     team_id = visit.request.path_params["id"]
 
     async def operation(connection: AsyncConnection) -> dict[str, Any]:
         team = await teams.get_team(connection, team_id)
-        return {"team": team, **fields_of(team), "budgets": await budgets_of(connection, team_id=team_id)}
+        return {"team": team, **fields_of(team, form or {}), "budgets": await budgets_of(connection, team_id=team_id)}
 
     found = await read(visit, operation)
     return visit.page("team.html", TITLE, 400 if error else 200, error=error, limits=LIMITS, **found)
