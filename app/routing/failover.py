@@ -20,11 +20,21 @@ from msgspec.structs import replace
 
 from app.bedrock.retry import RetryPolicy
 from app.converse.usage import Usage
-from app.errors import BudgetSpent, GatewayError, InvalidRequest, NotFound, Overloaded, PermissionRefused, QuotaBusy
+from app.errors import (
+    BudgetSpent,
+    GatewayError,
+    InvalidRequest,
+    ModelNotFound,
+    NotFound,
+    Overloaded,
+    PermissionRefused,
+    QuotaBusy,
+)
 from app.process.deadline import Deadline
 from app.routing.circuit_breakers import Breakers, CircuitBreaker
 
 _REFUSALS = (PermissionRefused, NotFound)
+_NOT_AFFORDED = (BudgetSpent, ModelNotFound)
 _ABANDONED_PROBE_SECONDS = 10.0
 _BY_FAILURES = attrgetter("failures", "ready_at")
 
@@ -90,12 +100,12 @@ class Failover(Struct, frozen=True):
         Args:
             targets: in the order in which they are tried. prepare: makes a candidate of a target that is about to be
                 tried; raises InvalidRequest if the target cannot carry the call, which counts as no attempt.
-            attempt: makes one attempt; raises GatewayError if nothing may be sent, and BudgetSpent if nothing may be
-                sent to this target. caller: the name of who makes the call.
+            attempt: makes one attempt; raises GatewayError if nothing may be sent, and BudgetSpent or ModelNotFound
+                if nothing may be sent to this target. caller: the name of who makes the call.
 
         Raises:
             GatewayError: of `attempt`. InvalidRequest: no target can carry the call.
-            BudgetSpent: no target was tried, because a budget has too little left.
+            BudgetSpent, ModelNotFound: no target was tried, because a budget can pay none of them.
             Overloaded: the circuit breakers of all targets are open.
         """
         first: _TargetState[TargetT, C] = _TargetState(targets[0])
@@ -113,7 +123,7 @@ class Failover(Struct, frozen=True):
                     breaker.retry_budget.note_call()
                 try:
                     result = await attempt(candidate)
-                except BudgetSpent as spent:
+                except _NOT_AFFORDED as spent:
                     # another target may cost less, or have a known price
                     first.is_over, outcome.spent = True, spent
                 else:
@@ -148,7 +158,7 @@ class Failover(Struct, frozen=True):
                 continue
             try:
                 result = await self._attempt(candidate, breaker, attempt, caller)
-            except BudgetSpent as spent:
+            except _NOT_AFFORDED as spent:
                 state.is_over = True
                 outcome.spent = spent
                 continue
@@ -299,7 +309,7 @@ class _Outcome(Struct, Generic[C, T]):
     """
 
     unfit: InvalidRequest | None = None
-    spent: BudgetSpent | None = None
+    spent: BudgetSpent | ModelNotFound | None = None
     open_for: float = math.inf
     is_budget_spent: bool = False
     attempts: int = 0

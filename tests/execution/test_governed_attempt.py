@@ -476,7 +476,7 @@ async def test_a_model_without_a_price_is_refused_only_by_a_budget_that_blocks(g
     await gateway.with_rules(money(10**9, action="warn"))
     await gateway.call(call=unknown)
     await gateway.with_rules(money(10**9))
-    with pytest.raises(errors.BudgetSpent, match=r"the price of scripted\.echo-v1:0 is not known"):
+    with pytest.raises(errors.ModelNotFound, match=r"the model 'scripted\.echo-v1:0' is not known, or the price"):
         await gateway.call(call=unknown)
     (entry,) = await gateway.entries()
     assert (entry.cost_nano, entry.input_tokens) == (None, 3)

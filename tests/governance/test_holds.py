@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.converse.usage import Usage
 from app.dialects.anthropic.limit_headers import limit_headers
-from app.errors import BudgetSpent, LimitReached, Overloaded
+from app.errors import BudgetSpent, LimitReached, ModelNotFound, Overloaded
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
 from app.governance.holds.call_limits import CallLimits, RequestHold
 from app.governance.holds.needs import Subject, apply_rules
@@ -336,8 +336,10 @@ async def test_a_call_without_a_price_is_refused_by_a_budget_that_blocks(
 ) -> None:
     database, calls, _ = call_limits
     await store(database, blocks := budget(), warns := budget(action="warn"))
-    with pytest.raises(BudgetSpent, match=r"the price of m is not known.* check the name"):
+    with pytest.raises(ModelNotFound, match=r"the model 'm' is not known, or the price of it is not.* check the name"):
         await calls.hold(subject(blocks), "m", BOUNDS, None)
+    with pytest.raises(BudgetSpent, match="the price of /guardrail-checks/invoke is not known"):
+        await calls.hold(subject(blocks), "/guardrail-checks/invoke", BOUNDS, None)
     await calls.hold(subject(warns), "m", BOUNDS, None)
 
 

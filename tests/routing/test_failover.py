@@ -251,7 +251,9 @@ def refused(*names: str, attempts: Attempts) -> Any:
 
     async def attempt(candidate: FailoverCandidate) -> AttemptResult[FailoverCandidate, str]:
         if candidate.key in names:
-            raise errors.BudgetSpent(f"{candidate.key} is too dear")
+            # the price of b is not known
+            error = errors.ModelNotFound if candidate.key == "b" else errors.BudgetSpent
+            raise error(f"{candidate.key} is too dear")
         return await attempts.attempt(candidate)
 
     return attempt
@@ -275,8 +277,10 @@ async def test_a_target_that_a_budget_cannot_pay_is_passed_over() -> None:
 
 
 async def test_a_spent_budget_is_reported_if_no_target_was_tried() -> None:
-    with pytest.raises(errors.BudgetSpent, match="b is too dear"):
+    with pytest.raises(errors.ModelNotFound, match="b is too dear"):
         await run_refused("aBb", dear="ab")
+    with pytest.raises(errors.BudgetSpent, match="a is too dear"):
+        await run_refused("bAa", dear="ab")
     with pytest.raises(errors.RateLimited, match="slow"):
         await run_refused("ab", throttle(), throttle(), throttle(), dear="b")
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from app.errors import BudgetSpent, LimitReached, Overloaded
+from app.errors import BudgetSpent, LimitReached, ModelNotFound, Overloaded
 from app.governance.holds.bounds import CallBounds
 from app.governance.holds.needs import AppliedRules, Holdings, Subject
 from app.governance.holds.standing import Standings, standings_of
@@ -106,7 +106,8 @@ class CallLimits:
             request: what earlier attempts of the same request hold.
 
         Raises:
-            BudgetSpent: a budget that blocks has too little left, or the price is not known.
+            BudgetSpent: a budget that blocks has too little left.
+            ModelNotFound: a budget that blocks needs the price of the model, which is not known.
             LimitReached: a rate or the number of parallel requests does not allow it now.
             Overloaded: the leases do not cover it, and the database cannot be reached.
         """
@@ -275,10 +276,14 @@ def _names(rules: AppliedRules, keys: Collection[str]) -> list[str]:
     return [*dict.fromkeys("budget" if isinstance(rule, Budget) else str(rule.kind) for rule in found)]
 
 
-def _unpriced(model: str) -> BudgetSpent:
-    message = f"the price of {model} is not known, and a budget of this key or its team needs it: "
+def _unpriced(called: str) -> BudgetSpent | ModelNotFound:
+    needs_it = "a budget of this key or its team needs it"
+    if called.startswith("/"):
+        # an endpoint without a model
+        return BudgetSpent(f"the price of {called} is not known, and {needs_it}", is_final=True)
+    message = f"the model '{called}' is not known, or the price of it is not, and {needs_it}: "
     advice = "check the name (GET /v1/models lists what can be called), or have the operator set a price in [prices]"
-    return BudgetSpent(message + advice, is_final=True)
+    return ModelNotFound(message + advice, param="model")
 
 
 def _refusal(rules: AppliedRules, refused: Refused, moment: datetime, need: int) -> BudgetSpent | LimitReached:
