@@ -117,6 +117,11 @@ def document_of(kind: type[Document], members: Mapping[str, Any]) -> Document:
         raise FormFault(" ".join(f"{name}: {message}." for name, message in faults)) from None
 
 
+def query_of(kind: type[Document], fields: Mapping[str, Any]) -> Document:
+    """Return the query of a list. Fields that are empty choose nothing. Raises FormFault."""
+    return document_of(kind, {name: value for name, value in fields.items() if value})
+
+
 def fault_of(error: OperationRefused) -> str:
     """Return why an operation is refused, with the names of the fields."""
     if isinstance(error, Invalid):

@@ -12,7 +12,7 @@ from app.admin.api.operations.audit import list_audit
 from app.console.database import read
 from app.console.figures import NOTHING
 from app.console.page_spec import PageSpec
-from app.console.rule_fields import document_of
+from app.console.rule_fields import query_of
 from app.console.visit import Visit
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def show_audit(visit: Visit) -> Response:
     """List changes, the newest first."""
     names = ("action", "actor", "object_id", "cursor")
     filters = {name: visit.query(name) for name in names}
-    query = document_of(AuditQuery, {**filters, "limit": _PER_PAGE})
+    query = query_of(AuditQuery, {**filters, "limit": _PER_PAGE})
 
     async def operation(connection: AsyncConnection) -> dict[str, Any]:
         page = await list_audit(connection, query)

@@ -9,7 +9,7 @@ from app.admin.api.documents.reports import LedgerQuery, LedgerRow
 from app.admin.api.operations.ledger import list_ledger
 from app.admin.api.operations.names import names_of_keys, names_of_teams
 from app.console.database import read
-from app.console.rule_fields import document_of
+from app.console.rule_fields import document_of, query_of
 from app.console.visit import Visit
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _MAX_ENTRIES = 200
 
 async def settled_attempts(visit: Visit, filters: Mapping[str, str], limit: int) -> dict[str, Any]:
     """Return a page of settled attempts, the newest first."""
-    query = document_of(LedgerQuery, {**filters, "phase": "settle", "cursor": visit.query("cursor"), "limit": limit})
+    query = query_of(LedgerQuery, {**filters, "phase": "settle", "cursor": visit.query("cursor"), "limit": limit})
 
     async def operation(connection: AsyncConnection) -> dict[str, Any]:
         page = await list_ledger(connection, query)

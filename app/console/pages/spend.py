@@ -9,6 +9,7 @@ from msgspec import Struct
 from app.admin.api.documents.reports import SpendQuery, SpendRow
 from app.admin.api.operations.spend import spend_rows
 from app.admin.api.operations.spend_near_end import spend_near_end
+from app.console.rule_fields import query_of
 from app.governance.identity.caller import Policy
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class ShownBudget(Struct, frozen=True):
 
 async def budgets_of(connection: AsyncConnection, *, team_id: str = "", key_id: str = "") -> list[ShownBudget]:
     """Return the budgets of a key and its team, or of a team and its keys."""
-    query = SpendQuery(team_id=team_id, key_id=key_id, limit=_MAX_SHOWN)
+    query = query_of(SpendQuery, {"team_id": team_id, "key_id": key_id, "limit": _MAX_SHOWN})
     return [shown(row) for row in (await spend_rows(connection, query)).data]
 
 

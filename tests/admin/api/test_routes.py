@@ -196,6 +196,23 @@ def test_unknown_paths_parameters_and_methods_are_refused(admin: httpx.Client) -
             )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/teams", ["name"]),
+        ("/keys", ["team_id", "person"]),
+        ("/usage", ["team_id", "key_id", "model"]),
+        ("/spend", ["team_id", "key_id"]),
+        ("/ledger", ["team_id", "key_id", "model", "request_id", "attempt_id", "phase"]),
+        ("/audit", ["object_id", "actor", "action"]),
+    ],
+)
+def test_an_empty_filter_does_not_choose_all(admin: httpx.Client, path: str, names: list[str]) -> None:
+    for name in names:
+        assert error_of(admin.get(path, params={name: ""}), 422)["param"] == name
+    assert admin.get(path, params={"cursor": ""}).status_code == 200
+
+
 def test_a_change_names_the_revision_that_it_changes(admin: httpx.Client) -> None:
     team = new_team(admin)
     path = f"/teams/{team['id']}"

@@ -51,6 +51,8 @@ def _check_name(text: str) -> str:
 _TIME_SCHEMA = WithJsonSchema({"type": "string", "format": "date-time"})
 Moment = Annotated[AwareDatetime, BeforeValidator(_complete_date), AfterValidator(_check_year), _TIME_SCHEMA]
 Text = Annotated[str, Field(max_length=256), AfterValidator(_check_text)]
+# what chooses entries of a list: an empty one, as of a variable that is not set, would choose all
+Choice = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_check_text)]
 Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_name)]
 Identifier = Annotated[str, Field(max_length=64), AfterValidator(_check_text)]
 Pattern = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_check_text)]

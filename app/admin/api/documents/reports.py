@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from app.admin.api.documents.fields import GROUP_BY, Document, Moment, Text
+from app.admin.api.documents.fields import GROUP_BY, Choice, Document, Moment, Text
 from app.admin.api.documents.money import UsdOut
 from app.admin.api.documents.pages import DEFAULT_LIMIT, Cursor, Limit
 from app.storage.records import Period
@@ -48,9 +48,9 @@ class UsageQuery(_Query):
     interval: Literal["hour", "day", "month"] | None = Field(
         None, description="A row for each interval in UTC. Without it, a row has the sum of the whole time."
     )
-    team_id: Text = ""
-    key_id: Text = ""
-    model: Text = ""
+    team_id: Choice = ""
+    key_id: Choice = ""
+    model: Choice = ""
     user: Annotated[Text | None, Field(description="An end user; empty for calls that name none.")] = None
 
 
@@ -78,8 +78,8 @@ class UsageRow(Document):
 class SpendQuery(Document):
     """Whose budgets are wanted."""
 
-    team_id: Text = Field("", description="The team, and its keys.")
-    key_id: Text = Field("", description="The key, and its team.")
+    team_id: Choice = Field("", description="The team, and its keys.")
+    key_id: Choice = Field("", description="The key, and its team.")
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor = ""
 
@@ -108,12 +108,12 @@ class SpendRow(Document):
 class LedgerQuery(_Query):
     """Which entries are wanted."""
 
-    team_id: Text = ""
-    key_id: Text = ""
+    team_id: Choice = ""
+    key_id: Choice = ""
     user: Annotated[Text | None, Field(description="An end user; empty for calls that name none.")] = None
-    model: Text = Field("", description="The model that was called.")
-    request_id: Text = ""
-    attempt_id: Text = ""
+    model: Choice = Field("", description="The model that was called.")
+    request_id: Choice = ""
+    attempt_id: Choice = ""
     phase: Literal["hold", "settle", "adjust"] | None = None
 
 
@@ -153,9 +153,9 @@ class LedgerRow(Document):
 class AuditQuery(_Query):
     """Which changes are wanted."""
 
-    object_id: Text = ""
-    actor: Text = ""
-    action: Text = Field("", description="Such as `team.create`; or `team` for all changes of teams.")
+    object_id: Choice = ""
+    actor: Choice = ""
+    action: Choice = Field("", description="Such as `team.create`; or `team` for all changes of teams.")
 
 
 class AuditEntry(Document):

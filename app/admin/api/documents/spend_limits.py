@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.admin.api.documents.fields import AMOUNT_OF_CENTS, Document, Text
+from app.admin.api.documents.fields import AMOUNT_OF_CENTS, Choice, Document, Text
 from app.admin.api.documents.pages import Cursor
 
 SpendPeriod = Literal["daily", "weekly", "monthly"]
@@ -37,14 +37,14 @@ class SpendLimitQuery(Document):
     """Which limits are listed."""
 
     limit: PageLimit = DEFAULT_LIMIT
-    after_id: Text = ""
-    before_id: Text = ""
+    after_id: Choice = ""
+    before_id: Choice = ""
 
 
 class EffectiveQuery(Document):
     """Whose limits are listed."""
 
-    user_ids: Annotated[list[Text], Field(alias="user_ids[]", max_length=20)] = []
+    user_ids: Annotated[list[Choice], Field(alias="user_ids[]", max_length=20)] = []
     period: Annotated[list[SpendPeriod], Field(alias="period[]", max_length=3)] = []
     limit: PageLimit = DEFAULT_LIMIT
     page: Cursor = ""

@@ -19,6 +19,7 @@ _TIME = "must be a time such as 2027-01-01T00:00:00Z, or a date"
 _BY_TYPE = {
     "extra_forbidden": "is unknown here",
     "missing": "is missing",
+    "string_too_short": "must not be empty",
     "json_invalid": "is not JSON",
     "datetime_parsing": _TIME,
     "datetime_from_date_parsing": _TIME,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 from pydantic import Field
 
-from app.admin.api.documents.fields import Document, Text
+from app.admin.api.documents.fields import Choice, Document, Text
 from app.admin.api.documents.pages import DEFAULT_LIMIT, Cursor, Limit, Page
 from app.admin.api.documents.teams_and_keys import CreatedKey, KeyChange, KeyCreate, KeyView, Rotation
 from app.admin.api.operations import keys
@@ -20,8 +20,8 @@ _NO_ROTATION = Rotation()
 class KeyQuery(Document):
     """Which keys are listed."""
 
-    team_id: Text = Field("", description="The team that has them.")
-    person: Text = Field("", description="Who holds them.")
+    team_id: Choice = Field("", description="The team that has them.")
+    person: Choice = Field("", description="Who holds them.")
     search: Text = Field("", description="A part of their names, in any case.")
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor = ""

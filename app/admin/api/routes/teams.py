@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 from pydantic import Field
 
-from app.admin.api.documents.fields import Document, Text
+from app.admin.api.documents.fields import Choice, Document
 from app.admin.api.documents.pages import DEFAULT_LIMIT, Cursor, Limit, Page
 from app.admin.api.documents.teams_and_keys import TeamChange, TeamCreate, TeamView
 from app.admin.api.operations import teams
@@ -18,7 +18,7 @@ from app.admin.api.routes.transactions import Transactions, answer_of, revision_
 class TeamQuery(Document):
     """Which teams are listed."""
 
-    name: Text = Field("", description="The name of the only one that is wanted.")
+    name: Choice = Field("", description="The name of the only one that is wanted.")
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor = ""
 
