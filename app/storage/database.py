@@ -81,11 +81,12 @@ class Database:
         return self.url.is_sqlite
 
     @asynccontextmanager
-    async def begin(self, *, reads: bool = False) -> AsyncIterator[AsyncConnection]:
+    async def begin(self, *, reads: bool = False, wait: float | None = None) -> AsyncIterator[AsyncConnection]:
         """Open a transaction.
 
         Args:
             reads: it only reads. On SQLite it then waits for no other transaction.
+            wait: seconds for which it waits on SQLite for another one that writes; a few by default.
 
         Raises:
             DatabaseDown: the database cannot be reached, or the connection was lost.
@@ -93,7 +94,7 @@ class Database:
         try:
             async with self._engine.connect() as connection:
                 if self.is_sqlite:
-                    await connection.execution_options(outcrop_reads=reads)
+                    await connection.execution_options(outcrop_reads=reads, outcrop_wait=wait)
                 try:
                     async with connection.begin():
                         yield connection
@@ -123,7 +124,7 @@ class Database:
         Raises:
             DatabaseDown: it cannot be reached, is older than PostgreSQL 14, or has another encoding than UTF8.
         """
-        async with self.begin() as connection:
+        async with self.begin(reads=True) as connection:
             if self.is_sqlite:
                 await connection.execute(text("select 1"))
                 return

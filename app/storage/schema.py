@@ -33,7 +33,7 @@ async def prepare_schema(database: Database, *, migrate: bool) -> str:
         DatabaseDown: the database cannot be reached, or another process migrates it for longer than a minute.
     """
     await database.check_version()
-    async with database.begin() as connection:
+    async with database.begin(wait=_LOCK_SECONDS) as connection:
         if not database.is_sqlite:
             await connection.execute(text(f"set local lock_timeout = '{_LOCK_SECONDS}s'"))
             await connection.execute(text(f"set local statement_timeout = '{_LOCK_SECONDS * 10}s'"))

@@ -70,22 +70,23 @@ def sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        if connection.get_execution_options()["outcrop_reads"]:
+        options = connection.get_execution_options()
+        if options["outcrop_reads"]:
             connection.exec_driver_sql("begin")
-            _wait_to_run(connection, "select 1 from sqlite_master limit 1")
+            _wait_to_run(connection, "select 1 from sqlite_master limit 1", _BUSY_SECONDS)
         else:
             # a transaction that writes only later could not wait for another one
-            _wait_to_run(connection, "begin immediate")
+            _wait_to_run(connection, "begin immediate", options["outcrop_wait"] or _BUSY_SECONDS)
 
     return engine
 
 
-def _wait_to_run(connection: Any, statement: str) -> None:
-    """Run a statement as soon as another transaction allows it. Raises DBAPIError: none does for some seconds.
+def _wait_to_run(connection: Any, statement: str, seconds: float) -> None:
+    """Run a statement as soon as another transaction allows it. Raises DBAPIError: none does for so long.
 
     SQLite itself would look ever more seldom, and go on after the task was cancelled.
     """
-    driver, until = connection.connection.dbapi_connection, time.monotonic() + _BUSY_SECONDS
+    driver, until = connection.connection.dbapi_connection, time.monotonic() + seconds
     while time.monotonic() < until:
         try:
             driver.execute(statement).close()

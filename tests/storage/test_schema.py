@@ -1,6 +1,8 @@
 """The schema: it is set up once, checked, and migrated, on both kinds of databases."""
 
 import asyncio
+import sqlite3
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -42,6 +44,23 @@ async def test_of_several_replicas_that_start_together_one_sets_up(database_url:
 
     done = await asyncio.gather(*[start() for _ in range(6)])
     assert sorted(done) == ["", "", "", "", "", "created"]
+
+
+async def test_whoever_starts_waits_for_another_process_that_migrates_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.storage.sqlite_engine._BUSY_SECONDS", 0.1)
+    file = tmp_path / "outcrop.db"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("pragma journal_mode = wal")
+    other.execute("begin immediate")
+    async with opened(f"sqlite:///{file}") as database:
+        waiting = asyncio.create_task(prepare_schema(database, migrate=False))
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        other.execute("commit")
+        assert await waiting == "created"
+    other.close()
 
 
 async def test_an_older_schema_ends_the_start_with_what_to_do(empty_database: Database) -> None:
