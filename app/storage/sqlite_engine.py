@@ -2,7 +2,9 @@
 
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event
@@ -61,11 +63,11 @@ def sqlite_engine(url: DatabaseUrl) -> AsyncEngine:
         # transactions begin below
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in (
-            *(f"busy_timeout = {_BUSY_SECONDS * 1000:.0f}", "journal_mode = wal", "synchronous = full"),
-            *("foreign_keys = on", f"busy_timeout = {_LOOK_SECONDS * 1000:.0f}"),
-        ):
-            cursor.execute(f"pragma {pragma}")
+        cursor.execute(f"pragma busy_timeout = {_LOOK_SECONDS * 1000:.0f}")
+        for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on"):
+            # of two connections that change the mode of a new file at once, SQLite lets neither wait
+            if not _has_run(partial(cursor.execute, f"pragma {pragma}"), _BUSY_SECONDS):
+                cursor.execute(f"pragma {pragma}")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
@@ -86,14 +88,21 @@ def _wait_to_run(connection: Any, statement: str, seconds: float) -> None:
 
     SQLite itself would look ever more seldom, and go on after the task was cancelled.
     """
-    driver, until = connection.connection.dbapi_connection, time.monotonic() + seconds
+    driver = connection.connection.dbapi_connection
+    if not _has_run(lambda: driver.execute(statement).close(), seconds):
+        # it fails again, with the error that SQLAlchemy raises
+        connection.exec_driver_sql(statement)
+
+
+def _has_run(run: Callable[[], object], seconds: float) -> bool:
+    """Run a statement until no other connection locks the file; return False if it fails, or one does for so long."""
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            driver.execute(statement).close()
+            run()
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                break
+                return False
         else:
-            return
-    # it fails again, with the error that SQLAlchemy raises
-    connection.exec_driver_sql(statement)
+            return True
+    return False

@@ -46,6 +46,15 @@ async def test_of_several_replicas_that_start_together_one_sets_up(database_url:
     assert sorted(done) == ["", "", "", "", "", "created"]
 
 
+async def test_processes_that_open_a_new_file_at_once_do_not_lock_each_other_out(tmp_path: Path) -> None:
+    async def start(file: Path) -> None:
+        async with opened(f"sqlite:///{file}") as database:
+            await database.check_version()
+
+    for number in range(40):
+        await asyncio.gather(*[start(tmp_path / f"{number}.db") for _ in range(8)])
+
+
 async def test_whoever_starts_waits_for_another_process_that_migrates_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
