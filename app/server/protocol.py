@@ -261,23 +261,20 @@ class GuardedProtocol(asyncio.Protocol):
             is_head=method == "HEAD",
         )
         target_scope, path, query = _parse_target(target)
-        extensions = {
-            HEAD: RequestHead(method, path, query, headers),
-            CONNECTION: request,
-            RESPOND: request.respond,
-        }
         scope = {
             **self._scope,
             **target_scope,
             "http_version": version,
             "method": method,
             "headers": raw_headers,
-            "extensions": extensions,
+            HEAD: RequestHead(method, path, query, headers),
+            CONNECTION: request,
         }
         if asks_for_upgrade:
             scope["type"] = "websocket"
-            del extensions[RESPOND]  # the response may be the upgrade
-            extensions[UPGRADE] = partial(self._accept_websocket, request)
+            scope[UPGRADE] = partial(self._accept_websocket, request)
+        else:
+            scope[RESPOND] = request.respond  # an upgrade is no such response
         self._receiving, self._overhead = request, 0
         requests = self._requests
         requests.append((request, scope))

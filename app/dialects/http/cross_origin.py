@@ -21,7 +21,7 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     )
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        scope.get("extensions", {}).pop(RESPOND, None)  # it would write no headers of this middleware
+        scope.pop(RESPOND, None)  # it would write no headers of this middleware
         await with_origins(scope, receive, send)
 
     return serve

@@ -105,15 +105,14 @@ class Endpoint(Struct, frozen=True):
         record: RequestRecord = scope[RECORD]
         spec, limits = self.spec, self.limits
         record.route, record.dialect = self.route, spec.dialect
-        extensions = scope.get("extensions", {})
         sender = ResponseSender(
             send,
             record,
             spec.render_by_head(head) if spec.render_by_head else spec.render_error,
             limits.heartbeat,
             limits.note_gap,
-            extensions.get(CONNECTION) or EventConnection(receive),
-            extensions.get(RESPOND),
+            scope.get(CONNECTION) or EventConnection(receive),
+            scope.get(RESPOND),
             limit_headers=spec.limit_headers,
         )
         deadline, failure = limits.timer.begin(limits.total_timeout), None

@@ -55,7 +55,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._serve_other(scope, receive, send)
             return
-        head: RequestHead = scope.get("extensions", {}).get(HEAD) or head_of(scope)
+        head: RequestHead = scope.get(HEAD) or head_of(scope)
         method = head.method
         peer = scope.get("client")
         client = self._proxies.client_of(scope) if self._proxies is not None else peer[0] if peer else ""
@@ -78,7 +78,7 @@ class RequestMiddleware:
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket, or the lifespan."""
-        if UPGRADE not in scope.get("extensions", {}):
+        if UPGRADE not in scope:
             await self._app(scope, receive, send)
             return
         from app.dialects.http.websocket import WebSocketServer

@@ -18,7 +18,7 @@ from app.dialects.http.endpoint import ENDPOINT, Endpoint
 from app.dialects.http.responses import Answer, CompleteResponse, ErrorRenderer
 from app.errors import AuthenticationFailed, GatewayError, InvalidRequest, NotFound, PermissionRefused, UpgradeRequired
 from app.execution.request_context import RequestContext
-from app.server.asgi_extensions import CONNECTION, UPGRADE
+from app.server.asgi_extensions import CONNECTION, HEAD, UPGRADE
 from app.wire import json, sse
 
 if TYPE_CHECKING:
@@ -79,11 +79,17 @@ class WebSocketServer(Struct, frozen=True):
             await handler.close()
 
     async def _serve_messages(self, socket: WebSocket, endpoint: Endpoint, scope: Scope) -> None:
-        extensions = {CONNECTION: socket}
         headers = [(name, value) for name, value in scope["headers"] if name not in _OF_UPGRADE]
         while await socket.has_message():
             message = _MessageTransport(socket)
-            message_scope = {**scope, "type": "http", "method": MESSAGE, "headers": headers, "extensions": extensions}
+            message_scope = {
+                **scope,
+                "type": "http",
+                "method": MESSAGE,
+                "headers": headers,
+                HEAD: None,  # that of the upgrade
+                CONNECTION: socket,
+            }
             await self._serve(endpoint, message_scope, message.receive, message.send)
             if not await message.skip_rest(endpoint.limits.max_body_bytes, endpoint.limits.caller_timeout):
                 socket.close(_TOO_BIG, "the message is too large, or too slow")
@@ -106,7 +112,7 @@ class _Opening:
     """One upgrade. socket: None until it is accepted."""
 
     def __init__(self, scope: Scope, send: Send, origins: Sequence[str]) -> None:
-        self._accept = scope["extensions"][UPGRADE]
+        self._accept = scope[UPGRADE]
         self._send = send
         self._origins = origins
         self._key = ""

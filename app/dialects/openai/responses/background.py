@@ -233,6 +233,5 @@ def _scope(context: RequestContext) -> Scope:
         "query_string": b"",
         "headers": headers,
         "client": (context.record.client, 0),
-        "extensions": {},
         CALLER: context.caller,
     }
