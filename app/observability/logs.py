@@ -114,7 +114,7 @@ class LogObserver:
 
 
 class _RequestLine(Struct, omit_defaults=True, gc=False):
-    """The fields of a line, without those that are empty. Those up to `quota` are the record's own."""
+    """The fields of a line, without those that are empty. Those from `request_id` to `quota` are the record's own."""
 
     time: str
     level: str
@@ -141,6 +141,7 @@ class _RequestLine(Struct, omit_defaults=True, gc=False):
     adjusted: list[str] = []
     exceeded: Sequence[str] = ()
     quota: QuotaUse | None = None
+    trace_id: str = ""
     duration_ms: float | None = None
     first_event_ms: float | None = None
     attempts: int = 0
@@ -150,11 +151,10 @@ class _RequestLine(Struct, omit_defaults=True, gc=False):
     tier: str = ""
     model_behind: str = ""
     ignored: int = 0
-    trace_id: str = ""
 
 
 _FIELDS = _RequestLine.__struct_fields__
-_copied_of = attrgetter(*_FIELDS[_FIELDS.index("request_id") : _FIELDS.index("duration_ms")])
+_copied_of = attrgetter(*_FIELDS[_FIELDS.index("request_id") : _FIELDS.index("trace_id")], "trace.trace_id")
 # of botocore's service model (2026-11); callers may send any name
 _TIERS = frozenset({"default", "flex", "priority", "reserved", "optimized"})
 
@@ -176,8 +176,8 @@ def _line_of(record: RequestRecord, level_name: str) -> _RequestLine:
         line.tier = record.tier if record.tier in _TIERS else "other"
     if record.model_behind != record.target:
         line.model_behind = record.model_behind
-    line.ignored = len(record.ignored)
-    line.trace_id = record.trace.trace_id
+    if record.ignored:
+        line.ignored = len(record.ignored)
     return line
 
 

@@ -12,6 +12,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from msgspec import Struct, field
 
@@ -73,7 +74,7 @@ class Seconds(Struct, frozen=True):
     bounds: tuple[float, ...]
     members: dict[tuple[str, ...], list[float]] = {}
 
-    def note(self, seconds: float, *labels: str) -> None:
+    def note(self, seconds: float, labels: tuple[str, ...] = ()) -> None:
         """Add an observation."""
         member = self.members.get(labels)
         if member is None:
@@ -137,16 +138,16 @@ class Metrics:
 
     def request_ended(self, record: RequestRecord) -> None:
         """Count one request."""
-        dialect = record.dialect or "none"
-        self._requests.values[dialect, record.route or "none", str(record.status)] += 1
+        dialect, labels, timed = _labels_of(record.dialect, record.route, record.status, record.streamed)
+        self._requests.values[labels] += 1
         if record.error:
             self._errors.values[dialect, record.error] += 1
             if record.is_broken:
                 self._broken.values[(dialect,)] += 1
         if record.dialect:
-            self._duration.note(time.monotonic() - record.started, dialect, "true" if record.streamed else "false")
+            self._duration.note(time.monotonic() - record.started, timed)
         if record.first_event_ms is not None:
-            self._first_event.note(record.first_event_ms / 1000, dialect)
+            self._first_event.note(record.first_event_ms / 1000, (dialect,))
         if record.tries:
             self._count_call(record)
         for kind in record.exceeded:
@@ -248,3 +249,10 @@ class Metrics:
         made = Seconds(f"outcrop_{name}_seconds", help_, labels, (*bounds, math.inf))
         self.all.append(made)
         return made
+
+
+@lru_cache(1024)
+def _labels_of(dialect: str, route: str, status: int, streamed: bool) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return the label of a dialect, and the labels of a request and of its duration."""
+    dialect = dialect or "none"
+    return dialect, (dialect, route or "none", str(status)), (dialect, "true" if streamed else "false")
