@@ -186,8 +186,7 @@ class ServedRequest(Struct, eq=False):
         """
         if not self.is_lost:
             headers.append(f"content-length: {len(body)}")
-            self._begin(status, headers)
-            self._write(b"" if self.is_head else body)
+            self._write(self._begin(status, headers), b"" if self.is_head else body)
             self._complete()
 
     def write_piece(self, data: bytes) -> bool:
@@ -196,7 +195,7 @@ class ServedRequest(Struct, eq=False):
         if not connection.transport.is_closing():
             piece = b"%x\r\n%b\r\n" % (len(data), data) if self.is_framed else data
             if self._head:
-                self._write(piece)
+                self._write_with_head(piece)
             else:
                 connection.unread.written += len(piece)
                 connection.transport.write(piece)
@@ -243,17 +242,18 @@ class ServedRequest(Struct, eq=False):
             self._has_length = True
         elif not self._has_length and self.is_framed:
             lines.append("transfer-encoding: chunked")
-        self._begin(status, lines)
+        # it is written with the first piece of the body: one system call instead of two
+        self._head = self._begin(status, lines)
 
-    def _begin(self, status: int, headers: list[str]) -> None:
-        """Make the head. It is written with the first piece of the body: one system call instead of two."""
+    def _begin(self, status: int, headers: list[str]) -> bytes:
+        """Return the head. headers: as `lines_of` returns them."""
         self.has_started, self.awaits_continue = True, False
         if not self.keeps_alive:
             headers.append("connection: close")
         status_line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
         default = map(_default_line_of, self.connection.server_state.default_headers)
         lines = [status_line, *default, *headers, "", ""]  # an empty line ends the head
-        self._head = "\r\n".join(lines).encode("latin-1", "replace")
+        return "\r\n".join(lines).encode("latin-1", "replace")
 
     def add(self, body: bytes, *, is_last: bool = True) -> None:
         """Write a piece of the body. Raises RuntimeError: the body is longer or shorter than its head says."""
@@ -266,7 +266,7 @@ class ServedRequest(Struct, eq=False):
         elif self.is_framed:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             body += b"0\r\n\r\n" if is_last else b""
-        self._write(body)
+        self._write_with_head(body)
         if is_last:
             if self._has_length and self._left:
                 raise RuntimeError("the body is shorter than its content-length")
@@ -280,8 +280,12 @@ class ServedRequest(Struct, eq=False):
             self.close()
         self.connection.on_response_complete()
 
-    def _write(self, data: bytes) -> None:
-        connection, head, self._head = self.connection, self._head, b""
+    def _write_with_head(self, data: bytes) -> None:
+        head, self._head = self._head, b""
+        self._write(head, data)
+
+    def _write(self, head: bytes, data: bytes) -> None:
+        connection = self.connection
         connection.unread.written += len(head) + len(data)
         if len(data) <= _MAX_JOINED_BYTES:
             data = head + data
@@ -292,7 +296,7 @@ class ServedRequest(Struct, eq=False):
 
     def _flush(self) -> None:
         if self._head and not self.connection.transport.is_closing():
-            self._write(b"")
+            self._write_with_head(b"")
 
 
 def _decoded(header: Header) -> tuple[str, str]:

@@ -32,7 +32,7 @@ from app.errors import (
 )
 from app.execution.request_context import RequestContext
 from app.governance.address_permits import AddressPermits
-from app.governance.admission import Admission
+from app.governance.admission import Admission, Permit
 from app.governance.held_bytes import ByteLimit, HeldBytes
 from app.governance.identity.authenticator import Authenticator, PendingClaim, SignedClaim
 from app.governance.identity.caller import Caller
@@ -181,7 +181,7 @@ class Endpoint(Struct, frozen=True):
             if caller.policy is not None:
                 record.team, record.key_name = caller.policy.team_id, caller.policy.name
             sender.held = HeldBytes(limits.responses, caller.name)
-            permit = limits.admission.permit(caller.name)
+            permit = Permit(limits.admission, caller.name)
             if not permit.take_if_free():
                 await permit.wait()
             try:

@@ -66,15 +66,20 @@ class RequestMiddleware:
         try:
             found = scope.get(ENDPOINT) or self._route_table.find(scope["path"], method)
             if found is None:
-                await self._app(scope, receive, _noting(record, send))
+                await self._serve_page(record, scope, receive, send)
             else:
                 endpoint, scope["path_params"] = found
                 await endpoint.handle(scope, receive, send, head)
         finally:
             self._load.end()
-            if not record.route:
-                record.route = getattr(scope.get("route"), "path_format", "")
             self._report(record)
+
+    async def _serve_page(self, record: RequestRecord, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a path that is not in the route table."""
+        try:
+            await self._app(scope, receive, _noting(record, send))
+        finally:
+            record.route = record.route or getattr(scope.get("route"), "path_format", "")
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket, or the lifespan."""

@@ -119,10 +119,11 @@ def _too_large(limit: int) -> BodyTooLarge:
 async def read_object(context: RequestContext) -> JsonObject:
     """Take the body of a request, and parse it; in a thread if it is large. Raises as `parse_object` does."""
     body, context.body = context.body, b""  # it is not held beside the document
-    if len(body) <= MAX_LOOP_BYTES:
-        outline = outline_of(body) if len(body) > _SMALL_BYTES else None
-        if outline is not None:
-            context.hold_parsed(*peak_bytes(body, outline))
+    if len(body) <= _SMALL_BYTES:
+        document = parse_object(body)
+    elif len(body) <= MAX_LOOP_BYTES:
+        outline = outline_of(body)
+        context.hold_parsed(*peak_bytes(body, outline))
         document = parse_object(body, outline)
     else:
         document = await _parse_off_loop(context, body, parse_object)
