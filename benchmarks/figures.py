@@ -15,7 +15,6 @@ CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 DONE = b"data: [DONE]"
 STOP = b"event: message_stop"
 FRAME_END = b"metadata"
-CLAUDE_FRAME_END = b"\x00"
 
 
 def chat(turns: int = 4, words: int = 60) -> list[dict[str, Any]]:

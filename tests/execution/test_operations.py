@@ -27,7 +27,7 @@ from tests.bedrock.test_stream_decoding import EVENTS, chunk, event_frame
 from tests.execution.test_executor import REPLY, Memory, Response, as_it_is, context, executor_over
 from tests.stream_helpers import pieces_of
 
-FLEX, DEFAULT = "x-amzn-bedrock-service-tier: flex", "x-amzn-bedrock-service-tier: default"
+DEFAULT = "x-amzn-bedrock-service-tier: default"
 FAST = "x-amzn-bedrock-performanceconfig-latency: optimized"
 
 

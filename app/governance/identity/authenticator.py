@@ -50,8 +50,6 @@ _WRONG_SIGNATURE = (
     "gateway, and the secret access key is its secret"
 )
 
-Clock = Callable[[], float]
-
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 +Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request *, *"
     r"SignedHeaders=([a-z0-9;_-]+) *, *Signature=([0-9a-f]{64})\Z"
