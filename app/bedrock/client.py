@@ -87,9 +87,9 @@ class BedrockClient(Struct):
                 prepare = partial(self._prepare, request, identity, headers, timeouts)
                 prepared = await off_loop(attempt.caller, size, prepare)
             response = await self.transport.open(prepared)
-            named = dict(response.headers)
-            attempt.upstream_request_id = named.get("x-amzn-requestid", "")
-            attempt.length = int(named.get("content-length", -1))
+            by_name = dict(response.headers)
+            attempt.upstream_request_id = by_name.get("x-amzn-requestid", "")
+            attempt.length = int(by_name.get("content-length", -1))
             try:
                 if response.status >= 300:
                     raise error_of_reply(response.status, response.headers, await _read_error_body(response))

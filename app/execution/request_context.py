@@ -30,16 +30,18 @@ class RequestContext(Struct):
 
     params: the parameters of the path, decoded. body: the raw bytes; empty once a handler has parsed them.
     deadline: when the request is given up. record: its log record.
-    held: counts the bytes of all requests in memory; None for no limit.
-    limit: the most bytes that the body may have, with what is fetched for it.
+    held: counts the bytes of the bodies of all requests in memory; None for no limit.
+    max_bytes: the most bytes that the body may have, with what is fetched for it.
     size: the bytes of the body, with what was fetched for it so far.
-    response: counts the bytes of large responses until they have been sent; None for no limit.
+    held_response: counts the bytes of large responses until they have been sent; None for no limit.
     user: the end user for whom the caller makes the request. hold: what its attempts hold of the caller's limits.
-    outlive: called with this and the task when the caller leaves; returns True if the task goes on to the end of what
-        was sent. It must not refer to this: a cycle for each request keeps the garbage collector busy.
-    abandoned: the task that goes on for nobody.
-    begin_stream: begins a stream before its first event, with its headers; sends the bytes for a silent stream, and
-        later an error by the function, if there is one. heartbeat: does so; None for what is not streamed.
+    outlive: called with this context and its task when the caller disconnects; returns True if the task goes on until
+        the attempts that were sent have ended. It must not refer to this context: a cycle for each request keeps the
+        garbage collector busy.
+    abandoned: the task that goes on without its caller.
+    begin_stream: begins a streaming response before its first event. It gets the headers, the bytes to send while the
+        stream is silent, and what renders an error that follows.
+    heartbeat: sends those bytes, and begins the stream if it has not begun; None for a complete response.
     """
 
     head: RequestHead
@@ -49,9 +51,9 @@ class RequestContext(Struct):
     deadline: Deadline
     record: RequestRecord
     held: HeldBytes | None = None
-    limit: float = math.inf
+    max_bytes: float = math.inf
     size: int = 0
-    response: HeldBytes | None = None
+    held_response: HeldBytes | None = None
     user: str = ""
     hold: "RequestHold | None" = None
     outlive: Callable[["RequestContext", "asyncio.Task[Any]"], bool] | None = None
@@ -78,10 +80,10 @@ class RequestContext(Struct):
         Raises:
             BodyTooLarge: it takes too much memory for the limit of bodies. GatewayBusy: as `grow` does.
         """
-        if texts + values > max(_MAX_GROWTH * self.limit, _MIN_PARSED_BYTES):
+        if texts + values > max(_MAX_GROWTH * self.max_bytes, _MIN_PARSED_BYTES):
             raise BodyTooLarge(
-                f"the texts of the body take more than {_MAX_GROWTH} times {self.limit} bytes in memory: a text with "
-                "characters beyond U+FFFF takes four bytes for each of its characters"
+                f"the texts of the body take more than {_MAX_GROWTH} times {self.max_bytes} bytes in memory: a text "
+                "with characters beyond U+FFFF takes four bytes for each of its characters"
             )
         if self.held is not None:
             # MAX_BODIES_BYTES counts half of what bodies take at their peak
@@ -89,15 +91,15 @@ class RequestContext(Struct):
 
     async def hold_response(self, count: int) -> None:
         """Count more bytes of a response, and wait until they may be read. Raises GatewayBusy: the wait is too long."""
-        if self.response is not None:
-            await self.response.add_when_free(count)
+        if self.held_response is not None:
+            await self.held_response.add_when_free(count)
 
-    def recall(self, count: int) -> None:
+    def count_stored(self, count: int) -> None:
         """Count stored bytes that the request refers to, as if its body held them.
 
         Raises:
             BodyTooLarge: with them the body exceeds the limit. GatewayBusy: as `grow` does.
         """
-        if self.size + count > self.limit:
-            raise BodyTooLarge(f"the body and what it refers to have more than {self.limit} bytes")
+        if self.size + count > self.max_bytes:
+            raise BodyTooLarge(f"the body and what it refers to have more than {self.max_bytes} bytes")
         self.grow(count)

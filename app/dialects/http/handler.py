@@ -61,7 +61,7 @@ class DialectHandler(Struct, frozen=True):
         response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:
             response = await adapter.complete(response)
-        held = context.response
+        held = context.held_response
         try:
             if held is not None and held.size:  # it counts only if it is large
                 body = await off_loop(context.caller.name, held.size, partial(json.dumps, response))

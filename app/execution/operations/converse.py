@@ -128,21 +128,21 @@ class EventReader:
         self._mapping = None if mapping == NO_MAPPING else EventMapping(mapping)
         self._attempt = attempt
         self._metadata: Any = {}
-        self._more: Any = None
+        self._model_fields: Any = None
         self.finish = self._decoder.finish
 
     def feed(self, data: bytes) -> list[Event]:
         events = self._decoder.feed(data)
-        has_news = False
+        has_reported = False
         for event in events:
             if "metadata" in event:
-                self._metadata, has_news = {**self._metadata, **event["metadata"]}, True
+                self._metadata, has_reported = {**self._metadata, **event["metadata"]}, True
             elif "messageStop" in event:
-                self._more, has_news = event["messageStop"].get("additionalModelResponseFields"), True
-        if has_news and self._metadata:
+                self._model_fields, has_reported = event["messageStop"].get("additionalModelResponseFields"), True
+        if has_reported and self._metadata:
             # the usage so far counts even if the stream breaks afterwards
             if self._metadata.get("usage") is not None:
-                usage = Usage.of(self._metadata["usage"], self._more)
+                usage = Usage.of(self._metadata["usage"], self._model_fields)
                 if "trace" in self._metadata:
                     usage = replace(usage, guardrail_units=units_in(self._metadata["trace"]))
                 self._attempt.usage = usage

@@ -99,7 +99,7 @@ class CallersResponses(Struct, frozen=True):
         if stored is None:
             return None
         if is_of_body:
-            self.context.recall(len(stored))
+            self.context.count_stored(len(stored))
         else:
             self.context.grow(len(stored))
         return await off_loop(self.context.caller.name, len(stored), partial(json.loads, stored))
