@@ -77,7 +77,7 @@ def models_without_price(settings: Settings, planner: Planner) -> list[str]:
     """Return the models that the deployment names and that have no price. Capacity that is billed by time has none."""
     choices = [choice.model for route in planner.routes.values() for choice in route.choices]
     names = [settings.bedrock_model_id, settings.embedding_model_id or "", *planner.aliases.values(), *choices]
-    known = [planner.known(name) for name in names if name]
+    known = [planner.model_behind(name) for name in names if name]
     return prices_of(settings).without_price(model.raw for model in known if not model.is_opaque)
 
 

@@ -302,7 +302,7 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
             Failover(retry, _breakers(settings)),
             guardrail=guardrail_of(settings, reports=database is not None),
             govern=govern(governance, quotas, names_tiers=any(route.names_tiers for route in planner.routes.values())),
-            checks=governance.checks() if governance else None,
+            check_charges=governance.check_charges() if governance else None,
             find_profile=directory.profile_of,
             find_model=lambda target, timeout: (
                 directory.look_up(target.known, planner.behind, clients[target.location], timeout)

@@ -12,7 +12,7 @@ from app.observability.metrics import Metrics
 
 if TYPE_CHECKING:
     from app.execution.attempt import Attempt
-    from app.execution.governed_check import GovernedChecks
+    from app.execution.governed_check import GovernedCheckCharges
     from app.governance.ledger.entry import Entry
     from app.governance.ledger.writer import LedgerWriter
     from app.observability.team_metrics import TeamMetrics
@@ -57,11 +57,11 @@ class Governance:
 
         return GovernedAttempt(attempt, self.charges, self._abandoned)
 
-    def checks(self) -> GovernedChecks:
+    def check_charges(self) -> GovernedCheckCharges:
         """Return what charges callers the checks by guardrails."""
-        from app.execution.governed_check import GovernedChecks
+        from app.execution.governed_check import GovernedCheckCharges
 
-        return GovernedChecks(self.charges)
+        return GovernedCheckCharges(self.charges)
 
     async def start(self) -> None:
         """Register this process, replay the journals of processes that have ended, and begin to post.

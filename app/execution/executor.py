@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from app.bedrock.client import BedrockClient
 from app.bedrock.endpoints import DEFAULT_LOCATION, UpstreamLocation
 from app.execution.attempt import Attempt, Call, Candidate, UpstreamAttempt, fold, fold_plan
-from app.execution.guarded_attempt import Checks, GuardedAttempt, GuardrailCheck, PolicyGuardedAttempt
+from app.execution.guarded_attempt import CheckCharges, GuardedAttempt, GuardrailCheck, PolicyGuardedAttempt
 from app.execution.media import Fetcher
 from app.execution.operations.operation import Operation
 from app.execution.operations.passthrough import Passthrough
@@ -35,9 +35,10 @@ _LOOKUP_SECONDS = 1.0
 class Executor(Struct, frozen=True, kw_only=True):
     """Runs the calls of all dialects.
 
-    once: makes an attempt without another try at the same target. attempt: tries a target again, if Bedrock's refusal
-        says how. verbatim: the same for a caller's own request, which is not adapted.
-    check: has the deployment's guardrail look at texts, if there is one; check_of: that of a policy.
+    attempt_once: makes an attempt without another try at the same target.
+    attempt_adapted: tries a target again, adapted to what its refusal reported, or by an inference profile.
+    attempt_verbatim: the same for a caller's own request, which is not adapted.
+    guardrail_check: has the deployment's guardrail look at texts. guardrail_check_of: that of a policy.
     find_model: looks up the model of a target that is not resolved, for so many seconds at most.
     media: fetches what callers refer to by URL, if that is allowed.
     policies: applied to the targets of callers that have one.
@@ -45,11 +46,11 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     planner: Planner
     failover: Failover
-    once: Attempt
-    attempt: Attempt
-    verbatim: Attempt
-    check: GuardrailCheck | None = None
-    check_of: Callable[[Policy], GuardrailCheck | None] | None = None
+    attempt_once: Attempt
+    attempt_adapted: Attempt
+    attempt_verbatim: Attempt
+    guardrail_check: GuardrailCheck | None = None
+    guardrail_check_of: Callable[[Policy], GuardrailCheck | None] | None = None
     find_model: Callable[[Target, float], Awaitable[None]] | None = None
     media: Fetcher | None = None
     policies: PolicyTargets = field(default_factory=PolicyTargets)
@@ -63,7 +64,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         *,
         guardrail: Guardrail | None = None,
         govern: Callable[[Attempt], Attempt] | None = None,
-        checks: Checks | None = None,
+        check_charges: CheckCharges | None = None,
         find_profile: Callable[[ModelId], Awaitable[str | None]] | None = None,
         find_model: Callable[[Target, float], Awaitable[None]] | None = None,
         media: Fetcher | None = None,
@@ -72,28 +73,28 @@ class Executor(Struct, frozen=True, kw_only=True):
 
         Args:
             guardrail: one that applies to every call. govern: wraps attempts in limits and quotas.
-            checks: charges callers the checks by a guardrail; None where no caller has a policy.
+            check_charges: charges callers the checks by a guardrail; None where no caller has a policy.
             find_profile: the inference profile of a model, if it has one.
         """
-        once: Attempt = UpstreamAttempt(clients)
+        attempt: Attempt = UpstreamAttempt(clients)
         if govern is not None:
-            once = govern(once)
-        check = None if guardrail is None else GuardrailCheck(guardrail, clients[DEFAULT_LOCATION], checks)
+            attempt = govern(attempt)
+        check = None if guardrail is None else GuardrailCheck(guardrail, clients[DEFAULT_LOCATION], check_charges)
         check_of = None
         if check is not None:
-            once = GuardedAttempt(once, check)
-        elif checks is not None:
-            once = of_policies = PolicyGuardedAttempt(once, clients[DEFAULT_LOCATION], checks)
+            attempt = GuardedAttempt(attempt, check)
+        elif check_charges is not None:
+            attempt = of_policies = PolicyGuardedAttempt(attempt, clients[DEFAULT_LOCATION], check_charges)
             check_of = of_policies.check_of
-        by_profile = ProfileFallback(once, planner, find_profile)
+        by_profile = ProfileFallback(attempt, planner, find_profile)
         return cls(
             planner=planner,
             failover=failover,
-            once=once,
-            attempt=CapabilityFallback(by_profile, planner),
-            verbatim=by_profile,
-            check=check,
-            check_of=check_of,
+            attempt_once=attempt,
+            attempt_adapted=CapabilityFallback(by_profile, planner),
+            attempt_verbatim=by_profile,
+            guardrail_check=check,
+            guardrail_check_of=check_of,
             policies=PolicyTargets(guardrail),
             find_model=find_model,
             media=media,
@@ -134,7 +135,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, operation_for)
-        attempt, caller = partial(self.attempt, call), context.caller.name
+        attempt, caller = partial(self.attempt_adapted, call), context.caller.name
         result = await self.failover.run(targets, call.prepare, attempt, context.deadline, caller)
         return call.value_of(result)
 
@@ -158,7 +159,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         unresolved = [target for target in targets if target.is_unresolved]
         if unresolved and self.find_model is not None:
             # a guardrail, a policy and a short name depend on it; else only the price does, and the call goes on
-            must_wait = self.check is not None or policy is not None
+            must_wait = self.guardrail_check is not None or policy is not None
             must_wait = must_wait or not all(target.known.is_opaque for target in unresolved)
             seconds = _LOOKUP_SECONDS if must_wait else 0.0
             await asyncio.gather(*[self.find_model(target, seconds) for target in unresolved])
@@ -168,12 +169,12 @@ class Executor(Struct, frozen=True, kw_only=True):
         if total := targets[0].limits.total:
             context.deadline.shorten(total - context.record.elapsed_ms() / 1000, "limits")
         call = Call(context, targets, lambda _: operation)
-        attempt, caller = partial(self.verbatim, call), context.caller.name
+        attempt, caller = partial(self.attempt_verbatim, call), context.caller.name
         result = await self.failover.run(targets, call.prepare, attempt, context.deadline, caller)
         target = result.candidate.target
         if target.is_unresolved:
             # its model may have become known meanwhile
-            known = replace(target, known=self.planner.known(target.model.raw))
+            known = replace(target, known=self.planner.model_behind(target.model.raw))
             fold(call, replace(result, candidate=replace(result.candidate, target=known)))
         return call.value_of(result)
 
@@ -189,9 +190,9 @@ class Executor(Struct, frozen=True, kw_only=True):
 
     def check_for(self, caller: Caller) -> GuardrailCheck | None:
         """Return what has a guardrail look at the texts of a caller, if there is a guardrail."""
-        if self.check is not None or self.check_of is None or caller.policy is None:
-            return self.check
-        return self.check_of(caller.policy)
+        if self.guardrail_check is not None or self.guardrail_check_of is None or caller.policy is None:
+            return self.guardrail_check
+        return self.guardrail_check_of(caller.policy)
 
     async def _forward_without_model(self, context: RequestContext, operation: Passthrough[T]) -> T:
         """Send a request without a model, or for one that cannot be known: its AWS service is the target."""
@@ -202,8 +203,8 @@ class Executor(Struct, frozen=True, kw_only=True):
             key = (operation.request.service, DEFAULT_LOCATION, operation.surface)
             return Candidate(key=key, target=target, operation=operation, model=target.model)
 
-        once, caller = partial(self.once, call), context.caller.name
-        result = await self.failover.run([target], prepare, once, context.deadline, caller)
+        attempt, caller = partial(self.attempt_once, call), context.caller.name
+        result = await self.failover.run([target], prepare, attempt, context.deadline, caller)
         return call.value_of(result)
 
 

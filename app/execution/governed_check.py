@@ -17,7 +17,7 @@ from app.models.exact_prices import GUARDRAIL
 _NO_TOKENS = CallBounds(0, 0)
 
 
-class GovernedChecks(Struct, frozen=True):
+class GovernedCheckCharges(Struct, frozen=True):
     """Charges checks. charges: of this process."""
 
     charges: Charges

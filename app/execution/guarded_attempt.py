@@ -17,7 +17,8 @@ from app.errors import GatewayError, GuardrailIntervened, GuardrailMissing, Inva
 from app.execution.attempt import Attempt, Call, Candidate, Result, fold, fold_check
 from app.execution.operations.operation import read_document
 from app.execution.request_context import RequestContext
-from app.governance.guardrail import Guardrail, Shown, as_text, guardrail_of, is_missing
+from app.governance.guardrail import Guardrail, guardrail_of, is_missing
+from app.governance.guardrail_content import GuardrailBlock, text_block
 from app.governance.identity.caller import Policy
 from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
@@ -26,7 +27,7 @@ from app.routing.failover import AttemptResult, Failover, FailoverCandidate
 T = TypeVar("T")
 
 
-class Checks(Protocol):
+class CheckCharges(Protocol):
     """Holds the caller's limits and budgets for a check, and charges it."""
 
     async def begin(self, context: RequestContext, identifier: str, characters: int) -> Any:
@@ -41,12 +42,12 @@ class Checks(Protocol):
 class GuardrailCheck(Struct, frozen=True):
     """Has a guardrail look at content by ApplyGuardrail. client: that of the gateway's own region and account.
 
-    checks: charges callers; None without a database.
+    charges: charges callers; None without a database.
     """
 
     guardrail: Guardrail
     client: BedrockClient
-    checks: Checks | None = None
+    charges: CheckCharges | None = None
 
     async def run(self, failover: Failover, context: RequestContext, texts: list[str]) -> None:
         """Check texts that go to a model which cannot have a guardrail itself.
@@ -54,7 +55,7 @@ class GuardrailCheck(Struct, frozen=True):
         Raises:
             GuardrailIntervened: the guardrail blocks them. GatewayError: it could not be applied.
         """
-        content = [as_text(text) for text in texts]
+        content = [text_block(text) for text in texts]
 
         async def prepare(key: Hashable) -> FailoverCandidate:
             return FailoverCandidate(key=key)
@@ -67,15 +68,15 @@ class GuardrailCheck(Struct, frozen=True):
         if result.error is not None:
             raise result.error
 
-    async def apply(self, context: RequestContext, content: list[Shown]) -> GatewayError | None:
+    async def apply(self, context: RequestContext, content: list[GuardrailBlock]) -> GatewayError | None:
         """Check content once; return why it may not be sent.
 
         Raises:
             GatewayError: the caller's limits or budgets do not allow the check. No other target would help.
         """
-        record, request, checks = context.record, self.guardrail.check(content), self.checks
+        record, request, charges = context.record, self.guardrail.check(content), self.charges
         identifier, size = self.guardrail.identifier, len(request.body)
-        charge = None if checks is None else await checks.begin(context, identifier, size)
+        charge = None if charges is None else await charges.begin(context, identifier, size)
         units: list[Units] = []
         headers, span = record.trace.begin_attempt(record, self.client.endpoints[request.service].host)
         # it is not an attempt at the model, so it is not among the tries of the log record
@@ -88,8 +89,8 @@ class GuardrailCheck(Struct, frozen=True):
                 return _missing()
             return error.replaced(detail=f"ApplyGuardrail: {error.detail or error.kind}")
         finally:
-            if checks is not None:
-                checks.end(charge, units[0] if units else None, outcome)
+            if charges is not None:
+                charges.end(charge, units[0] if units else None, outcome)
             fold_check(record, attempt.upstream_request_id)
             record.trace.end_attempt(record, span, outcome)
         return None
@@ -131,10 +132,12 @@ class GuardedAttempt(Struct, frozen=True):
             return replace(result, candidate=candidate, error=_missing())
         return replace(result, candidate=candidate)
 
-    async def _guarded(self, context: RequestContext, candidate: Candidate[T]) -> tuple[Candidate[T], list[Shown]]:
+    async def _guarded(
+        self, context: RequestContext, candidate: Candidate[T]
+    ) -> tuple[Candidate[T], list[GuardrailBlock]]:
         """Return the candidate with the guardrail in its request, and the content that it would not check there."""
 
-        def guard() -> tuple[BedrockRequest, list[Shown]]:
+        def guard() -> tuple[BedrockRequest, list[GuardrailBlock]]:
             return self.check.guardrail.guard(candidate.operation.build(candidate.model), candidate.target.known)
 
         guarded, unseen = (
@@ -146,12 +149,12 @@ class GuardedAttempt(Struct, frozen=True):
 class PolicyGuardedAttempt(Struct, frozen=True):
     """Makes the attempt with the guardrail of the caller's policy, if it has one.
 
-    client: that of the gateway's own region and account. checks: see `GuardrailCheck`.
+    client: that of the gateway's own region and account. charges: see `GuardrailCheck`.
     """
 
     attempt: Attempt
     client: BedrockClient
-    checks: Checks | None = None
+    charges: CheckCharges | None = None
 
     def __call__(self, call: Call[T], candidate: Candidate[T]) -> Coroutine[Any, Any, Result[T]]:
         """See `Attempt`."""
@@ -163,4 +166,4 @@ class PolicyGuardedAttempt(Struct, frozen=True):
     def check_of(self, policy: Policy) -> GuardrailCheck | None:
         """Return the check by the guardrail of a policy; None if it has none."""
         guardrail = guardrail_of(policy)
-        return None if guardrail is None else GuardrailCheck(guardrail, self.client, self.checks)
+        return None if guardrail is None else GuardrailCheck(guardrail, self.client, self.charges)

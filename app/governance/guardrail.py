@@ -9,14 +9,12 @@ from msgspec.structs import replace
 
 from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
-from app.governance.guardrail_content import MARKED, Shown, as_text, texts_in, unchecked_in
+from app.governance.guardrail_content import MARKED, GuardrailBlock, texts_in, unchecked_in
 from app.governance.identity.caller import Policy
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import ModelId
 from app.wire import json
 from app.wire.json import JsonObject
-
-__all__ = ["Guardrail", "Shown", "as_text", "guardrail_of", "is_missing"]
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -47,7 +45,7 @@ class Guardrail(Struct, frozen=True):
     version: str
     reports: bool = False
 
-    def guard(self, request: BedrockRequest, model: ModelId) -> tuple[BedrockRequest, list[Shown]]:
+    def guard(self, request: BedrockRequest, model: ModelId) -> tuple[BedrockRequest, list[GuardrailBlock]]:
         """Add the guardrail to a request; returns the request, and the content that it would not check.
 
         Args:
@@ -81,7 +79,7 @@ class Guardrail(Struct, frozen=True):
             return request, []
         raise PermissionRefused("this deployment's guardrail cannot be applied to this operation", retry_here=False)
 
-    def check(self, content: list[Shown]) -> BedrockRequest:
+    def check(self, content: list[GuardrailBlock]) -> BedrockRequest:
         """Return a request of ApplyGuardrail for input content."""
         path = f"/guardrail/{quote(self.identifier, safe='')}/version/{quote(self.version, safe='')}/apply"
         body = json.dumps({"source": "INPUT", "content": content})

@@ -57,15 +57,15 @@ _UNCHECKABLE = "the guardrail of this deployment cannot look at this"
 MARKED = "would keep what is not marked from the guardrail of this deployment"
 
 # a content block of ApplyGuardrail
-Shown = JsonObject
+GuardrailBlock = JsonObject
 
 
-def as_text(text: str) -> Shown:
+def text_block(text: str) -> GuardrailBlock:
     """Return a text as a content block."""
     return {"text": {"text": text}}
 
 
-def texts_in(value: object, path: tuple[str, ...] = ()) -> Iterator[Shown]:
+def texts_in(value: object, path: tuple[str, ...] = ()) -> Iterator[GuardrailBlock]:
     """Yield every text in the body of a request.
 
     Raises:
@@ -75,7 +75,7 @@ def texts_in(value: object, path: tuple[str, ...] = ()) -> Iterator[Shown]:
         case str():
             if _ENCODED.search(value):
                 raise InvalidRequest(_UNCHECKABLE, param=".".join(path) or None)
-            yield as_text(value)
+            yield text_block(value)
         case dict():
             for name, inside in value.items():
                 if inside and _MEDIA.match(name):
@@ -86,7 +86,7 @@ def texts_in(value: object, path: tuple[str, ...] = ()) -> Iterator[Shown]:
                 yield from texts_in(inside, path)
 
 
-def unchecked_in(body: JsonObject) -> list[Shown]:
+def unchecked_in(body: JsonObject) -> list[GuardrailBlock]:
     """Return the content of a Converse request that its guardrail would not check.
 
     Raises:
@@ -95,20 +95,20 @@ def unchecked_in(body: JsonObject) -> list[Shown]:
     for path, name, _ in _blocks(body.get("system"), "system"):
         if name not in _LEFT_TO_BEDROCK:
             raise InvalidRequest(_UNCHECKABLE, param=path)
-    shown: list[Shown] = []
+    unchecked: list[GuardrailBlock] = []
     for index, message in enumerate(_list(body.get("messages"), "messages")):
         if not isinstance(message, dict):
             raise InvalidRequest("must be an object", param=f"messages[{index}]")
         for path, name, value in _blocks(message.get("content"), f"messages[{index}].content"):
-            shown += _in_message(path, name, value)
-    shown.append(as_text(_as_lines(body.get("promptVariables") or {})))
+            unchecked += _in_message(path, name, value)
+    unchecked.append(text_block(_as_lines(body.get("promptVariables") or {})))
     fields = body.get("additionalModelRequestFields") or {}
     if not isinstance(fields, dict):
         raise InvalidRequest("must be an object", param="additionalModelRequestFields")
     for name, value in fields.items():
         if name not in _SETTINGS and not isinstance(value, int | float | None):
             raise InvalidRequest(_UNCHECKABLE, param=f"additionalModelRequestFields.{name}")
-    return [each for each in shown if each != as_text("")]
+    return [each for each in unchecked if each != text_block("")]
 
 
 def _list(value: object, path: str) -> list[object]:
@@ -130,30 +130,30 @@ def _blocks(blocks: object, path: str) -> Iterator[tuple[str, str, object]]:
         yield f"{path}[{index}]", name, value
 
 
-def _in_message(path: str, name: str, value: object) -> Iterator[Shown]:
+def _in_message(path: str, name: str, value: object) -> Iterator[GuardrailBlock]:
     """Yield the content of a message's block that is to be checked."""
     match name, value:
         case "toolResult", dict():
-            yield as_text(_as_lines(value.get("type", "")))
+            yield text_block(_as_lines(value.get("type", "")))
             for inside, part, content in _blocks(value.get("content"), f"{path}.toolResult.content"):
                 yield _in_tool_result(part, content, inside)
         case "toolUse", dict():
-            yield as_text(_as_lines(value.get("input")))
+            yield text_block(_as_lines(value.get("input")))
         case "reasoningContent", {"reasoningText": {"text": str(text)}, **rest} if not rest:
-            yield as_text(text)
+            yield text_block(text)
         case "reasoningContent", {"redactedContent": _, **rest} if not rest:
             pass
         case "citationsContent" | "searchResult", dict():
-            yield as_text(_as_lines(value))
+            yield text_block(_as_lines(value))
         case "document", {"source": {"bytes": _} | {"s3Location": _} as source, **more} if len(source) == 1:
-            yield as_text(_as_lines(more))
+            yield text_block(_as_lines(more))
         case "document", {"source": {"text": _} | {"content": _} as source} if len(source) == 1:
-            yield as_text(_as_lines(value))
+            yield text_block(_as_lines(value))
         case _ if name not in _LEFT_TO_BEDROCK:
             raise InvalidRequest(_UNCHECKABLE, param=path)
 
 
-def _in_tool_result(name: str, value: object, path: str) -> Shown:
+def _in_tool_result(name: str, value: object, path: str) -> GuardrailBlock:
     """Return a part of a tool result as a content block.
 
     Raises:
@@ -161,9 +161,9 @@ def _in_tool_result(name: str, value: object, path: str) -> Shown:
     """
     match name, value:
         case "text", str():
-            return as_text(value)
+            return text_block(value)
         case ("json", _) | ("searchResult", dict()):
-            return as_text(_as_lines(value))
+            return text_block(_as_lines(value))
         case "image", {"format": kind, "source": {"bytes": data, **others}, **more} if not others and not more:
             if kind in _IMAGES:
                 return {"image": {"format": kind, "source": {"bytes": data}}}
@@ -172,9 +172,9 @@ def _in_tool_result(name: str, value: object, path: str) -> Shown:
                 with contextlib.suppress(ValueError):
                     text = b64decode(data, validate=True).decode()
                     if "\0" not in text:  # which would be another encoding
-                        return as_text(f"{_as_read(text) if kind == 'html' else text}\n{_as_lines(more)}")
+                        return text_block(f"{_as_read(text) if kind == 'html' else text}\n{_as_lines(more)}")
         case "document", {"source": {"text": _} | {"content": _} as source} if len(source) == 1:
-            return as_text(_as_lines(value))
+            return text_block(_as_lines(value))
     raise InvalidRequest(_UNCHECKABLE, param=path)
 
 

@@ -221,13 +221,13 @@ class Planner(Struct, frozen=True):
         """Return the same targets, without inference profiles that the caller did not name. Raises as `plan` does."""
         plain = name.removesuffix(LONG_CONTEXT)
         route = self.routes.get(without_prefix(plain) or DEFAULT_ALIAS)
-        choices = [Choice(self.model_behind(plain) or without_prefix(plain))] if route is None else route.ordered()
+        choices = [Choice(self.configured_model(plain) or without_prefix(plain))] if route is None else route.ordered()
         targets = [self._target(choice) for choice in choices]
         return targets if plain == name else [_with_long_context(target) for target in targets]
 
     def is_ours(self, name: str) -> bool:
         """True if this deployment gives the name."""
-        return bool(name) and bool(self.model_behind(name))
+        return bool(name) and bool(self.configured_model(name))
 
     def renames(self, name: str) -> bool:
         """True if the model has another name for Bedrock than the one that a caller used."""
@@ -245,14 +245,14 @@ class Planner(Struct, frozen=True):
         """
         if name:
             return name
-        default = self.model_behind("")
+        default = self.configured_model("")
         return DEFAULT_ALIAS if self.hides_arns and default.startswith("arn:") else default
 
     def names(self) -> list[str]:
         """Return the names that this deployment gives, sorted."""
         return sorted({*self.aliases, *self.routes} - {DEFAULT_ALIAS})
 
-    def known(self, called: str) -> ModelId:
+    def model_behind(self, called: str) -> ModelId:
         """Return the model behind a name, as far as it is known; most names hide nothing.
 
         Raises:
@@ -325,8 +325,8 @@ class Planner(Struct, frozen=True):
             return target
         return replace(target, capabilities=target.capabilities.with_values(values))
 
-    def model_behind(self, name: str) -> str:
-        """Return the model that a name stands for, of a route the first; empty if the name stands for itself."""
+    def configured_model(self, name: str) -> str:
+        """Return the model that the configuration gives a name, of a route the first; empty if it gives none."""
         name = (without_prefix(name) if name else "") or DEFAULT_ALIAS
         if name in self.routes:
             return self.routes[name].choices[0].model
@@ -337,7 +337,7 @@ class Planner(Struct, frozen=True):
     def _target(self, choice: Choice) -> Target:
         resolved = self._resolved(choice)
         model = parse_model_id(resolved or id_by_rule(choice.model, choice.location.region or self.region))
-        known = self.known(model.raw)
+        known = self.model_behind(model.raw)
         capabilities = capabilities_of(known, is_profile=model.is_opaque)
         if self.overrides:
             until, values = self.overrides.get(self._key(model, known, choice.location), (0.0, {}))

@@ -232,7 +232,7 @@ async def test_the_tier_of_a_callers_own_request_is_held_for(
     head = RequestHead("POST", BY_NAME[operation].path.replace("{modelId:path}", "a.b"), "", headers)
     made = replace(context(), head=head, params={"modelId": "a.b"}, body=body)
     executor = await executor_over(Memory(Response(200, [b"{}"])))
-    governed: Any = Executor.over(executor.once.clients, executor.planner, executor.failover, govern=govern)
+    governed: Any = Executor.over(executor.attempt_once.clients, executor.planner, executor.failover, govern=govern)
     await forward(BY_NAME[operation], governed, made)
     assert seen == ["priority"]
 

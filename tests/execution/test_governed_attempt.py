@@ -98,7 +98,9 @@ class Gateway:
     async def executor(self, *answers: Any) -> Executor:
         executor = await executor_over(answers[0] if isinstance(answers[0], Memory) else Memory(*answers))
         return replace(
-            Executor.over(executor.once.clients, executor.planner, executor.failover, govern=self.governance.govern)  # type: ignore[attr-defined]
+            Executor.over(
+                executor.attempt_once.clients, executor.planner, executor.failover, govern=self.governance.govern
+            )  # type: ignore[attr-defined]
         )
 
     def context(self) -> RequestContext:

@@ -32,7 +32,12 @@ def test_a_route_keeps_its_order_and_precedes_aliases() -> None:
     assert (second.model.raw, second.location) == ("b.two", elsewhere)
     assert planner.plan("")[0].model.raw == "b.two"
     assert planner.names() == ["both", "one"]
-    assert [planner.model_behind(name) for name in ("both", "one", "", "c.three")] == ["a.one", "a.one", "b.two", ""]
+    assert [planner.configured_model(name) for name in ("both", "one", "", "c.three")] == [
+        "a.one",
+        "a.one",
+        "b.two",
+        "",
+    ]
     assert [planner.known_as(name) for name in ("both", "")] == ["both", "b.two"]
     assert [planner.is_ours(name) for name in ("both", "one", "default", "c.three", "")] == [True] * 3 + [False] * 2
     assert [planner.knows(name) for name in ("both", "c.three", "no model", "")] == [True, True, False, False]
