@@ -222,13 +222,11 @@ def fold_check(record: RequestRecord, upstream_request_id: str) -> None:
     record.upstream_request_id = upstream_request_id
 
 
-def fold_quota(record: RequestRecord, waited: float, reserved: int, settled: int) -> None:
-    """Write what an attempt took of a quota into the log record. waited: seconds."""
-    before = record.quota
-    waited_ms = round(waited * 1000, 2) if waited else 0.0
-    if before is not None:
-        waited_ms += before.waited_ms
-    record.quota = QuotaUse(waited_ms, reserved, settled)
+def fold_quota(record: RequestRecord, use: QuotaUse) -> None:
+    """Write what an attempt takes of a quota into the log record, with the waits of the attempts before it."""
+    if record.quota is not None:
+        use.waited += record.quota.waited
+    record.quota = use
 
 
 def _fold_stream(

@@ -24,7 +24,7 @@ from app.governance.quotas.pools import CallSource, Quotas
 from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.models.capabilities import Capabilities
 from app.models.output_lengths import lengths_in
-from app.observability.observer import AttemptContext, RequestRecord
+from app.observability.observer import AttemptContext
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.failover import AttemptResult
 from app.routing.planner import Target
@@ -73,71 +73,67 @@ class QuotaAttempt(Struct, frozen=True):
 
     async def __call__(self, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """See `Attempt`."""
-        context, target, operation, quotas = call.context, candidate.target, candidate.operation, self.quotas
-        spent = quotas.days.probe_at
-        if spent and (refusal := quotas.days.refusal(target.location)) is not None:
-            return AttemptResult(candidate, error=refusal)
-        caller = context.caller
-        key = caller.name, candidate.key, candidate.model.raw, target.known.raw, operation.tier
-        source = quotas.sources.get(key)
-        if source is None or source.policy is not caller.policy:
-            source = self._source_of(caller, candidate)
-            quotas.keep(key, source)
-        pool, flow = source.pool, source.flow
+        context, operation = call.context, candidate.operation
+        key = context.caller, candidate.target, candidate.model, operation.surface, operation.tier
+        source = self.quotas.sources.get(key)
+        if source is None:
+            if (refusal := self.quotas.days.refusal(candidate.target.location)) is not None:
+                return AttemptResult(candidate, error=refusal)
+            source = self._source_of(context.caller, candidate)
+            self.quotas.keep(key, source)
+        pool = source.pool
         if pool is None:
             result = await self.attempt(call, candidate)
-            if spent or isinstance(result.error, DayQuotaSpent):
-                quotas.days.note(target.location, result.error)
+            if self.quotas.spent_days or isinstance(result.error, DayQuotaSpent):
+                self.quotas.note_day(candidate.target.location, result.error)
             return result
-        request = candidate.request
-        size = operation.size if request is None else len(request.body)
+        size = operation.size
         if size is None:
             candidate, request = await _built(context, candidate)
+            if request.path.endswith(_FREE):
+                return await self.attempt(call, candidate)
             size = len(request.body)
-        if request is not None and request.path.endswith(_FREE):
-            return await self.attempt(call, candidate)
-        max_tokens = operation.max_tokens
+        max_tokens, flow = operation.max_tokens, source.flow
         try:
             if type(max_tokens) is not int:
-                is_known = source.capabilities is target.capabilities
-                max_tokens = source.longest_answer if is_known else _longest_answer(target.capabilities)
+                max_tokens = source.longest_answer
                 if operation.mode is Mode.PASSTHROUGH:
-                    max_tokens = await _requested_length(context, candidate) or max_tokens
+                    max_tokens = await _requested_length(context, candidate, max_tokens)
             if CLASS in context.head.headers:
-                flow = _flow_of(caller, self.settings.weights, context.head.headers[CLASS])
+                flow = _flow_of(context.caller, self.settings.weights, context.head.headers[CLASS])
             reservation = pool.acquire_now(flow, size, max_tokens) or await self._wait(
                 pool, call, candidate, QuotaCall(flow, size, max_tokens)
             )
         except GatewayError as error:
             return AttemptResult(candidate, error=error.replaced())
+        fold_quota(context.record, reservation)
         if operation.is_streamed:
             return await self._stream(reservation, call, candidate)
         try:
             result = await self.attempt(call, candidate)
         except BaseException:
-            _settle(reservation, context.record, None)
+            reservation.settle(None)
             raise
-        if result.error is None:
-            settled = pool.settle(reservation, result.usage)
-            fold_quota(context.record, reservation.waited, reservation.reserved, settled)
-            if spent:
-                quotas.days.note(target.location, None)
-        else:
-            self._end_failed(reservation, context.record, candidate, result.usage, result.error)
+        if result.error is not None:
+            self._end_failed(reservation, candidate, result.usage, result.error)
+            return result
+        pool.settle(reservation, result.usage)
+        if self.quotas.spent_days:
+            self.quotas.note_day(candidate.target.location, None)
         return result
 
     async def _stream(self, reservation: Reservation, call: Call[T], candidate: Candidate[T]) -> Result[T]:
         """Make an attempt whose reservation ends with its stream."""
-        on_stream_end = partial(self._end_stream, reservation, call, candidate)
+        on_stream_end = partial(self._end_stream, reservation, candidate)
         try:
             result = await self.attempt(call, replace(candidate, on_stream_end=on_stream_end))
         except BaseException:
-            _settle(reservation, call.context.record, None)
+            reservation.settle(None)
             raise
         if result.error is not None:
-            self._end_failed(reservation, call.context.record, candidate, result.usage, result.error)
-        elif self.quotas.days.probe_at:
-            self.quotas.days.note(candidate.target.location, None)
+            self._end_failed(reservation, candidate, result.usage, result.error)
+        elif self.quotas.spent_days:
+            self.quotas.note_day(candidate.target.location, None)
         return replace(result, candidate=candidate)
 
     async def _wait(
@@ -183,46 +179,33 @@ class QuotaAttempt(Struct, frozen=True):
         return False
 
     def _end_failed(
-        self,
-        reservation: Reservation,
-        record: RequestRecord,
-        candidate: Candidate[T],
-        usage: Usage | None,
-        error: GatewayError,
+        self, reservation: Reservation, candidate: Candidate[T], usage: Usage | None, error: GatewayError
     ) -> None:
+        """End the reservation of a call that has failed. usage: what its answer has reported before that."""
         target = candidate.target
         if isinstance(error, DayQuotaSpent):
-            self.quotas.days.note(target.location, error)
+            self.quotas.note_day(target.location, error)
             reservation.release()
         elif isinstance(error, RateLimited) and (candidate.operation.tier or target.tier) != _FLEX:
             reservation.throttled(error.retry_after)
         elif usage is None:
             reservation.release()
         else:
-            _settle(reservation, record, usage)
-            return
-        fold_quota(record, reservation.waited, 0, 0)
+            reservation.settle(usage)
 
-    def _end_stream(
-        self,
-        reservation: Reservation,
-        call: Call[T],
-        candidate: Candidate[T],
-        attempt: AttemptContext,
-    ) -> None:
+    def _end_stream(self, reservation: Reservation, candidate: Candidate[T], attempt: AttemptContext) -> None:
         """End a reservation with its stream, and call what was to be called then."""
-        before = candidate.on_stream_end
         if attempt.usage is None and isinstance(attempt.stream_error, RateLimited):
-            self._end_failed(reservation, call.context.record, candidate, None, attempt.stream_error)
+            self._end_failed(reservation, candidate, None, attempt.stream_error)
         else:
-            _settle(reservation, call.context.record, attempt.usage)
-        if before is not None:
-            before(attempt)
+            reservation.settle(attempt.usage)
+        if candidate.on_stream_end is not None:
+            candidate.on_stream_end(attempt)
 
     def _source_of(self, caller: Caller, candidate: Candidate[T]) -> CallSource:
         target = candidate.target
         pool, flow = self._pool_of(target, candidate), _flow_of(caller, self.settings.weights)
-        return CallSource(pool, flow, caller.policy, target.capabilities, _longest_answer(target.capabilities))
+        return CallSource(pool, flow, _longest_answer(target.capabilities))
 
     def _pool_of(self, target: Target, candidate: Candidate[T]) -> QuotaPool | None:
         called = candidate.model if target is candidate.target else target.model
@@ -263,23 +246,17 @@ def _longest_answer(capabilities: Capabilities) -> int:
     return capabilities.max_output if capabilities.max_output != sys.maxsize else _UNKNOWN_OUTPUT
 
 
-async def _requested_length(context: RequestContext, candidate: Candidate[T]) -> int | None:
-    """Return the longest answer that a caller's own body requests; None if it does not say it."""
+async def _requested_length(context: RequestContext, candidate: Candidate[T], default: int) -> int:
+    """Return the longest answer that a caller's own body requests. default: if it does not say it."""
     _, request = await _built(context, candidate)
-    size, read = len(request.body), partial(_read_length, request.body)
+    size, read = len(request.body), partial(_read_length, request.body, default)
     return read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
 
 
-def _read_length(body: bytes) -> int | None:
+def _read_length(body: bytes, default: int) -> int:
     try:
         document = json.loads(body)
     except json.JsonError:
-        return None
+        return default
     named = lengths_in(document).values() if isinstance(document, dict) else ()
-    return max((length for length in named if type(length) is int and length > 0), default=None)
-
-
-def _settle(reservation: Reservation, record: RequestRecord, usage: Usage | None) -> None:
-    """End a reservation. usage: None if it is not known."""
-    settled = reservation.pool.settle(reservation, usage)
-    fold_quota(record, reservation.waited, reservation.reserved, settled)
+    return max((length for length in named if type(length) is int and length > 0), default=default)

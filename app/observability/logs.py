@@ -10,7 +10,7 @@ from types import TracebackType
 from msgspec import Struct, to_builtins
 
 from app.observability.log_writer import NonBlockingLogWriter
-from app.observability.observer import DOUBTS, FAILURES, QuotaUse, RequestRecord, TriedTarget
+from app.observability.observer import DOUBTS, FAILURES, RequestRecord, TriedTarget
 from app.observability.terminal import LogFormat, TerminalFormatter, is_for_people, request_line
 from app.wire import json
 
@@ -114,7 +114,7 @@ class LogObserver:
 
 
 class _RequestLine(Struct, omit_defaults=True, gc=False):
-    """The fields of a line, without those that are empty. Those from `request_id` to `quota` are the record's own."""
+    """The fields of a line, without those that are empty: from `request_id` to `trace_id`, the record's own."""
 
     time: str
     level: str
@@ -140,13 +140,13 @@ class _RequestLine(Struct, omit_defaults=True, gc=False):
     upstream_request_id: str = ""
     adjusted: list[str] = []
     exceeded: Sequence[str] = ()
-    quota: QuotaUse | None = None
     trace_id: str = ""
     duration_ms: float | None = None
     first_event_ms: float | None = None
     attempts: int = 0
     tries: list[dict[str, object]] = []
     tokens: dict[str, int] | None = None
+    quota: dict[str, object] | None = None
     cost_usd: float | None = None
     tier: str = ""
     model_behind: str = ""
@@ -170,6 +170,9 @@ def _line_of(record: RequestRecord, level_name: str) -> _RequestLine:
         line.tries = [_try(each) for each in record.tries[:_MAX_TRIES]]
     if record.usage is not None:
         line.tokens = record.usage.counts()
+    if (quota := record.quota) is not None:
+        waited_ms = round(quota.waited * 1000, 2) if quota.waited else 0.0
+        line.quota = {"waited_ms": waited_ms, "reserved": quota.reserved, "settled": quota.settled}
     if record.cost is not None:
         line.cost_usd = round(record.cost, 9)
     if record.tier:

@@ -77,15 +77,15 @@ class AttemptContext(Struct):
     hold: Callable[[int], Awaitable[None]] = _hold_nothing
 
 
-class QuotaUse(Struct, frozen=True, gc=False):
-    """What a call took of a quota of Bedrock, as it is logged.
+class QuotaUse(Protocol):
+    """What a call takes of a quota of Bedrock.
 
-    waited_ms: milliseconds in its queue. reserved, settled: tokens of the quota.
+    waited: seconds in its queue. reserved, settled: tokens of the quota, at its start and in the end.
     """
 
-    waited_ms: float
+    waited: float
     reserved: int
-    settled: int
+    settled: int | None
 
 
 class Standings(Protocol):

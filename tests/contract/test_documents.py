@@ -55,12 +55,12 @@ def test_every_field_of_a_request_s_log_line_is_in_its_table() -> None:
 
     from app.converse.usage import Usage
     from app.observability.logs import LogObserver
-    from app.observability.observer import QuotaUse, RequestRecord, TriedTarget
+    from app.observability.observer import RequestRecord, TriedTarget
 
     attempt = TriedTarget("target", "location")
     record = RequestRecord(
         "id", "POST", usage=Usage(), cost=0.1, ignored=["a"], adjusted=["b"], exceeded=["c"], first_event_ms=1.0,
-        quota=QuotaUse(1.0, 2, 3), streamed=True, status=200, tries=[attempt, attempt], trace=SimpleNamespace(trace_id="trace"),
+        quota=SimpleNamespace(waited=1.0, reserved=2, settled=3), streamed=True, status=200, tries=[attempt, attempt], trace=SimpleNamespace(trace_id="trace"),
     )  # fmt: skip
     for name in RequestRecord.__struct_fields__:
         if getattr(record, name) == "":

@@ -139,7 +139,10 @@ async def test_a_key_is_read_once_with_all_that_applies_to_it(database: Database
             limits=(rate, own),
             budgets=(money,),
         )
-        assert found == [Caller(key.id, policy)] * 20
+        read_policy = found[0].policy
+        assert read_policy is not None
+        assert structs.asdict(read_policy) == structs.asdict(policy)
+        assert found == [Caller(key.id, read_policy)] * 20
         assert directory.find(text, text.encode()) is found[0]
 
 

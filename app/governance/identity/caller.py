@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Patterns = tuple[str, ...]
 
 
-class Policy(Struct, frozen=True, kw_only=True):
+class Policy(Struct, frozen=True, kw_only=True, eq=False):
     """What a key, or a person, and its team allow. It is replaced as a whole when one of them changes.
 
     key_id: empty for a caller without a key. name: the key's. person: who of the team makes the call, if that is known.

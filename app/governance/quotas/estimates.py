@@ -111,13 +111,13 @@ class Estimates:
         outputs, inputs = self._known.get(key, self._of_all), self._texts
         if size >= _LARGEST_TEXT:
             size, inputs = self._large(size)
-        usual, longest = outputs.usual_cost, outputs.long_cost
-        if outputs.long > max_tokens:
-            usual, longest = min(outputs.usual, max_tokens) * self._rate, max_tokens * self._rate
         billed = int(size * inputs.billed) + 1
         reserved = int(size * inputs.prompt) + 1 + max_tokens
-        longest += billed
-        return reserved if reserved > longest else longest, billed + usual
+        if outputs.long > max_tokens:
+            longest, cost = billed + max_tokens * self._rate, billed + min(outputs.usual, max_tokens) * self._rate
+        else:
+            longest, cost = billed + outputs.long_cost, billed + outputs.usual_cost
+        return reserved if reserved > longest else longest, cost
 
     def needs(self, key: str, size: int, max_tokens: int) -> list[Need]:
         """Return what a call takes of each meter. size, max_tokens: see `first_need`."""

@@ -6,11 +6,18 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.governance.quotas.reservation import Reservation
 
 _MAX_TEAMS = 1_000
 # for how long a measured rate is remembered; below which part of the allowed rate it counts
 _RATE_SECONDS, _CERTAIN, _MIN_RATE = 5.0, 0.7, 0.1
 _MIN_SERVED = 5
+
+_TEAM, _RESERVED, _SETTLED = map(attrgetter, ("flow.team", "reserved", "settled"))
 
 
 @dataclass(slots=True)
@@ -45,17 +52,17 @@ class PoolFigures:
         else:
             self.refused += 1
 
-    def note_ended(self, teams: Sequence[str], reserved: Sequence[int], settled: Sequence[int]) -> None:
-        """Count calls that have ended: the team of each, and the tokens that it reserved and took."""
-        all_reserved, all_settled = sum(reserved), sum(settled)
-        self.calls += len(teams)
-        self.reserved += all_reserved
-        self.settled += all_settled
-        if len(set(teams)) == 1:
-            self._note_team(teams[0], all_reserved, all_settled)
+    def note_ended(self, ended: Sequence[Reservation]) -> None:
+        """Count calls that have ended."""
+        reserved, settled = sum(map(_RESERVED, ended)), sum(map(_SETTLED, ended))
+        self.calls += len(ended)
+        self.reserved += reserved
+        self.settled += settled
+        if len({*map(_TEAM, ended)}) == 1:
+            self._note_team(ended[0].flow.team, reserved, settled)
             return
-        for each in zip(teams, reserved, settled, strict=True):
-            self._note_team(*each)
+        for each in ended:
+            self._note_team(each.flow.team, each.reserved, each.settled or 0)
 
     def _note_team(self, team: str, reserved: int, settled: int) -> None:
         figures = self.teams.get(team)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from operator import attrgetter
 
 from app.converse.usage import Usage
 from app.governance.quotas.arithmetic import Arithmetic
@@ -18,12 +18,11 @@ from app.governance.quotas.meters import Hold, Meters, OnlyMeter
 from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.governance.quotas.waiting_calls import WaitingCalls
 
-# each of the first calls is settled at once, and of later ones so many together, or after so many seconds, while no
-# other waits: together they cost a fraction. One of so many answers is learned from then
-_ALL_OF, _SETTLED_TOGETHER, _SETTLE_SECONDS, _LEARNED_OF = 100, 16, 0.25, 8
+# each of the first calls is settled at once, and later ones together after so many seconds, while no other waits:
+# together they cost a fraction. One of so many answers is learned from then, a prime number since keys may take turns
+_ALL_OF, _SETTLE_SECONDS, _LEARNED_OF = 100, 0.25, 17
 
-# a call that has ended, and what it took
-_Ended: TypeAlias = tuple[Reservation, int, Usage | None]
+_METER, _RESERVED, _COST, _SETTLED = map(attrgetter, ("meter", "reserved", "cost", "settled"))
 
 
 class QuotaPool:
@@ -44,11 +43,10 @@ class QuotaPool:
         self._waiting = WaitingCalls(meters, self.learned, self._figures, clock)
         self._queue = self._waiting.queue
         self._clock = clock
-        self._ended: list[_Ended] = []
+        self._ended: list[Reservation] = []
         self._settled_at: asyncio.TimerHandle | None = None
         # which calls take directly; None if all have to be asked for each call
         self._calm_meter: OnlyMeter | None = None
-        self._settled_together = 1
 
     @property
     def figures(self) -> PoolFigures:
@@ -100,7 +98,7 @@ class QuotaPool:
         if reservation is not None:
             return reservation
         self._settle_ended()
-        self._set_calm(is_calm=False)
+        self._calm_meter = None
         needs = self.estimates.needs(flow.key, size, call.max_tokens)
         hold, waited = await self._waiting.wait(flow, needs, max_wait, may_spill, on_wait, wait_step)
         self._figures.waited += waited
@@ -112,25 +110,24 @@ class QuotaPool:
         needs = self.estimates.needs(call.flow.key, call.size, call.max_tokens)
         return max(self._waiting.expected_wait(call.flow, needs), 0.0)
 
-    def settle(self, reservation: Reservation, usage: Usage | None) -> int:
+    def settle(self, reservation: Reservation, usage: Usage | None) -> None:
         """See `Reservation.settle`."""
-        if not reservation.is_open:
-            return 0
-        reservation.is_open = False
-        used = reservation.cost if usage is None else self.arithmetic.first_used(usage)
-        self._ended.append((reservation, used, usage))
-        if len(self._ended) >= self._settled_together:
+        if reservation.settled is not None:
+            return
+        reservation.usage = usage
+        reservation.settled = reservation.cost if usage is None else self.arithmetic.first_used(usage)
+        self._ended.append(reservation)
+        if self._calm_meter is None:
             self._settle_ended()
         elif self._settled_at is None:
             self._settled_at = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settle_late)
-        return used
 
     def note_throttle(self, reservation: Reservation, retry_after: float | None) -> None:
         """See `Reservation.throttled`."""
         self._figures.throttled += 1
         rate = self.meters.rate(1.0)
         self.learned.note_throttle(self._clock(), retry_after, self.reserved_now, rate)
-        self._set_calm(is_calm=False)
+        self._calm_meter = None
         # its turn is not given to another: Bedrock has too little for the calls that follow, too
         self._end(reservation, is_used=True)
 
@@ -166,11 +163,6 @@ class QuotaPool:
         first = hold.needs[0]
         return Reservation(self, flow, size, first.reserved, first.cost, None, hold, waited)
 
-    def _set_calm(self, *, is_calm: bool) -> None:
-        """Choose how calls start and end. is_calm: no call waits, Bedrock has throttled none, and some have ended."""
-        self._calm_meter = self.meters.only if is_calm else None
-        self._settled_together = _SETTLED_TOGETHER if is_calm else 1
-
     def _settle_late(self) -> None:
         self._settled_at = None
         self._settle_ended()
@@ -181,54 +173,49 @@ class QuotaPool:
         if not ended:
             return
         self._ended = []
-        reservations, used, usages = zip(*ended, strict=True)
-        meters = {each.meter for each in reservations}
+        meters = {*map(_METER, ended)}
         for meter in meters:
-            self._give_back(meter, ended if len(meters) == 1 else [row for row in ended if row[0].meter is meter])
+            self._give_back(meter, ended if len(meters) == 1 else [each for each in ended if each.meter is meter])
         if self._queue.count:
-            for each, tokens in zip(reservations, used, strict=True):
-                self._waiting.note_ended(each.flow, tokens - each.cost)
-        self._figures.note_ended([each.flow.team for each in reservations], _reserved_by(reservations), used)
+            for each in ended:
+                self._waiting.note_ended(each.flow, (each.settled or 0) - each.cost)
+        self._figures.note_ended(ended)
         if self.calibration is not None:
-            self.calibration.note(sum(used))
-        self._learn(reservations, usages)
+            self.calibration.note(sum(map(_SETTLED, ended)))
+        self._learn(ended)
         self.settled_calls += len(ended)
-        are_many = self.settled_calls >= _ALL_OF
-        self._set_calm(is_calm=are_many and not self._queue.count and not self.learned.throttles)
+        is_calm = self.settled_calls >= _ALL_OF and not self._queue.count and not self.learned.throttles
+        self._calm_meter = self.meters.only if is_calm else None
 
-    def _learn(self, reservations: Sequence[Reservation], usages: Sequence[Usage | None]) -> None:
+    def _learn(self, ended: Sequence[Reservation]) -> None:
         """Learn from answers. Where no call waits, little depends on it, and some of them suffice."""
-        first, step, count = 0, 1, self.settled_calls
-        if self._settled_together > 1:
-            # the turn moves on after each group, since keys may take turns
-            first, step = -(count + count // _SETTLED_TOGETHER) % _LEARNED_OF, _LEARNED_OF
-        for reservation, usage in zip(reservations[first::step], usages[first::step], strict=True):
-            if usage is not None:
-                self.estimates.note(reservation.flow.key, reservation.size, usage)
+        if self._calm_meter is not None:
+            ended = ended[-self.settled_calls % _LEARNED_OF :: _LEARNED_OF]
+        for each in ended:
+            if each.usage is not None:
+                self.estimates.note(each.flow.key, each.size, each.usage)
                 if self.learned.throttles:
                     self.learned.note_success()
 
-    def _give_back(self, meter: OnlyMeter | None, ended: Sequence[_Ended]) -> None:
+    def _give_back(self, meter: OnlyMeter | None, ended: Sequence[Reservation]) -> None:
         """Give back what calls held. meter: of which all of them took directly; None if all have holds."""
-        reservations, used, usages = zip(*ended, strict=True)
         factor = self.learned.factor
         if meter is not None:
             meter.learn(factor)
-            costs = [each.cost for each in reservations]
-            meter.settle(sum(_reserved_by(reservations)), sum(costs), sum(used), self._clock())
+            meter.settle(sum(map(_RESERVED, ended)), sum(map(_COST, ended)), sum(map(_SETTLED, ended)), self._clock())
             return
-        holds = [each.hold for each in reservations]
+        holds = [each.hold for each in ended if each.hold is not None]
         amounts = [
-            [need.cost for need in hold.needs] if usage is None else self.arithmetic.used(usage)
-            for hold, usage in zip(holds, usages, strict=True)
+            [need.cost for need in hold.needs] if each.usage is None else self.arithmetic.used(each.usage)
+            for each, hold in zip(ended, holds, strict=True)
         ]
         self.meters.settle(holds, amounts, factor)
 
     def _end(self, reservation: Reservation, *, is_used: bool) -> None:
         """End a call that has no usage. is_used: it took what was expected of it, or else nothing."""
-        if not reservation.is_open:
+        if reservation.settled is not None:
             return
-        reservation.is_open = False
+        reservation.settled = 0
         self._figures.calls += 1
         cost, hold, factor = reservation.cost if is_used else 0, reservation.hold, self.learned.factor
         if hold is not None:
@@ -239,7 +226,4 @@ class QuotaPool:
             meter.settle(reservation.reserved, reservation.cost, cost, self._clock())
         if self._queue.count:
             self._waiting.note_ended(reservation.flow, cost - reservation.cost)
-
-
-def _reserved_by(reservations: Sequence[Reservation]) -> list[int]:
-    return [each.reserved for each in reservations]
+        reservation.reserved = 0

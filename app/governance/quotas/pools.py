@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import TypeAlias
 
 from msgspec import Struct
 
 from app.bedrock.endpoints import UpstreamLocation
-from app.governance.identity.caller import Policy
 from app.governance.quotas.arithmetic import Arithmetic
 from app.governance.quotas.calibration import Calibration
 from app.governance.quotas.daily import DailyQuotas
@@ -16,12 +14,9 @@ from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import Meter, Meters
 from app.governance.quotas.pool import QuotaPool
 from app.models.burndown import Burndown
-from app.models.capabilities import Capabilities
 from app.models.ids import ModelId
 
 _MAX_SOURCES = 10_000
-# the caller, the target's key of failover, the models as they are called and as they are known, and the tier of a call
-CallKey: TypeAlias = tuple[str, Hashable, str, str, str]
 
 
 class QuotaLimits(Struct, frozen=True):
@@ -68,21 +63,21 @@ class PoolKey(Struct, frozen=True):
 class CallSource(Struct, frozen=True):
     """What the calls of one caller for one target have in common.
 
-    pool: None if their quota is not known. flow: of calls that do not name their class, as the policy says.
-    longest_answer: tokens of a model with such capabilities. Both policies and capabilities are replaced as a whole.
+    pool: None if their quota is not known. flow: of calls that do not name their class, as the caller's policy says.
+    longest_answer: tokens that Bedrock reserves for a call that sets no length.
     """
 
     pool: QuotaPool | None
     flow: Flow
-    policy: Policy | None
-    capabilities: Capabilities
     longest_answer: int
 
 
 class Quotas:
     """All pools; each is made when a call needs it. days: the quotas of tokens per day.
 
-    sources: of calls, until limits change.
+    spent_days: the locations whose tokens of the day are spent.
+    sources: of calls, until limits change; by all that they depend on. There are none while the tokens of a day are
+    spent, which each call has to ask then.
 
     Args:
         limits: by the name of the model or inference profile and the region; an empty region is any.
@@ -108,7 +103,8 @@ class Quotas:
         self._is_calibrated = is_calibrated
         self._burndown = burndown or Burndown()
         self.days = DailyQuotas(clock)
-        self.sources: dict[CallKey, CallSource] = {}
+        self.spent_days = self.days.probe_at
+        self.sources: dict[Hashable, CallSource] = {}
         self.pools: dict[PoolKey, QuotaPool] = {}
         self.limits: dict[PoolKey, QuotaLimits] = {}
 
@@ -129,11 +125,19 @@ class Quotas:
                 return self._make(key, limits, meters, _base(called, behind))
         return None
 
-    def keep(self, key: CallKey, source: CallSource) -> None:
+    def keep(self, key: Hashable, source: CallSource) -> None:
         """Keep the source of a call in `sources`."""
+        if self.spent_days:
+            return
         if len(self.sources) >= _MAX_SOURCES:
             self.sources.clear()
         self.sources[key] = source
+
+    def note_day(self, location: UpstreamLocation, error: Exception | None) -> None:
+        """Note what the outcome of a call tells of the tokens per day; see `DailyQuotas.note`."""
+        self.days.note(location, error)
+        if self.spent_days:
+            self.sources.clear()
 
     def set_found(self, found: Mapping[tuple[str, str, str], QuotaLimits]) -> None:
         """Replace the limits that were read from AWS, by the name of the model, region and role.

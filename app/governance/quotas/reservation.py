@@ -25,9 +25,10 @@ class QuotaCall(Struct, frozen=True, gc=False):
 class Reservation(Struct, gc=False):
     """What a call holds of a pool while it runs. It is ended once.
 
-    size: bytes of its body. reserved, cost: of the first meter; see `Need`.
+    size: bytes of its body. reserved, cost: of the first meter; see `Need`. What Bedrock refused has reserved nothing.
     meter: of which the call took directly; None if `hold` has what it holds of all meters.
-    waited: seconds in the queue.
+    waited: seconds in the queue. settled: tokens that it took in the end; None while it runs.
+    usage: what its answer has reported.
     """
 
     pool: QuotaPool
@@ -38,15 +39,12 @@ class Reservation(Struct, gc=False):
     meter: OnlyMeter | None = None
     hold: Hold | None = None
     waited: float = 0.0
-    is_open: bool = True
+    settled: int | None = None
+    usage: Usage | None = None
 
-    def settle(self, usage: Usage | None) -> int:
-        """End it, and return the tokens that it took.
-
-        Args:
-            usage: what the answer reports; None if that is not known, and then what was expected counts.
-        """
-        return self.pool.settle(self, usage)
+    def settle(self, usage: Usage | None) -> None:
+        """End it. usage: what the answer reports; None if that is not known, and then what was expected counts."""
+        self.pool.settle(self, usage)
 
     def throttled(self, retry_after: float | None) -> None:
         """End it: Bedrock throttled the call."""
