@@ -219,8 +219,10 @@ def test_content_of_documents_is_adapted_too() -> None:
 
 
 def test_cache_control_inside_a_tool_s_custom_wrapper_is_adapted() -> None:
-    tool = {"custom": {"name": "t", "cache_control": {"type": "ephemeral", "scope": "g"}}}
-    assert fit(tools=[tool]).body["tools"] == [{"name": "t", "cache_control": {"type": "ephemeral"}}]
+    schema = {"type": "object"}
+    tool = {"custom": {"name": "t", "input_schema": schema, "cache_control": {"type": "ephemeral", "scope": "g"}}}
+    adapted = {"name": "t", "input_schema": schema, "cache_control": {"type": "ephemeral"}}
+    assert fit(tools=[tool]).body["tools"] == [adapted]
 
 
 def test_turns_of_the_system_are_merged_into_the_user_s_after_tool_results() -> None:
@@ -468,6 +470,15 @@ def test_betas_of_newer_models_do_not_reach_older_ones() -> None:
 )
 def test_a_tool_of_anthropic_s_brings_its_beta(kind: str, beta: str) -> None:
     assert betas_of("sonnet-5", tools=[{"type": kind, "name": "n"}]).body["anthropic_beta"] == [beta]
+
+
+@pytest.mark.parametrize(
+    "tool", [{"name": "f"}, {"type": "custom", "name": "f", "input_schema": None}, {"custom": {"name": "f"}}]
+)
+def test_a_tool_without_a_schema_is_refused_by_its_path(tool: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidRequest, match="give the tool an input_schema") as refused:
+        fit(tools=[{"name": "t", "input_schema": {"type": "object"}}, tool])
+    assert refused.value.param == "tools[1].input_schema"
 
 
 @pytest.mark.parametrize("kind", ["web_search_20250305", "web_fetch_20250910", "code_execution_20250825"])

@@ -10,10 +10,15 @@ from app.wire.json import JsonObject
 
 # anthropic-sdk-python#948; litellm 1.110.2 refuses the first of them with advice
 _HOSTED = ("web_search_", "web_fetch_", "code_execution_")
+_WITH_SCHEMA = ("", "custom")
 
 
 def adapt_tools(adapted: AdaptedInvokeBody) -> None:
-    """Leave out what Bedrock or the model refuses in a tool."""
+    """Leave out what Bedrock or the model refuses in a tool.
+
+    Raises:
+        InvalidRequest: a tool has no schema, or is one that Anthropic's servers run.
+    """
     tools = adapted.body.get("tools")
     if isinstance(tools, list):
         adapted.body["tools"] = [_tool(tool, f"tools[{index}]", adapted) for index, tool in enumerate(tools)]
@@ -45,6 +50,10 @@ def _tool(tool: object, path: str, adapted: AdaptedInvokeBody) -> object:
     if not adapted.capabilities.schemas.strict_tools and made.pop("strict", False):
         adapted.adjust("strict")
     schema = made.get("input_schema")
+    if schema is None and kind in _WITH_SCHEMA:
+        # Bedrock answers "Malformed input request", or names another member
+        advice = 'give the tool an input_schema, such as {"type": "object"}'
+        raise InvalidRequest(advice, param=f"{path}.input_schema")
     if isinstance(schema, dict) and not adapted.capabilities.schemas.top_level_unions:
         made["input_schema"] = without_unions(schema)
         if made["input_schema"] is not schema:
