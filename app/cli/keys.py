@@ -76,8 +76,9 @@ def create(
 @asks_administration
 def change(client: AdminClient, key: str, expires_at: _End, is_json: bool, **options: Any) -> None:
     """Change members of a key. Others stay as they are."""
-    body = body_of({**options, "expires_at": _text(expires_at)}, client.call("GET", f"keys/{key}"))
-    write_one(client.call("PATCH", f"keys/{key}", body=body), is_json=is_json)
+    before = client.call("GET", f"keys/{key}")
+    body = body_of({**options, "expires_at": _text(expires_at)}, before)
+    write_one(client.call("PATCH", f"keys/{key}", body=body, revision=before["revision"]), is_json=is_json)
 
 
 @command.command("rotate")

@@ -55,8 +55,9 @@ def create(client: AdminClient, is_json: bool, **options: Any) -> None:
 def change(client: AdminClient, team: str, is_json: bool, **options: Any) -> None:
     """Change members of a team. Others stay as they are."""
     path = f"teams/{find_team(client, team)}"
-    body = body_of(options, client.call("GET", path))
-    write_one(client.call("PATCH", path, body=body), is_json=is_json)
+    before = client.call("GET", path)
+    body = body_of(options, before)
+    write_one(client.call("PATCH", path, body=body, revision=before["revision"]), is_json=is_json)
 
 
 @command.command("delete")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from app.cli.administration.members import body_of
 from tests.admin.api.conftest import ADMIN_KEY, settings_of
 from tests.cli.outcrop_process import invoke
 from tests.servers import NOWHERE, gateway, recording_server
@@ -236,3 +237,23 @@ def test_another_pepper_makes_no_secrets(tmp_path: Path) -> None:
         assert "KEY_PEPPER is not the one with which keys were made" in other.refused(*arguments)
     assert len(outcrop("keys", "list")) == 1
     assert outcrop("keys", "rotate", key["id"])["revision"] == 2
+
+
+@pytest.mark.parametrize("kind", ["teams", "keys"])
+def test_a_change_at_the_same_time_is_not_overwritten(
+    outcrop: Outcrop, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """`change` replaces all limits, those that no option names with the values that it has read."""
+    name = outcrop("teams", "create", "raced", "--requests", "60")["id"]
+    if kind == "keys":
+        name = outcrop("keys", "create", "raced", "--team", "raced", "--requests", "60")["id"]
+
+    def change_first(options: dict[str, Any], before: Any = None) -> Any:
+        monkeypatch.undo()
+        outcrop(kind, "change", name, "--tokens", "1000")
+        return body_of(options, before)
+
+    monkeypatch.setattr(f"app.cli.{kind}.body_of", change_first)
+    assert "its revision is 2, and not 1" in outcrop.refused(kind, "change", name, "--requests", "5")
+    limits = outcrop(kind, "show", name)["limits"]
+    assert (limits["requests_per_minute"], limits["tokens_per_minute"]) == (60, 1000)

@@ -17,9 +17,18 @@ class AdminClient(Protocol):
     """Carries out requests of the admin API."""
 
     def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        revision: int | None = None,
     ) -> Document:
-        """Carry out a request. path: below `/admin/v1/`, such as `teams/ID`.
+        """Carry out a request.
+
+        Args:
+            path: below `/admin/v1/`, such as `teams/ID`. revision: the only one that is changed; None for any.
 
         Raises:
             click.ClickException: it was refused, or failed.

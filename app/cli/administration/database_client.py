@@ -47,6 +47,7 @@ class _Call(Struct, frozen=True):
     identifier: str
     query: Mapping[str, str]
     body: Mapping[str, Any]
+    revision: int | None
 
     def page(self) -> dict[str, Any]:
         """Return the query of a list of objects."""
@@ -58,12 +59,16 @@ _OPERATIONS: dict[str, _Operation] = {
     "GET teams": lambda call: list_teams(call.connection, **call.page()),
     "POST teams": lambda call: create_team(call.connection, call.actor, TeamCreate(**call.body)),
     "GET teams/ID": lambda call: get_team(call.connection, call.identifier),
-    "PATCH teams/ID": lambda call: change_team(call.connection, call.actor, call.identifier, TeamChange(**call.body)),
+    "PATCH teams/ID": lambda call: change_team(
+        call.connection, call.actor, call.identifier, TeamChange(**call.body), revision=call.revision
+    ),
     "DELETE teams/ID": lambda call: delete_team(call.connection, call.actor, call.identifier),
     "GET keys": lambda call: list_keys(call.connection, **call.page()),
     "POST keys": lambda call: create_key(call.connection, call.actor, KeyCreate(**call.body), call.pepper),
     "GET keys/ID": lambda call: get_key(call.connection, call.identifier),
-    "PATCH keys/ID": lambda call: change_key(call.connection, call.actor, call.identifier, KeyChange(**call.body)),
+    "PATCH keys/ID": lambda call: change_key(
+        call.connection, call.actor, call.identifier, KeyChange(**call.body), revision=call.revision
+    ),
     "DELETE keys/ID": lambda call: delete_key(call.connection, call.actor, call.identifier),
     "POST keys/ID/rotate": lambda call: rotate_key(
         call.connection, call.actor, call.identifier, call.pepper, Rotation(**call.body).grace_seconds
@@ -118,11 +123,17 @@ class DatabaseClient:
         self._runner.close()
 
     def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        revision: int | None = None,
     ) -> Document:
         """Carry out an operation. See `AdminClient.call`."""
         try:
-            return self._runner.run(self._call(self._database, method, path, query or {}, body or {}))
+            return self._runner.run(self._call(method, path, query or {}, body or {}, revision))
         except OperationRefused as error:
             raise click.ClickException(error.message) from None
         except ValidationError as error:
@@ -131,17 +142,18 @@ class DatabaseClient:
             raise click.ClickException(str(error)) from None
 
     async def _call(
-        self, database: Database, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]
+        self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any], revision: int | None
     ) -> Document:
         kind, _, rest = path.partition("/")
         identifier, _, action = rest.partition("/")
         name = "/".join(filter(None, (f"{method} {kind}", identifier and "ID", action)))
         if name not in _OPERATIONS:
             raise click.ClickException(f"there is no {kind.removesuffix('s')} {rest!r}")
-        async with database.begin(reads=method == "GET") as connection:
+        async with self._database.begin(reads=method == "GET") as connection:
             if name in _MAKE_SECRETS and is_other_pepper(await newest_secret(connection), self._pepper):
                 raise click.ClickException(_OTHER_PEPPER)
-            result = await _OPERATIONS[name](_Call(connection, self._actor, self._pepper, identifier, query, body))
+            call = _Call(connection, self._actor, self._pepper, identifier, query, body, revision)
+            result = await _OPERATIONS[name](call)
         return {} if result is None else result.model_dump(mode="json", exclude_unset=name == "GET usage")
 
 

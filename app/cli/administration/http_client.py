@@ -45,7 +45,13 @@ class HttpClient:
         self._opener = urllib.request.build_opener(_NoRedirects, *proxies)
 
     def call(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        revision: int | None = None,
     ) -> Document:
         """Send a request. See `AdminClient.call`."""
         url = f"{self._base}/admin/v1/{quote(path)}{f'?{urlencode(query)}' if query else ''}"
@@ -53,6 +59,8 @@ class HttpClient:
         data = None
         if body is not None:
             data, headers["content-type"] = json.dumps(body), "application/json"
+        if revision is not None:
+            headers["if-match"] = f'"{revision}"'
         request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 -- the scheme is checked
         try:
             with self._opener.open(request, timeout=_SECONDS) as response:
