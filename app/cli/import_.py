@@ -85,7 +85,7 @@ def _import(client: AdminClient, plan: Plan, path: str | None, *, is_dry: bool) 
     for loss in plan.losses():
         click.echo(loss, err=True)
     if is_dry:
-        click.echo(f"{len(plan.teams)} teams and {len(plan.keys)} keys, less those that exist.")
+        click.echo(f"{len(plan.teams)} teams and {len(plan.keys)} keys would be created, less those that exist.")
         return
     if path is None:
         raise click.UsageError("name a new file for the secrets with --secrets, or add --dry-run")
@@ -97,4 +97,5 @@ def _import(client: AdminClient, plan: Plan, path: str | None, *, is_dry: bool) 
                 click.echo(f"{kind} {planned.name}: the name is taken, so it is called {created['name']}", err=True)
             if kind == "key":
                 write(json.dumps({name: created[name] for name in ("name", "id", "team_id", "secret")}).decode())
-    click.echo(f"{counts['team']} teams and {counts['key']} keys were created. Their secrets are in {path}.")
+    where = f" Their secrets are in {path}." if counts["key"] else ""
+    click.echo(f"{counts['team']} teams and {counts['key']} keys were created.{where}")

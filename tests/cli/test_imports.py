@@ -118,6 +118,12 @@ def test_what_is_not_carried_over_is_said() -> None:
     ]
 
 
+def test_a_key_for_all_apis_of_models_is_not_restricted() -> None:
+    plan = plan_of([{"token": "h", "key_alias": "k", "allowed_routes": ["llm_api_routes"]}], "litellm")
+    assert "status" not in plan.keys[0][1].body
+    assert [*plan.losses()] == []
+
+
 def test_a_key_that_the_administrator_made_is_nobodys() -> None:
     """Otherwise all these keys would share the limits by user, and the users that their programs name would not count."""
     plan = plan_of([{"token": "ab" * 32, "team_id": None, "user_id": "default_user_id"}], "others")
@@ -161,7 +167,7 @@ def files_in(folder: Path) -> list[str]:
 def test_an_import_creates_each_team_and_key_once(tmp_path: Path) -> None:
     files, target = files_in(tmp_path), tmp_path / "secrets.jsonl"
     dry = invoke(tmp_path, "import", "litellm", *files, "--dry-run")
-    assert (dry.exit_code, dry.stdout) == (0, "3 teams and 2 keys, less those that exist.\n")
+    assert (dry.exit_code, dry.stdout) == (0, "3 teams and 2 keys would be created, less those that exist.\n")
     # pages may overlap
     ended = invoke(tmp_path, "import", "litellm", *files, files[1], "--secrets", str(target))
     assert ended.exit_code == 0, ended.output
@@ -175,7 +181,7 @@ def test_an_import_creates_each_team_and_key_once(tmp_path: Path) -> None:
     listed = json.loads(invoke(tmp_path, "keys", "list").stdout)["data"]
     assert {each["name"]: each["status"] for each in listed} == {"laptop": "active", "sk-...ef01": "blocked"}
     again = invoke(tmp_path, "import", "litellm", *files, "--secrets", f"{target}.2")
-    assert again.stdout.startswith("0 teams and 0 keys were created.")
+    assert again.stdout == "0 teams and 0 keys were created.\n"
 
 
 @database

@@ -35,6 +35,8 @@ _RESTRICTIONS = (
     "team_member_tpm_limit", "budget_limits", "allowed_routes", "allowed_cache_controls", "allowed_passthrough_routes",
     "object_permission", "access_group_ids",
 )  # fmt: skip
+# keys of the type "LLM API" may call what every key of the gateway may call
+_UNRESTRICTED = {"allowed_routes": ["llm_api_routes"]}
 # others of which the administrator should know
 _OTHERS = (
     "members_with_roles", "members", "admins", "aliases", "router_settings", "tags", "guardrails", "policies",
@@ -188,7 +190,7 @@ def _read(row: Document, name: str) -> tuple[Document, list[str], list[str]]:
     models = [str(each) for each in models]
     if models and not _ALL_MODELS & set(models):
         body["models"] = [each.removeprefix(_PREFIX) for each in models if each != _NO_MODELS] or ["none"]
-    missing += [each for each in _RESTRICTIONS if row.get(each)]
+    missing += [each for each in _RESTRICTIONS if row.get(each) and row[each] != _UNRESTRICTED.get(each)]
     metadata = row.get("metadata") or {}
     if isinstance(metadata, str):
         with contextlib.suppress(json.JsonError):
