@@ -127,6 +127,8 @@ def test_invalid_limits_are_refused_in_anthropic_s_shape(
     error = answer.json()
     assert (error["type"], error["error"]["type"]) == ("error", "invalid_request_error")
     assert error["request_id"] == answer.headers["request-id"]
+    if body["scope"]["type"] == "organization":
+        assert error["error"]["message"] == "scope: 'type' must be one of 'rbac_group', 'user'"
 
 
 @pytest.mark.loopback

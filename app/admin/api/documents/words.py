@@ -40,4 +40,6 @@ def words_of(error: Mapping[str, Any]) -> str:
     """Return what a fault that pydantic reports means."""
     if error["type"] == "string_pattern_mismatch":
         return _BY_PATTERN.get(error["ctx"]["pattern"], str(error["msg"]))
+    if error["type"] == "union_tag_invalid":
+        return "{discriminator} must be one of {expected_tags}".format(**error["ctx"])
     return _BY_TYPE.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")

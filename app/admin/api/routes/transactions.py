@@ -102,7 +102,7 @@ def revision_of(if_match: str | None) -> int | None:
         raise Invalid(Fault("If-Match", 'must be one ETag, such as "3"'))
     match = _REVISION.match(tags[0])
     if match is None:
-        raise Outdated("If-Match is the ETag of no revision")
+        raise Outdated('If-Match is the ETag of no revision: send it as it was read, with its quotes, such as "3"')
     return int(match[1])
 
 
