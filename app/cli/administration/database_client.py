@@ -36,7 +36,7 @@ from app.cli.administration.client import Document
 from app.composition.database import open_database, prepare_database
 from app.config.settings import Settings, SettingsError
 from app.governance.identity.key_secrets import is_other_pepper
-from app.storage.database import AsyncConnection, Database, DatabaseDown
+from app.storage.database import AsyncConnection, DatabaseDown
 from app.storage.repository import newest_secret
 
 
