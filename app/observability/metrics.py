@@ -154,17 +154,15 @@ class Metrics:
             self._exceeded.values[(kind,)] += 1
 
     def _count_call(self, record: RequestRecord) -> None:
-        labels, model = self._labels, ""
+        labels, called = self._labels, record.model_behind or record.target
         for attempt in record.tries:
             model = labels.get(attempt.target) or self._label(attempt.target, has_answered=not attempt.error)
             self._attempts.values[model, attempt.error or "ok"] += 1
-        last, called = record.tries[-1], record.model_behind or record.target
-        if called != last.target:
-            model = labels.get(called) or self._label(called, has_answered=not last.error)
+        model = labels.get(called) or self._label(called, has_answered=not record.tries[-1].error)
         if record.has_moved:
             # if all attempts failed, the record may be of another than the last
-            is_last = last.target == record.target
-            self._failovers.values[(model if is_last else self._label(last.target, has_answered=False),)] += 1
+            last = record.tries[-1].target
+            self._failovers.values[(model if last == record.target else self._label(last, has_answered=False),)] += 1
         if (usage := record.usage) is not None:
             tokens = self._tokens.values
             if usage.input > 0:

@@ -24,7 +24,8 @@ from app.server.request_head import (
     MAX_TARGET_BYTES,
     RequestHead,
     decoded,
-    refusal_of_head,
+    is_too_large,
+    refusal_of_host,
 )
 from app.server.served_request import MAX_BUFFERED_BYTES, Header, ServedRequest
 from app.server.task_start import Start, start_at_once, start_soon
@@ -245,7 +246,10 @@ class GuardedProtocol(asyncio.Protocol):
         parser, headers = self._parser, decoded(raw_headers)
         version, method = parser.get_http_version(), parser.get_method().decode()
         asks_for_upgrade = parser.should_upgrade()
-        status = refusal_of_head(raw_headers, headers, version, self._may_be_large)
+        if len(raw_headers) > MAX_HEADERS or (self._may_be_large and is_too_large(raw_headers)):
+            status = 431
+        else:
+            status = refusal_of_host(headers.get("host"), version)
         if asks_for_upgrade and (self._requests or not asks_for_websocket(method, headers)):
             status = status or 400  # the parser would take the body for another request
         if status:

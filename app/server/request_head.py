@@ -1,7 +1,7 @@
 """The head of an HTTP request, and which heads are refused."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 
@@ -41,23 +41,14 @@ def _join_repeated(raw_headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]
     return headers
 
 
-def refusal_of_head(
-    raw_headers: Sequence[tuple[bytes, bytes]], headers: Mapping[str, str], version: str, may_be_large: bool = True
-) -> int:
-    """Return the status with which a head is refused; 0 if it is not.
-
-    Args:
-        headers: those of raw_headers; see `RequestHead`. may_be_large: the head may have more than MAX_HEAD_BYTES.
-    """
-    if len(raw_headers) > MAX_HEADERS:
-        return 431
-    if may_be_large and sum(map(len, chain.from_iterable(raw_headers))) > MAX_HEAD_BYTES:
-        return 431
-    return _refusal_of_host(headers.get("host"), version)
+def is_too_large(raw_headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Tell whether a head has more than MAX_HEAD_BYTES."""
+    return sum(map(len, chain.from_iterable(raw_headers))) > MAX_HEAD_BYTES
 
 
 @lru_cache(64)
-def _refusal_of_host(host: str | None, version: str) -> int:
+def refusal_of_host(host: str | None, version: str) -> int:
+    """Return the status with which the host of a request is refused; 0 if it is not."""
     if host is None:
         return 0 if version == "1.0" else 400
     return 0 if _HOST.match(host) else 400  # a repeated one has a comma

@@ -143,7 +143,10 @@ class ServedRequest(Struct, eq=False):
         while not (self.is_lost or self.is_complete):
             self.flow.resume_reading()
             if self._pieces or (self._has_arrived and not self._is_received):
-                return {"type": "http.request", "body": self._take(), "more_body": not self._has_arrived}
+                body = b"".join(self._pieces)
+                self._pieces.clear()
+                self._size, self._is_received = 0, self._has_arrived
+                return {"type": "http.request", "body": body, "more_body": not self._has_arrived}
             self._news = self._news or asyncio.Event()
             self._news.clear()
             await self._news.wait()
@@ -151,12 +154,11 @@ class ServedRequest(Struct, eq=False):
 
     def take_body(self) -> bytes | None:
         """Return the body, instead of `receive`; None if some of it has not arrived, or the caller disconnected."""
-        return self._take() if self._has_arrived and not self.is_lost else None
-
-    def _take(self) -> bytes:
+        if self.is_lost or not self._has_arrived:
+            return None
         body = b"".join(self._pieces)  # a single piece is not copied
         self._pieces.clear()
-        self._size, self._is_received = 0, self._has_arrived
+        self._is_received = True
         return body
 
     async def send(self, message: Message) -> None:
@@ -235,7 +237,7 @@ class ServedRequest(Struct, eq=False):
             self._has_length, self._left = True, int(by_name[b"content-length"])
         if b"close" in by_name.get(b"connection", b"").lower():
             self.keeps_alive = False
-        lines = [*lines_of(tuple([_decoded(each) for each in headers if each[0] != b"connection"]))]
+        lines = [*_checked([_decoded(each) for each in headers if each[0] != b"connection"])]
         if by_name.get(b"transfer-encoding", b"").lower() == b"chunked":
             self._has_length, self.is_framed = False, True
         elif self.is_head or status in _WITHOUT_BODY:
@@ -308,10 +310,18 @@ def _default_line_of(header: Header) -> str:
     return ": ".join(_decoded(header))
 
 
-@lru_cache(64)
-def lines_of(headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    """Return the lines of a head. Raises RuntimeError: a header holds a control character."""
+def _checked(headers: Collection[tuple[str, str]]) -> tuple[str, ...]:
     lines = tuple(map(": ".join, headers))
     if any(map(_CONTROL.search, lines)):
         raise RuntimeError(f"a control character in one of {len(lines)} headers")
     return lines
+
+
+@lru_cache(64)
+def lines_of(headers: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return the lines of a head; those of equal headers are remembered.
+
+    Raises:
+        RuntimeError: a header holds a control character.
+    """
+    return _checked(headers)
