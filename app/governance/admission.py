@@ -227,12 +227,13 @@ class Permit(Struct):
         if self.is_released:
             return
         self.is_released = True
-        inside = self.admission.counters.inside
+        admission = self.admission
+        inside = admission.counters.inside
         inside.cells[inside.index] -= 1
-        if self.admission.is_divided:
+        if admission.is_divided:
             self.release_part()
-        if self.admission._queues:
-            self.admission._grant()
+        if admission._queues:
+            admission._grant()
 
     def release_part(self) -> None:
         """Release the permit in its reserve and in its share."""

@@ -45,7 +45,8 @@ class HeldBytes(Struct):
         Raises:
             GatewayBusy: the bytes of all callers, or of this caller, exceed their limit.
         """
-        limits, held, own = self.limits, self.limits.held, self.limits.of_each.get(self.name)
+        limits = self.limits
+        held, own = limits.held, limits.of_each.get(self.name)
         held.cells[held.index] += count
         if own is not None:
             own.cells[own.index] += count

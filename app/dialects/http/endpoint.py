@@ -115,11 +115,13 @@ class Endpoint(Struct, frozen=True):
             scope.get(RESPOND),
             limit_headers=spec.limit_headers,
         )
-        deadline, failure = limits.timer.begin(limits.total_timeout), None
+        deadline = limits.timer.begin(limits.total_timeout)
         try:
             await self._serve(scope, receive, sender, head, deadline)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- a defect, too, is answered in the dialect
             failure = self._failure_of(error, sender, deadline)
+        else:
+            return
         finally:
             deadline.end()
         if failure is not None:
@@ -187,14 +189,14 @@ class Endpoint(Struct, frozen=True):
             try:
                 if body is None:
                     body = take_body(head, connection, limits.max_body_bytes, held)
-                if body is None:
-                    body = await self._read(head, connection, receive, held)
+                    if body is None:
+                        body = await self._read(head, connection, receive, held)
                 context = RequestContext(
                     head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body),
                     sender.held, begin_stream=sender.begin_stream,
                 )  # fmt: skip
                 del body
-                connection.set_disconnect_callback(DisconnectGuard(sender, context, permit, deadline.task).cancel)
+                connection.set_disconnect_callback(DisconnectGuard(sender, context, permit).cancel)
                 response = await self.spec.handler(context)
                 if isinstance(response, CompleteResponse):
                     await sender.send_complete(response)

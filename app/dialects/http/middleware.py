@@ -109,9 +109,10 @@ class RequestMiddleware:
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """Return the caller's `x-request-id` if it is safe in headers and logs, else a new UUID, as AWS's own ids are."""
-    given = headers.get("x-request-id")
-    if given is not None and _SAFE_ID.match(given) and not has_secret(given):
-        return given
+    if "x-request-id" in headers:
+        given = headers["x-request-id"]
+        if _SAFE_ID.match(given) and not has_secret(given):
+            return given
     digits = os.urandom(16).hex()  # faster than the uuid module
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 

@@ -94,17 +94,17 @@ class DisconnectGuard(Struct):
     sender: "ResponseSender"
     request: RequestContext
     permit: Permit
-    task: asyncio.Task[Any] | None
 
     def cancel(self) -> None:
         """Cancel the task, or let it go on for nobody."""
-        if self.sender.is_done or self.task is None:
+        task = self.request.deadline.task
+        if self.sender.is_done or task is None:
             return
         self.sender.caller_has_gone = True
-        if self.request.outlive is not None and self.request.outlive(self.request, self.task):
+        if self.request.outlive is not None and self.request.outlive(self.request, task):
             self.permit.release()
         else:
-            self.task.cancel()
+            task.cancel()
 
 
 class ResponseSender(Struct):
@@ -140,11 +140,11 @@ class ResponseSender(Struct):
         Raises:
             GatewayBusy: too many bytes of large responses wait already.
         """
-        body, connection = response.body, self.connection
+        body, flow = response.body, self.connection.flow
         if len(body) > _COUNTED_BYTES and self.held is not None and self.held.size < len(body):
             await self.held.add_when_free(len(body) - self.held.size)
         headers = self._begin(response.status, response.headers + more_headers)
-        if self.respond is not None and not connection.flow.write_paused and len(body) <= _PIECE_BYTES:
+        if self.respond is not None and not flow.write_paused and len(body) <= _PIECE_BYTES:
             self.is_done = True
             self.respond(response.status, headers, body)
         else:
@@ -153,8 +153,8 @@ class ResponseSender(Struct):
             body = await self._send_pieces(body)
             self.is_done = True
             await self.send({"type": "http.response.body", "body": body})
-        if connection.flow.write_paused:
-            await connection.flow.drain()
+        if flow.write_paused:
+            await flow.drain()
 
     async def _send_pieces(self, body: bytes) -> bytes:
         """Send a body up to its last piece, each as soon as the one before has left the process; return that."""
