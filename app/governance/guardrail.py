@@ -11,6 +11,7 @@ from app.bedrock.client import BedrockRequest
 from app.errors import InvalidRequest, PermissionRefused
 from app.governance.guardrail_content import MARKED, GuardrailBlock, texts_in, unchecked_in
 from app.governance.identity.caller import Policy
+from app.governance.strict_document import parse_strict_object
 from app.models.capabilities import Capabilities, capabilities_of
 from app.models.ids import ModelId
 from app.wire import json
@@ -61,10 +62,10 @@ class Guardrail(Struct, frozen=True):
         """
         operation = request.path.rpartition("/")[2] if request.path.startswith("/model/") else ""
         if operation in _CONVERSE:
-            body = self._on_converse(_object_of(request.body))
+            body = self._on_converse(parse_strict_object(request.body))
             return replace(request, body=json.dumps(body)), unchecked_in(body)
         if operation in _INVOKE:
-            document = _object_of(request.body)
+            document = parse_strict_object(request.body)
             if _OWN_CONFIG in document:
                 raise InvalidRequest(MARKED, param=_OWN_CONFIG)
             headers = self._in_headers(request.headers)
@@ -125,13 +126,3 @@ def _makes_text(model: ModelId) -> bool | None:
     if capabilities.embeddings.member or capabilities.rerank.accepted or not capabilities.output.text:
         return False
     return True if capabilities != Capabilities() else None
-
-
-def _object_of(body: bytes) -> JsonObject:
-    try:
-        document = json.loads_strictly(body)
-    except json.JsonError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}", param=error.path or None) from None
-    if not isinstance(document, dict):
-        raise InvalidRequest("the body must be a JSON object")
-    return document

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.emulator.protocol import BreakableProtocol
+from tests.end_to_end.recording import RecordingBedrock
 from tests.servers import KEY, KEY_NAME, emulator_app, gateway, serving
 
 if TYPE_CHECKING:
@@ -66,6 +67,18 @@ def client(gateway_url: str) -> Iterator[openai.OpenAI]:
 
     with openai.OpenAI(base_url=f"{gateway_url}/v1", api_key=KEY, max_retries=0) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def recorder() -> RecordingBedrock:
+    return RecordingBedrock()
+
+
+@pytest.fixture(scope="module")
+def url(recorder: RecordingBedrock) -> Iterator[str]:
+    """Return the URL of a gateway in front of `recorder`."""
+    with serving(recorder) as bedrock, gateway(bedrock, retry_budget=10) as base:
+        yield base
 
 
 @contextmanager

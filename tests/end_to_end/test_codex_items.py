@@ -3,14 +3,13 @@
 The embedded Bedrock refuses the types of items and tools that each surface of AWS's refuses.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.end_to_end.recording import RecordingBedrock
-from tests.servers import KEY, gateway, serving
+from tests.servers import KEY
 
 HEADERS = {"x-api-key": KEY}
 CLAUDE, GPT56, GPT55, GEMMA = (
@@ -47,17 +46,6 @@ HISTORY: list[Any] = [
     {"type": "nobody_knows_yet", "id": "x"},
     QUESTION,
 ]
-
-
-@pytest.fixture(scope="module")
-def recorder() -> RecordingBedrock:
-    return RecordingBedrock()
-
-
-@pytest.fixture(scope="module")
-def url(recorder: RecordingBedrock) -> Iterator[str]:
-    with serving(recorder) as bedrock, gateway(bedrock, retry_budget=10) as base:
-        yield base
 
 
 def ask(url: str, recorder: RecordingBedrock, model: str, **body: Any) -> tuple[httpx.Response, Any]:

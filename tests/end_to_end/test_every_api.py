@@ -55,17 +55,6 @@ called and its result is sent back, with complete and with streamed responses, a
 TURN: Any = {"role": "user", "content": [{"text": "hi"}]}
 
 
-@pytest.fixture(scope="module")
-def recorder() -> RecordingBedrock:
-    return RecordingBedrock()
-
-
-@pytest.fixture(scope="module")
-def url(recorder: RecordingBedrock) -> Iterator[str]:
-    with serving(recorder) as bedrock, gateway(bedrock, retry_budget=10) as base:
-        yield base
-
-
 def by_chat(url: str, model: str, *, streamed: bool) -> str:
     """Ask, run the tool, ask again; return the last text."""
     messages: list[Any] = [{"role": "user", "content": QUESTION}]

@@ -17,17 +17,6 @@ HELLO: Any = [{"role": "user", "content": "hi"}]
 HEADERS = {"x-api-key": KEY}
 
 
-@pytest.fixture(scope="module")
-def recorder() -> RecordingBedrock:
-    return RecordingBedrock()
-
-
-@pytest.fixture(scope="module")
-def url(recorder: RecordingBedrock) -> Iterator[str]:
-    with serving(recorder) as bedrock, gateway(bedrock, retry_budget=10) as base:
-        yield base
-
-
 @pytest.fixture
 def client(url: str, recorder: RecordingBedrock) -> Iterator[anthropic.Anthropic]:
     recorder.requests.clear()

@@ -25,17 +25,6 @@ WEATHER: Any = {
 }
 
 
-@pytest.fixture(scope="module")
-def recorder() -> RecordingBedrock:
-    return RecordingBedrock()
-
-
-@pytest.fixture(scope="module")
-def url(recorder: RecordingBedrock) -> Iterator[str]:
-    with serving(recorder) as bedrock, gateway(bedrock, retry_budget=10) as base:
-        yield base
-
-
 @pytest.fixture
 def client(url: str, recorder: RecordingBedrock) -> Iterator[openai.OpenAI]:
     recorder.requests.clear()

@@ -5,7 +5,7 @@ from functools import partial
 
 from app.dialects.bedrock.errors import render_error
 from app.dialects.bedrock.native import forward
-from app.dialects.bedrock.operations import OPERATIONS, Operation
+from app.dialects.bedrock.operations import OPERATIONS, AwsOperation
 from app.dialects.http.documents import OutputSchema
 from app.dialects.http.endpoint_spec import EndpointSpec, error_responses
 from app.execution.executor import Executor
@@ -66,7 +66,7 @@ def bedrock_endpoints(executor: Executor) -> Sequence[EndpointSpec]:
     ]
 
 
-def _responses(operation: Operation) -> dict[int | str, JsonObject]:
+def _responses(operation: AwsOperation) -> dict[int | str, JsonObject]:
     if not operation.is_streamed:
         return _ERRORS
     stream = {"schema": {"type": "string", "format": "binary"}}

@@ -11,7 +11,7 @@ from app.bedrock.reported_usage import tier_of_headers
 from app.converse.call import Surface
 from app.converse.usage import tier_of
 from app.dialects.bedrock.errors import end_to_end, exception_frame
-from app.dialects.bedrock.operations import Operation
+from app.dialects.bedrock.operations import AwsOperation
 from app.dialects.bedrock.policy import apply_policy, without_forbidden
 from app.dialects.bedrock.translated import answer
 from app.dialects.http.end_user import note_end_user
@@ -49,7 +49,7 @@ _REQUEST_PREFIX = "x-amzn-bedrock-"
 _SURFACES = {service: Surface(service) for service in ("bedrock-runtime", "bedrock", "bedrock-mantle")}
 
 
-async def forward(operation: Operation, executor: Executor, context: RequestContext) -> Answer:
+async def forward(operation: AwsOperation, executor: Executor, context: RequestContext) -> Answer:
     """Forward a request, and return Bedrock's response.
 
     Raises:
@@ -114,7 +114,7 @@ def _streamed(
     return StreamingResponse(status, headers, relay, lambda data: (data, None), finish, fail, length=length)
 
 
-def _check_path(operation: Operation, path: str) -> None:
+def _check_path(operation: AwsOperation, path: str) -> None:
     """Check that the encoded path is this operation's too: it is signed and sent as it is."""
     # nearly every path is its own decoded form and has neither
     if "%" in path or "//" in path or "/." in path or path.endswith("/"):
@@ -141,7 +141,7 @@ def _forwarded_headers(headers: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return forwarded
 
 
-def _requested_tier(operation: Operation, context: RequestContext) -> str:
+def _requested_tier(operation: AwsOperation, context: RequestContext) -> str:
     """Return the service tier that is charged if the response reports none."""
     if operation.surface is not Surface.CONVERSE:
         return tier_of_headers(tuple(context.head.headers.items()))

@@ -15,8 +15,8 @@ from app.execution.operations.passthrough import UsageIn
 from app.wire.json import JsonObject
 
 
-class Operation(Struct, frozen=True):
-    """An operation.
+class AwsOperation(Struct, frozen=True):
+    """One operation of an AWS service.
 
     path: its template; `{name:path}` may hold slashes. usage_in: where a complete response has its tokens.
     request, response: types for the OpenAPI page; None for bytes that depend on the model.
@@ -37,8 +37,8 @@ class Operation(Struct, frozen=True):
 
 _HELLO = {"messages": [{"role": "user", "content": [{"text": "Say hello."}]}]}
 
-OPERATIONS: tuple[Operation, ...] = (
-    Operation(
+OPERATIONS: tuple[AwsOperation, ...] = (
+    AwsOperation(
         "Converse",
         "POST",
         "/model/{modelId:path}/converse",
@@ -50,7 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
         response=Reply,
         example=_HELLO,
     ),
-    Operation(
+    AwsOperation(
         "ConverseStream",
         "POST",
         "/model/{modelId:path}/converse-stream",
@@ -61,7 +61,7 @@ OPERATIONS: tuple[Operation, ...] = (
         request=ConverseStreamRequest,
         example=_HELLO,
     ),
-    Operation(
+    AwsOperation(
         "InvokeModel",
         "POST",
         "/model/{modelId:path}/invoke",
@@ -72,7 +72,7 @@ OPERATIONS: tuple[Operation, ...] = (
         request=JsonObject,
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "InvokeModelWithResponseStream",
         "POST",
         "/model/{modelId:path}/invoke-with-response-stream",
@@ -82,7 +82,7 @@ OPERATIONS: tuple[Operation, ...] = (
         surface=Surface.INVOKE,
         request=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "CountTokens",
         "POST",
         "/model/{modelId:path}/count-tokens",
@@ -92,7 +92,7 @@ OPERATIONS: tuple[Operation, ...] = (
         response=dict[str, int],
         example={"input": {"converse": _HELLO}},
     ),
-    Operation(
+    AwsOperation(
         "ApplyGuardrail",
         "POST",
         "/guardrail/{guardrailIdentifier:path}/version/{guardrailVersion}/apply",
@@ -102,7 +102,7 @@ OPERATIONS: tuple[Operation, ...] = (
         request=JsonObject,
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "InvokeGuardrailChecks",
         "POST",
         "/guardrail-checks/invoke",
@@ -111,7 +111,7 @@ OPERATIONS: tuple[Operation, ...] = (
         request=JsonObject,
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "StartAsyncInvoke",
         "POST",
         "/async-invoke",
@@ -120,7 +120,7 @@ OPERATIONS: tuple[Operation, ...] = (
         request=JsonObject,
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "ListAsyncInvokes",
         "GET",
         "/async-invoke",
@@ -128,7 +128,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List asynchronous calls",
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "GetAsyncInvoke",
         "GET",
         "/async-invoke/{invocationArn:path}",
@@ -136,7 +136,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Describe an asynchronous call",
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "ListFoundationModels",
         "GET",
         "/foundation-models",
@@ -144,7 +144,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List foundation models",
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "GetFoundationModel",
         "GET",
         "/foundation-models/{modelIdentifier:path}",
@@ -152,7 +152,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Describe a foundation model",
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "ListInferenceProfiles",
         "GET",
         "/inference-profiles",
@@ -160,7 +160,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List inference profiles",
         response=JsonObject,
     ),
-    Operation(
+    AwsOperation(
         "GetInferenceProfile",
         "GET",
         "/inference-profiles/{inferenceProfileIdentifier:path}",

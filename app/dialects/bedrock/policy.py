@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from app.converse.call import Surface
 from app.dialects.bedrock.async_invokes import READS, only_of_team, with_team
-from app.dialects.bedrock.operations import Operation
+from app.dialects.bedrock.operations import AwsOperation
 from app.dialects.http.responses import CompleteResponse
 from app.errors import InvalidRequest
 from app.execution.executor import Executor
 from app.execution.policy_targets import allows_model, check_model
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import Policy
+from app.governance.strict_document import parse_strict_object
 from app.models.output_lengths import lengths_in, names_of_length
 from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Planner, Target
@@ -35,7 +36,7 @@ _FIELDS = "additionalModelRequestFields"
 
 
 async def apply_policy(
-    operation: Operation, executor: Executor, context: RequestContext, policy: Policy, name: str
+    operation: AwsOperation, executor: Executor, context: RequestContext, policy: Policy, name: str
 ) -> list[str]:
     """Check the model and the lengths of a request; the default length may be filled in. Returns what was changed.
 
@@ -50,7 +51,7 @@ async def apply_policy(
     """
     named = context.params.get(_IN_PATH.get(operation.name, ""), "")
     if operation.name == _IN_BODY:
-        document = await _run(context, partial(_document_of, context.body))
+        document = await _run(context, partial(parse_strict_object, context.body))
         model = document.get("modelId")
         named = model if isinstance(model, str) else ""
         context.body = await _run(context, partial(with_team, document, policy.team_id))
@@ -69,7 +70,7 @@ async def apply_policy(
 
 
 def without_forbidden(
-    operation: Operation, planner: Planner, policy: Policy, response: CompleteResponse
+    operation: AwsOperation, planner: Planner, policy: Policy, response: CompleteResponse
 ) -> CompleteResponse:
     """Return a response without what a policy does not allow: models, and asynchronous calls of other teams.
 
@@ -98,7 +99,7 @@ def _with_length(body: bytes, policy: Policy) -> bytes:
     Raises:
         InvalidRequest: see `apply_policy`.
     """
-    document = _document_of(body)
+    document = parse_strict_object(body)
     config, fields = document.get("inferenceConfig"), document.get(_FIELDS)
     _check_lengths({"inferenceConfig": config}, policy.largest_max_tokens)
     if isinstance(fields, dict):
@@ -115,7 +116,7 @@ def _check_invoke(body: bytes, policy: Policy, models: Iterable[str]) -> None:
     Args:
         models: base ids of those that make text. Each must read a length that the body has.
     """
-    document, largest = _document_of(body), policy.largest_max_tokens
+    document, largest = parse_strict_object(body), policy.largest_max_tokens
     _check_lengths(document, largest)
     for model in models if largest else ():
         read = names_of_length(model)
@@ -139,13 +140,3 @@ def _check_lengths(body: JsonObject, largest: int | None, prefix: str = "") -> N
 
 def _targets(planner: Planner, name: str) -> list[Target]:
     return planner.as_named(name) if planner.knows(name) else []
-
-
-def _document_of(body: bytes) -> JsonObject:
-    try:
-        document = json.loads_strictly(body)
-    except json.JsonError as error:
-        raise InvalidRequest(f"the body is not valid JSON: {error}", param=error.path or None) from None
-    if not isinstance(document, dict):
-        raise InvalidRequest("the body must be a JSON object")
-    return document

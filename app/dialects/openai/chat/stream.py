@@ -54,7 +54,7 @@ class ChunkStream:
         self._reasoning = defaultdict[int, defaultdict[str, StringIO]](lambda: defaultdict(StringIO))
         self._images: dict[int, str] = {}
         self._listed: dict[str, int] = {}
-        self._more: Any = None
+        self._model_fields: Any = None
 
     def from_event(self, event: Any) -> bytes:
         """Return the frames for an event; empty if it holds nothing for the caller.
@@ -74,13 +74,13 @@ class ChunkStream:
             case {"messageStart": _}:
                 return self._delta({"role": "assistant", "content": ""})
             case {"messageStop": {"stopReason": reason, **more}}:
-                self._more = more.get("additionalModelResponseFields")
+                self._model_fields = more.get("additionalModelResponseFields")
                 if reason in MALFORMED_OUTPUT:
                     raise UpstreamFailed("the model's output was malformed", detail=reason)
                 return self._delta({}, finish_reason(reason, has_calls=self._called > 0))
             case {"metadata": {"usage": usage} as metadata} if self._response_context.include_usage:
                 tier = {"service_tier": metadata["serviceTier"]["type"]} if "serviceTier" in metadata else {}
-                body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage, self._more)), **tier})
+                body = json.dumps({"choices": [], "usage": usage_body(Usage.of(usage, self._model_fields)), **tier})
                 return data_frame(self._usage_head + body[1:])
         return b""
 

@@ -45,7 +45,7 @@ class ResponseStream:
         self._stop = ""
         self._usage: JsonObject | None = None
         self._tier: ServiceTier | None = None
-        self._more: Any = None
+        self._model_fields: Any = None
         self._closing: _Item | None = None
 
     def from_event(self, event: Event) -> bytes:
@@ -60,7 +60,9 @@ class ResponseStream:
         """
         if not self._stop or self._stop in MALFORMED_OUTPUT:
             raise UpstreamFailed("the model's output was malformed", detail=self._stop)
-        return self._response_context.ended(self._stop, self._in_order(), Usage.of(self._usage, self._more), self._tier)
+        return self._response_context.ended(
+            self._stop, self._in_order(), Usage.of(self._usage, self._model_fields), self._tier
+        )
 
     def last(self, response: JsonObject) -> bytes:
         """Return the frame that ends a stream that succeeded."""
@@ -104,7 +106,7 @@ class ResponseStream:
                 yield self._event("response.created", response=response)
                 yield self._event("response.in_progress", response=response)
             case {"messageStop": {"stopReason": reason, **more}}:
-                self._stop, self._more = reason, more.get("additionalModelResponseFields")
+                self._stop, self._model_fields = reason, more.get("additionalModelResponseFields")
                 if reason in MALFORMED_OUTPUT:
                     self._closing = None
                     return
