@@ -7,7 +7,7 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from app.bedrock.credentials import CredentialsProvider, Identity
-from app.bedrock.endpoints import Endpoint, Service
+from app.bedrock.endpoints import Service, ServiceEndpoint
 from app.bedrock.errors import error_of_reply
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import OWN_NAMES, SIGNING_NAME, Signer, SigningTarget
@@ -42,7 +42,7 @@ class Reachability(Struct):
 class BedrockClient(Struct):
     """Sends requests to Bedrock in one location."""
 
-    endpoints: dict[Service, Endpoint]
+    endpoints: dict[Service, ServiceEndpoint]
     credentials: CredentialsProvider
     signer: Signer
     transport: Transport

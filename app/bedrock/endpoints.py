@@ -33,7 +33,7 @@ class UpstreamLocation(Struct, frozen=True, dict=True, cache_hash=True):
 DEFAULT_LOCATION = UpstreamLocation()
 
 
-class Endpoint(Struct, frozen=True):
+class ServiceEndpoint(Struct, frozen=True):
     """The parts of a service's base URL. path: its prefix, without a trailing slash."""
 
     origin: str
@@ -41,7 +41,7 @@ class Endpoint(Struct, frozen=True):
     path: str
 
     @classmethod
-    def parse(cls, url: str) -> "Endpoint":
+    def parse(cls, url: str) -> "ServiceEndpoint":
         """Parse a base URL. `host` is spelled as in the Host header, without the scheme's default port."""
         parts = urlsplit(url)
         default_port = {"http": 80, "https": 443}[parts.scheme]
@@ -55,7 +55,7 @@ class Endpoint(Struct, frozen=True):
 
 def resolve_endpoints(
     settings: Settings, locations: Collection[UpstreamLocation] = (DEFAULT_LOCATION,)
-) -> dict[UpstreamLocation, dict[Service, Endpoint]]:
+) -> dict[UpstreamLocation, dict[Service, ServiceEndpoint]]:
     """Resolve the base URLs of all services: a location's own, AWS's variables, then botocore's rules for the region.
 
     Raises:
@@ -74,7 +74,7 @@ def resolve_endpoints(
         raise SettingsError([f"botocore knows no endpoint of Bedrock: {error}"]) from None
     return {
         location: {
-            service: Endpoint.parse(url or resolved[service, location.region or settings.aws_region])
+            service: ServiceEndpoint.parse(url or resolved[service, location.region or settings.aws_region])
             for service, url in urls.items()
         }
         for location, urls in configured.items()

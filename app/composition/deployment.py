@@ -13,7 +13,7 @@ from app.config.similar_names import similar_name
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
-from app.routing.planner import DEFAULT_ALIAS, Choice, Limits, Planner, Route
+from app.routing.planner import DEFAULT_ALIAS, Choice, ModelLimits, Planner, Route
 
 EntryPath = tuple[str | int, ...]
 
@@ -46,7 +46,7 @@ def planner_of(settings: Settings) -> Planner:
     }
     behind = {name: parse_model_id(row.stands_for) for name, row in config.models.items()}
     limits = {
-        name: Limits(Timeouts(row.connect, row.first_byte, row.idle), row.total, row.default_max_tokens)
+        name: ModelLimits(Timeouts(row.connect, row.first_byte, row.idle), row.total, row.default_max_tokens)
         for name, row in config.limits.items()
     }
     # of the native surfaces only InvokeModel applies guardrails

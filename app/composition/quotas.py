@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from app.aws.botocore_data import endpoints
 from app.bedrock.client import BedrockClient, Reachability
 from app.bedrock.control_plane import ModelDirectory
-from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint, Service, UpstreamLocation
+from app.bedrock.endpoints import DEFAULT_LOCATION, Service, ServiceEndpoint, UpstreamLocation
 from app.config.config_file import ConfigFile, QuotaRow, RegionQuotaRow
 from app.config.settings import Settings
 from app.errors import GatewayError
@@ -178,7 +178,7 @@ class BedrockQuotas:
     def _client_of(self, client: BedrockClient, service: Service, region: str) -> BedrockClient:
         """Return a client of another service of AWS. Raises ValueError: botocore knows no endpoint."""
         url = self._endpoint_url or endpoints([(_ENDPOINT_NAMES[service], region)])[0]
-        return replace(client, endpoints={service: Endpoint.parse(url)}, reachability=Reachability())
+        return replace(client, endpoints={service: ServiceEndpoint.parse(url)}, reachability=Reachability())
 
     def _share(self, key: PoolKey, meters: Sequence[Meter]) -> Meters:
         """Return the meters of a pool: its part of this process, or a pool that all replicas share by leases."""

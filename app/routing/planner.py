@@ -40,7 +40,7 @@ _Override: TypeAlias = tuple[float, CapabilityValues]
 K = TypeVar("K")
 
 
-class Limits(Struct, frozen=True):
+class ModelLimits(Struct, frozen=True):
     """Limits of one model.
 
     timeouts: for one attempt. total: seconds for a request, all its attempts included.
@@ -52,7 +52,7 @@ class Limits(Struct, frozen=True):
     default_max_tokens: int | None = None
 
 
-NO_LIMITS = Limits()
+NO_LIMITS = ModelLimits()
 
 
 class Target(Struct, frozen=True):
@@ -73,7 +73,7 @@ class Target(Struct, frozen=True):
     capabilities: Capabilities
     location: UpstreamLocation = DEFAULT_LOCATION
     location_name: str = ""
-    limits: Limits = NO_LIMITS
+    limits: ModelLimits = NO_LIMITS
     native_formats: frozenset[BodyFormat] = frozenset()
     translated_to: TranslatedTo = "converse"
     counts_on_mantle: bool = False
@@ -164,7 +164,7 @@ class Planner(Struct, frozen=True):
     default_model: str
     aliases: Mapping[str, str] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
-    limits: Mapping[str, Limits] = field(default_factory=dict)
+    limits: Mapping[str, ModelLimits] = field(default_factory=dict)
     region: str = ""
     native_surfaces: frozenset[str] = NATIVE_SURFACES
     betas: frozenset[str] = frozenset()

@@ -8,11 +8,11 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.loaders import Loader
 
 from app.aws.botocore_data import endpoints
-from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint, UpstreamLocation, resolve_endpoints
+from app.bedrock.endpoints import DEFAULT_LOCATION, ServiceEndpoint, UpstreamLocation, resolve_endpoints
 from app.config.settings import Settings, SettingsError
 
 
-def resolve(**values: Any) -> dict[str, Endpoint]:
+def resolve(**values: Any) -> dict[str, ServiceEndpoint]:
     settings = Settings(aws_region="eu-central-1", bedrock_model_id="m", auth_disabled=True, **values)
     return {**resolve_endpoints(settings)[DEFAULT_LOCATION]}
 
@@ -101,8 +101,8 @@ def test_variable_of_a_service_precedes_the_general_one() -> None:
         aws_endpoint_url="https://all.example/aws",
         aws_endpoint_url_bedrock_runtime="http://runtime.example:8080/prefix",
     )
-    assert found["bedrock-runtime"] == Endpoint("http://runtime.example:8080", "runtime.example:8080", "/prefix")
-    assert found["bedrock"] == Endpoint("https://all.example", "all.example", "/aws")
+    assert found["bedrock-runtime"] == ServiceEndpoint("http://runtime.example:8080", "runtime.example:8080", "/prefix")
+    assert found["bedrock"] == ServiceEndpoint("https://all.example", "all.example", "/aws")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_variable_of_a_service_precedes_the_general_one() -> None:
     [("https://a:443", "a"), ("http://a:80/", "a"), ("http://a:443", "a:443"), ("http://[::1]:90/x/", "[::1]:90")],
 )
 def test_host_is_spelled_as_in_the_host_header(url: str, host: str) -> None:
-    assert Endpoint.parse(url).host == host
+    assert ServiceEndpoint.parse(url).host == host
 
 
 def test_botocore_resolves_all_locations_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from app import errors
 from app.bedrock.client import BedrockClient, BedrockRequest
 from app.bedrock.credentials import BearerToken, CredentialsProvider, Resolved
-from app.bedrock.endpoints import DEFAULT_LOCATION, Endpoint
+from app.bedrock.endpoints import DEFAULT_LOCATION, ServiceEndpoint
 from app.bedrock.retry import RetryPolicy
 from app.bedrock.signing import Signer
 from app.bedrock.transport import MAX_BYTES, HttpRequest
@@ -106,7 +106,7 @@ async def executor_over(transport: Memory, planner: Planner | None = None) -> Ex
 
     provider = CredentialsProvider(bearer)
     await provider._resolve()
-    endpoint = Endpoint.parse("http://bedrock/prefix")
+    endpoint = ServiceEndpoint.parse("http://bedrock/prefix")
     client = BedrockClient(
         {"bedrock-runtime": endpoint, "bedrock": endpoint},
         provider,

@@ -227,9 +227,9 @@ async def test_only_the_holder_of_a_revoked_key_is_told_so(database: Database) -
             with pytest.raises(AuthenticationFailed, match="incorrect API key"):
                 await identify(directory, guess)
         # a signature with it is checked before its maker is told
-        signer = directory.find_signer(key.id)
-        assert signer is not None
-        assert (signer.secrets, signer.refusal) == ((text,), "this API key is revoked")
+        verifier = directory.find_verifier(key.id)
+        assert verifier is not None
+        assert (verifier.secrets, verifier.refusal) == ((text,), "this API key is revoked")
     async with database.begin() as connection:
         await connection.execute(tables.key_secrets.delete())
     async with directory_of(database) as directory:
@@ -258,9 +258,9 @@ async def test_two_secrets_live_while_one_is_rotated(database: Database) -> None
         at += 101
         await refused_within(directory, text, "was rotated")
         assert directory.find(new, new.encode()) is not None
-        signer = directory.find_signer(key.id)
-        assert signer is not None
-        assert (signer.secrets, signer.refusal) == ((new,), "")
+        verifier = directory.find_verifier(key.id)
+        assert verifier is not None
+        assert (verifier.secrets, verifier.refusal) == ((new,), "")
 
 
 async def test_a_secret_is_hashed_once_until_its_key_changes(
@@ -296,9 +296,9 @@ async def test_a_key_expires_without_the_database(database: Database) -> None:
         at += 101
         with pytest.raises(AuthenticationFailed, match="has expired"):
             directory.find(text, text.encode())
-        signer = directory.find_signer(key.id)
-        assert signer is not None
-        assert (signer.secrets, signer.refusal) == ((text,), "this API key has expired")
+        verifier = directory.find_verifier(key.id)
+        assert verifier is not None
+        assert (verifier.secrets, verifier.refusal) == ((text,), "this API key has expired")
 
 
 async def test_what_is_in_use_is_read_again_after_a_minute(database: Database) -> None:
@@ -386,14 +386,14 @@ async def test_a_recent_secret_that_ends_is_not_found_after_its_end(database: Da
 async def test_signers_are_found_by_the_id_of_the_key(database: Database) -> None:
     text, key = await add_key(database, await add_team(database))
     async with directory_of(database) as directory:
-        assert directory.find_signer(key.id) is None
-        signer = await directory.load_signer(key.id)
-        assert (signer.secrets, signer.caller.name) == ((text,), key.id)
-        assert directory.find_signer(key.id) == signer
+        assert directory.find_verifier(key.id) is None
+        verifier = await directory.load_verifier(key.id)
+        assert (verifier.secrets, verifier.caller.name) == ((text,), key.id)
+        assert directory.find_verifier(key.id) == verifier
         nobody = new_id()
         for _ in range(2):
             with pytest.raises(AuthenticationFailed, match="incorrect"):
-                directory.find_signer(nobody) or await directory.load_signer(nobody)
+                directory.find_verifier(nobody) or await directory.load_verifier(nobody)
 
 
 async def test_teams_are_found_for_callers_without_a_key(database: Database) -> None:

@@ -31,7 +31,7 @@ from app.wire import sigv4
 
 if TYPE_CHECKING:
     from app.governance.identity.external_callers import ExternalCallers
-    from app.governance.identity.virtual_keys import KeyDirectory, Signer
+    from app.governance.identity.virtual_keys import KeyDirectory, KeyVerifier
 
 _MAX_SIGNED = 128
 MAX_SKEW_SECONDS = 300
@@ -210,15 +210,15 @@ class Authenticator:
 
         async def resolve() -> SignedClaim:
             try:
-                return signed.claim_of(await directory.load_signer(signed.name))
+                return signed.claim_of(await directory.load_verifier(signed.name))
             except AuthenticationFailed:
                 raise SignatureRefused(_WRONG_SIGNATURE) from None
 
         try:
-            signer = directory.find_signer(signed.name)
+            verifier = directory.find_verifier(signed.name)
         except AuthenticationFailed:
             raise SignatureRefused(_WRONG_SIGNATURE) from None
-        return PendingClaim(resolve) if signer is None else signed.claim_of(signer)
+        return PendingClaim(resolve) if verifier is None else signed.claim_of(verifier)
 
     def _check_time(self, timestamp: str, date: str) -> None:
         try:
@@ -254,9 +254,9 @@ class _Signed(Struct, frozen=True):
 
         return SignedClaim(caller.name, verify)
 
-    def claim_of(self, signer: Signer) -> SignedClaim:
+    def claim_of(self, verifier: KeyVerifier) -> SignedClaim:
         """Return the claim of a virtual key."""
-        return self.claim(signer.secrets, signer.caller, signer.refusal)
+        return self.claim(verifier.secrets, verifier.caller, verifier.refusal)
 
     def _check(self, body: bytes, known_secrets: Collection[str]) -> None:
         """Raise SignatureRefused unless one of the secrets made the signature."""

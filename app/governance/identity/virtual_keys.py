@@ -32,8 +32,8 @@ _REFRESH_SECONDS = 60.0
 _RECENT_SECONDS = 1.0
 
 
-class Signer(Struct, frozen=True):
-    """What checks the signatures of a key.
+class KeyVerifier(Struct, frozen=True):
+    """The secrets that verify the signatures of a key, and its caller.
 
     refusal: why its caller is refused, which only the holder of the secret may know; empty if it is not.
     """
@@ -142,8 +142,8 @@ class KeyDirectory:
         self._wrong.add(stored)
         raise _refusal_of_former(known)
 
-    def find_signer(self, key_id: str) -> Signer | None:
-        """Return what checks the signatures of a key. Returns None: only the database knows; see `load_signer`.
+    def find_verifier(self, key_id: str) -> KeyVerifier | None:
+        """Return what checks the signatures of a key. Returns None: only the database knows; see `load_verifier`.
 
         Raises:
             AuthenticationFailed: there is no such key.
@@ -162,16 +162,16 @@ class KeyDirectory:
         try:
             caller = self._checked(known)
         except AuthenticationFailed as error:
-            return Signer(tuple(filter(None, opened)), known.caller, error.message)
-        return Signer(tuple(filter(None, opened)), caller)
+            return KeyVerifier(tuple(filter(None, opened)), known.caller, error.message)
+        return KeyVerifier(tuple(filter(None, opened)), caller)
 
-    async def load_signer(self, key_id: str) -> Signer:
-        """Read a key, and return what checks its signatures. Raises as `find_signer` and `load` do."""
+    async def load_verifier(self, key_id: str) -> KeyVerifier:
+        """Read a key, and return what checks its signatures. Raises as `find_verifier` and `load` do."""
         await self._key_reader.read(key_id)
-        signer = self.find_signer(key_id)
-        if signer is None:
+        verifier = self.find_verifier(key_id)
+        if verifier is None:
             raise AuthenticationFailed(INCORRECT)
-        return signer
+        return verifier
 
     def policy_of_team(self, team_id: str, person: str = "", labels: Mapping[str, str] = {}) -> Policy | None:
         """Return what a team allows to a caller without a key. Returns None: see `load_policy_of_team`.
