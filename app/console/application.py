@@ -153,10 +153,18 @@ def make_console(parts: ConsoleParts) -> ASGIApp:
         try:
             await router(scope, receive, send)
         except HTTPException as error:
-            visit = Visit(Request(scope, receive, send), console)
-            title, text = _NO_PAGE if error.status_code == 404 else _NO_METHOD
-            response = visit.message(title, error.status_code, text)
-            response.headers.update(error.headers or {})
-            await response(scope, receive, send)
+            await console.serve(_page_of(error), scope, receive, send)
 
     return serve
+
+
+def _page_of(error: HTTPException) -> PageSpec:
+    """Return the page that says that a path or its method does not exist."""
+    title, text = _NO_PAGE if error.status_code == 404 else _NO_METHOD
+
+    async def view(visit: Visit) -> Response:
+        response = visit.message(title, error.status_code, text)
+        response.headers.update(error.headers or {})
+        return response
+
+    return PageSpec("GET", "/{page}", view, title, "anyone")

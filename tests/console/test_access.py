@@ -201,6 +201,7 @@ def test_pages_have_a_strict_policy_and_no_inline_code(admin: Visitor, title: st
 def test_what_does_not_exist_is_said(admin: Visitor, method: str, path: str, status: int) -> None:
     answer = admin.client.request(method, f"/console{path}", headers={"origin": admin.url})
     assert answer.status_code == status
+    assert path.startswith("/assets/") or 'href="/console/usage"' in answer.text
     if status == 405:
         assert "<title>Method not allowed</title>" in answer.text
         assert answer.headers["allow"]
