@@ -89,12 +89,13 @@ def test_the_name_of_one_team_may_be_the_id_of_another(outcrop: Outcrop) -> None
     [
         *(("teams", "delete", ""), ("teams", "show", ""), ("teams", "change", "", "--status", "blocked")),
         *(("keys", "create", "k", "--team", ""), ("keys", "show", ""), ("keys", "list", "--team", "")),
-        *(("usage", "--team", ""), ("spend", "--key", ""), ("ledger", "list", "--user", "")),
+        *(("usage", "--team", ""), ("spend", "--key", ""), ("ledger", "list", "--user", ""), ("audit", "--actor", "")),
     ],
 )
 def test_an_empty_choice_chooses_neither_the_first_nor_all(outcrop: Outcrop, arguments: tuple[str, ...]) -> None:
     outcrop("teams", "create", "first")
-    assert "must not be empty" in outcrop.refused(*arguments)
+    named = [each for each in arguments if each.startswith("--") and each != "--status"] or [arguments[0][:-1].upper()]
+    assert f"Invalid value for '{named[0]}': must not be empty" in outcrop.refused(*arguments)
     assert [each["status"] for each in outcrop("teams", "list")["data"]] == ["active"]
     assert outcrop("keys", "list") == {"data": []}
 

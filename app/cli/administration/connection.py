@@ -16,14 +16,7 @@ from app.cli.options import config_option
 F = TypeVar("F", bound=Callable[..., Any])
 
 # what chooses a team, a key or entries
-_CHOICES = {
-    "team": "TEAM",
-    "key": "KEY",
-    "key_id": "--key",
-    "user": "--user",
-    "model": "--model",
-    "request_id": "--request",
-}
+_CHOICES = frozenset({"team", "key", "key_id", "user", "model", "request_id", "object_id", "actor", "action"})
 
 
 def asks_administration(command: F) -> F:
@@ -52,9 +45,9 @@ def refuse_empty(options: Mapping[str, Any]) -> None:
     Raises:
         click.BadParameter: one is empty.
     """
-    for name, shown in _CHOICES.items():
-        if options.get(name) == "":
-            raise click.BadParameter("must not be empty", param_hint=shown)
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in _CHOICES and options.get(parameter.name) == "":
+            raise click.BadParameter("must not be empty", param=parameter)
 
 
 @contextmanager
