@@ -5,7 +5,7 @@ nine recorded replies with a cache, total = input + output + read + write. Membe
 leaves `cacheWriteInputTokens` out, and streams may have no cache members at all.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from app.wire.json import JsonObject
 _MAX = 10**12
 _Count = Annotated[int, Meta(ge=0, le=_MAX)]
 _TIER_MEMBERS = frozenset({"serviceTier", "performanceConfig"})
+_Counts = TypeVar("_Counts", "_TokenUsage", "_MessageUsage")
 _COUNTS = ("input", "output", "cache_read", "cache_write", "reasoning", "cache_write_1h")
 
 
@@ -62,6 +63,23 @@ class _TokenUsage(Struct, frozen=True, gc=False, rename="camel"):
     output_tokens: _Count = 0
     cache_read_input_tokens: _Count = 0
     cache_write_input_tokens: _Count = 0
+
+
+class _MessageUsage(Struct, frozen=True, gc=False):
+    """The counts of the `usage` of a message of Anthropic's."""
+
+    input_tokens: _Count = 0
+    output_tokens: _Count = 0
+    cache_read_input_tokens: _Count = 0
+    cache_creation_input_tokens: _Count = 0
+
+
+def _counts_in(usage: JsonObject, kind: type[_Counts]) -> _Counts:
+    """Return counts; 0 for each that is missing or no count."""
+    try:
+        return convert(usage, kind)
+    except ValidationError:
+        return convert({name: count_in(usage, name) for name in usage}, kind)
 
 
 class Usage(Struct, frozen=True, gc=False):
@@ -113,10 +131,7 @@ class Usage(Struct, frozen=True, gc=False):
             more: `additionalModelResponseFields`, in which Claude reports its reasoning tokens.
         """
         usage = usage or {}
-        try:
-            counts = convert(usage, _TokenUsage)
-        except ValidationError:
-            counts = convert({name: count_in(usage, name) for name in usage}, _TokenUsage)
+        counts = _counts_in(usage, _TokenUsage)
         return cls(
             counts.input_tokens,
             counts.output_tokens,
@@ -161,11 +176,12 @@ class Usage(Struct, frozen=True, gc=False):
 
 def _counted_in(usage: JsonObject, *, is_final: bool = True) -> Usage:
     written, spent = usage.get("cache_creation"), usage.get("output_tokens_details")
+    counts = _counts_in(usage, _MessageUsage)
     return Usage(
-        input=count_in(usage, "input_tokens"),
-        output=count_in(usage, "output_tokens"),
-        cache_read=count_in(usage, "cache_read_input_tokens"),
-        cache_write=count_in(usage, "cache_creation_input_tokens"),
+        input=counts.input_tokens,
+        output=counts.output_tokens,
+        cache_read=counts.cache_read_input_tokens,
+        cache_write=counts.cache_creation_input_tokens,
         reasoning=count_in(spent, "thinking_tokens") if isinstance(spent, dict) else 0,
         cache_write_1h=count_in(written, "ephemeral_1h_input_tokens") if isinstance(written, dict) else 0,
         is_final=is_final,

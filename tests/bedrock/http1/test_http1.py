@@ -464,7 +464,7 @@ async def test_number_of_cached_names_is_limited(monkeypatch: pytest.MonkeyPatch
         return addresses(("127.0.0.1", CLOSED_PORT))
 
     monkeypatch.setattr(connector, "_look_up", ask)
-    transport = Http1Transport(1.0, 0.5)
+    transport = Http1Transport(30.0, 0.5)
     for number in range(3000):
         host = f"{'bad' if number % 2 else 'good'}-{number}.test"
         with pytest.raises(UpstreamUnreachable):
