@@ -27,7 +27,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_JOINED_BYTES = 64 * 1024
 # four times uvicorn's limit: pausing and resuming costs more than reading
 MAX_BUFFERED_BYTES = 256 * 1024
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _WITHOUT_BODY = (204, 304)
 # a header may hold tabs, and no other control characters
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -252,9 +252,8 @@ class ServedRequest(Struct, eq=False):
         self.has_started, self.awaits_continue = True, False
         if not self.keeps_alive:
             headers.append("connection: close")
-        status_line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} "
         default = map(_default_line_of, self.connection.server_state.default_headers)
-        lines = [status_line, *default, *headers, "", ""]  # an empty line ends the head
+        lines = [_status_line_of(status), *default, *headers, "", ""]  # an empty line ends the head
         return "\r\n".join(lines).encode("latin-1", "replace")
 
     def add(self, body: bytes, *, is_last: bool = True) -> None:
@@ -303,6 +302,11 @@ class ServedRequest(Struct, eq=False):
 
 def _decoded(header: Header) -> tuple[str, str]:
     return header[0].decode("latin-1"), header[1].decode("latin-1")
+
+
+@lru_cache(64)
+def _status_line_of(status: int) -> str:
+    return f"HTTP/1.1 {status} {_PHRASES.get(status, '')}"
 
 
 @lru_cache(8)  # one of them changes, with each second
