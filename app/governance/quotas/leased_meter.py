@@ -38,16 +38,15 @@ class LeasedMeter:
     def take(self, reserved: int, cost: int, now: float) -> bool:
         """Start a call, if the whole quota is there and the leases cover the call; returns whether it did."""
         del now
-        starts, debt = self._due(cost * _SCALE)
-        if reserved > self.per_minute or starts > self.capacity:
-            return False
         if self._client.transactions.book.holdings is not self._found_in and not self._find():
             return False
+        due = cost * _SCALE + self.debt
+        starts = due if due > 0 else 0
         if not self._client.take_from(self._holdings, (reserved, starts), self._keys):
             return False
         # a start counts at once; what the call reserves is kept
         self._holdings[1].spent += starts
-        self.debt = debt
+        self.debt = due - starts
         self.reserved += reserved
         return True
 
@@ -72,7 +71,7 @@ class LeasedMeter:
         if room < most:
             # where all replicas together have less room than a minute's quota, each call takes more of that
             reserved = int(reserved * most / room)
-        starts, _ = self._due(int(need.cost * _SCALE / self._factor))
+        starts = max(int(need.cost * _SCALE / self._factor) + self.debt, 0)
         return min(reserved, most), min(starts, self.capacity), starts
 
     def start(self, need: Need, held: int, taken: int) -> None:
@@ -80,11 +79,6 @@ class LeasedMeter:
         self._client.settle(self.book, {self.starts: held}, {self.starts: taken})
         self.debt -= taken - int(need.cost * _SCALE / self._factor)
         self.reserved += need.reserved
-
-    def _due(self, cost: int) -> tuple[int, int]:
-        """Return what the next start takes, in thousandths, and what is then left of the debt."""
-        due = cost + self.debt
-        return (due, 0) if due > 0 else (0, due)
 
     def _find(self) -> bool:
         """Find the balances in the book; returns False if it is not this process's, or does not know one of them."""
