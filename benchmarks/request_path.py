@@ -3,9 +3,9 @@
     python -m benchmarks.request_path [--list]
 
 The application runs as an ASGI application in this process; the emulated Bedrock runs in another. `sys.setprofile`
-counts the calls of Python functions of `app/`. A hop is a call in another file than the call before it. The request
-with the median number of hops is reported, and the most hops of all: a response that arrives in more reads resumes the
-coroutines more often.
+counts the calls of Python functions of `app/`, except in tasks that began with the application, such as the timer of
+`Load.watch`. A hop is a call in another file than the call before it. The request with the median number of hops is
+reported, and the most hops of all: a response that arrives in more reads resumes the coroutines more often.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
@@ -30,6 +31,8 @@ _WARM_UP_REQUESTS = 5
 _MEASURED_REQUESTS = 15
 _PATH = "/v1/chat/completions"
 _MODEL = "scripted.echo-v1:0"
+# tasks and connections have the context in which they began
+_is_of_requests = ContextVar("is_of_requests", default=False)
 
 
 @dataclass
@@ -108,7 +111,7 @@ async def request(application: Any, body: bytes) -> int:
 @contextmanager
 def _profiled(path: RequestPath) -> Iterator[None]:
     def record_call(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(_APP):
+        if event == "call" and frame.f_code.co_filename.startswith(_APP) and _is_of_requests.get():
             path.calls.append(frame.f_code)
 
     sys.setprofile(record_call)
@@ -141,6 +144,7 @@ async def _measure(application: Any, *, streamed: bool) -> list[RequestPath]:
     body = json.dumps({**question, "stream": True} if streamed else question).encode()
     paths = [RequestPath() for _ in range(_MEASURED_REQUESTS)]
     async with application.router.lifespan_context(application):
+        _is_of_requests.set(True)
         for _ in range(_WARM_UP_REQUESTS):
             await request(application, body)
         for path in paths:
