@@ -19,6 +19,7 @@ from app.cli.checks.names import Named, misspelled_rows, named_targets, steps_of
 from app.cli.checks.report import Report, Result
 from app.cli.checks.step import Step, run_step
 from app.cli.options import config_option
+from app.composition.deployment import quotas_without_effect
 from app.composition.gateway import Gateway, build_gateway
 from app.config.environment import load_settings
 from app.config.misspelled import misspelled_settings
@@ -48,7 +49,8 @@ async def run_check(out: TextIO = sys.stdout, *, is_json: bool = False) -> int:
         report.add(Result(step="settings", status="failed", notes=error.faults))
         return report.end()
     found = f"region {settings.aws_region}, model {settings.bedrock_model_id}"
-    report.add(Result(step="settings", status="ok", message=found, notes=[*misspelled_settings(os.environ)]))
+    warnings = [*misspelled_settings(os.environ), *quotas_without_effect(settings, gateway.executor.planner)]
+    report.add(Result(step="settings", status="ok", message=found, notes=warnings))
     async with _credentials_of(gateway):
         await _check(gateway, settings, report)
     return report.end()

@@ -13,7 +13,7 @@ import click
 import app.cli.deferred_loading  # noqa: F401
 from app.cli.options import address_options, config_option
 from app.composition.database import check_database
-from app.composition.deployment import models_without_price, planner_of
+from app.composition.deployment import models_without_price, planner_of, quotas_without_effect
 from app.composition.ingress import counted_callers
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.misspelled import misspelled_settings
@@ -56,7 +56,7 @@ def serve() -> int:
         return _cannot_listen(settings, error)
     configure_logging(settings.log_level, settings.log_format)
     host, port = listener.getsockname()[:2]
-    for warning in misspelled_settings(os.environ):
+    for warning in (*misspelled_settings(os.environ), *quotas_without_effect(settings, planner)):
         logging.getLogger(__name__).warning(warning)
     for model in models_without_price(settings, planner):
         told = {"fields": {"model": model}}

@@ -13,6 +13,7 @@ from app.config.similar_names import similar_name
 from app.errors import InvalidRequest
 from app.models.ids import parse_model_id
 from app.models.prices import Prices
+from app.models.short_names import id_by_rule, is_short
 from app.routing.planner import DEFAULT_ALIAS, Choice, ModelLimits, Planner, Route
 
 EntryPath = tuple[str | int, ...]
@@ -79,6 +80,22 @@ def models_without_price(settings: Settings, planner: Planner) -> list[str]:
     names = [settings.bedrock_model_id, settings.embedding_model_id or "", *planner.aliases.values(), *choices]
     known = [planner.model_behind(name) for name in names if name]
     return prices_of(settings).without_price(model.raw for model in known if not model.is_opaque)
+
+
+def quotas_without_effect(settings: Settings, planner: Planner) -> list[str]:
+    """Return a warning for each quota that no call takes from: by a short name, or of a region without a target."""
+    choices = [choice for route in planner.routes.values() for choice in route.choices]
+    regions = {settings.aws_region, *(choice.location.region for choice in choices)} - {""}
+    found: dict[EntryPath, str] = {}
+    for name, row in settings.config().quotas.items():
+        if is_short(name):
+            likely = id_by_rule(name, settings.aws_region)
+            found["quotas", name] = f"has no effect, as Bedrock knows no short names: did you mean '{likely}'?"
+        for region in row.regions.keys() - regions:
+            similar = similar_name(region, regions)
+            advice = f": did you mean '{similar}'?" if similar else ""
+            found["quotas", name, "regions", region] = f"has no effect, as no target is in this region{advice}"
+    return [f"{entry}: {words}" for entry, words in zip(describe_entries(settings, found), found.values(), strict=True)]
 
 
 def _choice(row: TargetRow) -> Choice:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.composition.deployment import planner_of
+from app.composition.deployment import planner_of, quotas_without_effect
 from app.config.settings import SettingsError
 from tests.servers import gateway_settings
 
@@ -45,3 +45,31 @@ def test_the_length_of_claude_s_answers_is_a_setting_and_a_limit_of_a_model() ->
     planner = planner_of(gateway_settings("http://127.0.0.1:1", config_toml=text, default_max_tokens=9000))
     lengths = [planner.plan(name)[0].capabilities.output.default_length for name in (claude, other, "x.y")]
     assert lengths == [5000, 9000, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (
+            '[quotas."claude-sonnet-4-5"]\ntokens_per_minute = 5',
+            "line 5: quotas.claude-sonnet-4-5: has no effect, as Bedrock knows no short names: did you mean "
+            "'us.anthropic.claude-sonnet-4-5-20250929-v1:0'?",
+        ),
+        (
+            '[quotas."us.a.b"]\ntokens_per_minute = 5\nregions.us-esat-1 = { tokens_per_minute = 1 }',
+            "line 7: quotas.us.a.b.regions.us-esat-1: has no effect, as no target is in this region: did you mean "
+            "'us-east-1'?",
+        ),
+        (
+            '[quotas."us.a.b"]\ntokens_per_minute = 5\nregions.ap-south-1 = { tokens_per_minute = 1 }',
+            "line 7: quotas.us.a.b.regions.ap-south-1: has no effect, as no target is in this region",
+        ),
+        ('[quotas."us.a.b"]\ntokens_per_minute = 5\nregions.us-east-1 = { tokens_per_minute = 1 }', None),
+        ('[quotas."us.a.b"]\ntokens_per_minute = 5\nregions.eu-west-1 = { tokens_per_minute = 1 }', None),
+    ],
+)
+def test_a_quota_that_no_call_takes_from_is_warned_of(text: str, warning: str | None) -> None:
+    routes = '[aliases]\nfast = "us.a.b"\n[routes.smart]\ntargets = [{ model = "us.a.b", region = "eu-west-1" }]\n'
+    settings = gateway_settings("http://127.0.0.1:1", config_toml=routes + text)
+    warnings = quotas_without_effect(settings, planner_of(settings))
+    assert warnings == ([] if warning is None else [f"CONFIG_TOML: {warning}"])

@@ -56,6 +56,10 @@ def check(monkeypatch: pytest.MonkeyPatch) -> Check:
             {"BEDROCK_READTIMEOUT": "5", "GUARDRAIL_ID": "nosuchguard"},
             ["BEDROCK_READTIMEOUT is not a setting and has no effect: did you mean BEDROCK_READ_TIMEOUT?"],
         ),
+        (
+            {"CONFIG_TOML": '[quotas."claude-sonnet-4-5"]\ntokens_per_minute = 5', "GUARDRAIL_ID": "nosuchguard"},
+            ["quotas.claude-sonnet-4-5: has no effect, as Bedrock knows no short names"],
+        ),
         ({"EMBEDDING_MODEL_ID": "scripted.echo-v1:0"}, ["ok    one-token call", "FAIL  embedding"]),
         (
             {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},

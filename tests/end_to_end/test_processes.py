@@ -209,6 +209,17 @@ def test_an_error_in_names_is_reported_once() -> None:
     assert (ended.returncode, ended.stderr.count("Outcrop cannot start")) == (2, 1)
 
 
+def test_the_start_warns_of_a_quota_that_no_call_takes_from() -> None:
+    settings = {"PORT": str(free_port()), "CONFIG_TOML": '[quotas."claude-sonnet-4-5"]\ntokens_per_minute = 5'}
+    command, variables = [sys.executable, "-m", "app"], environment(**settings, **aws("http://127.0.0.1:9"))
+    with subprocess.Popen(command, env=variables, cwd=ROOT, stderr=subprocess.PIPE, text=True) as started:
+        assert started.stderr is not None
+        while "quotas.claude-sonnet-4-5: has no effect" not in (line := started.stderr.readline()):
+            assert line
+            assert "listening" not in line
+        started.terminate()
+
+
 @pytest.mark.parametrize("processes", ["1", "2"])
 @pytest.mark.parametrize("milliseconds", [0, 60, 120])
 def test_a_stop_signal_during_the_start_ends_the_gateway_at_once(processes: str, milliseconds: int) -> None:
