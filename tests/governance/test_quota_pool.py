@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import Coroutine
 from typing import Any
 
@@ -195,6 +196,23 @@ def test_a_call_that_cannot_start_in_time_is_refused_at_once_and_told_when_to_co
         await asyncio.sleep(retry_after)
         await pool.acquire(call_of(), 5.0 + 2.0)
         await asyncio.gather(*waiting)
+        await pool.close()
+
+    run(main())
+
+
+def test_a_call_whose_time_is_over_is_not_told_to_wait_for_itself() -> None:
+    async def main() -> None:
+        pool = pool_of(quotas_of(us_east_1=QuotaLimits(60_000, target=1.0)))
+        await asyncio.sleep(1)  # from then on a burst may start
+        running = await pool.acquire(QuotaCall(Flow("b", "b"), 400, 50_000), 1.0)
+        call = QuotaCall(Flow("a", "a"), 30_000, 10_000)
+        waiting = asyncio.create_task(pool.acquire(call, 15.0))
+        with pytest.raises(QuotaBusy) as refused:
+            await waiting
+        retry_after = refused.value.retry_after
+        assert retry_after == max(math.ceil(pool.outlook(call)), 1)
+        running.release()
         await pool.close()
 
     run(main())

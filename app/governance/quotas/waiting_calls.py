@@ -116,6 +116,8 @@ class WaitingCalls:
                 if waiter.granted.done():
                     break
                 if self._clock() >= waiter.deadline:
+                    # or it would be told to wait for itself
+                    self._leave(entry)
                     raise _too_late(self.expected_wait(flow, needs))
                 if on_wait is not None:
                     await on_wait()
