@@ -118,7 +118,7 @@ def test_openai_retries_a_limit_and_not_a_budget(deployment: Deployment) -> None
         with pytest.raises(openai.RateLimitError):
             client.responses.create(model=MODEL, input=PROMPT, max_output_tokens=2)
     assert (refused.value.code, refused.value.type) == ("insufficient_quota", "insufficient_quota")
-    assert refused.value.message == "Error code: 429 - spend limit reached (total)"
+    assert refused.value.message.startswith("Error code: 429 - spend limit reached (total): this call may cost $")
     assert deployment.statuses(key_id, 3) == [200, 429, 429]
 
 
@@ -250,6 +250,6 @@ def test_a_route_whose_targets_a_budget_cannot_pay_is_refused(deployment: Deploy
 
     _, secret = deployment.key(money(COST))
     with openai.OpenAI(base_url=f"{deployment.url}/v1", api_key=secret, max_retries=0) as client:
-        with pytest.raises(openai.RateLimitError, match="this call alone may cost") as refused:
+        with pytest.raises(openai.RateLimitError, match="more than the limit itself: lower its max_tokens") as refused:
             client.chat.completions.create(model="all_dear", messages=MESSAGES, max_tokens=2)
     assert refused.value.code == "insufficient_quota"

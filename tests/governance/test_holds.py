@@ -252,7 +252,8 @@ async def test_a_spent_budget_says_when_it_resets(call_limits: tuple[Database, C
     calls.settle(hold, 6_000, 120)
     with pytest.raises(BudgetSpent) as caught:
         await calls.hold(subject(rule), "m", BOUNDS, 6_000)
-    assert caught.value.message == "spend limit reached (daily; resets 2026-12-01 00:00 UTC)"
+    said = "spend limit reached (daily; resets 2026-12-01 00:00 UTC): this call may cost $0.000006, more than is left"
+    assert caught.value.message == said
     assert caught.value.retry_after == 12 * 3600
     assert caught.value.is_final
     assert not caught.value.retry_here
@@ -562,5 +563,5 @@ async def test_a_call_that_costs_more_than_a_budget_is_told_so(
 ) -> None:
     database, calls, _ = call_limits
     await store(database, rule := budget(amount_nano=amount, period="day", **changes))
-    with pytest.raises(BudgetSpent, match=rf"spend limit reached \(daily; .*\): this call alone may cost \${cost}, so"):
+    with pytest.raises(BudgetSpent, match=rf"reached \(daily; .*\): this call may cost \${cost}, more than the limit"):
         await calls.hold(subject(rule), "m", BOUNDS, need)

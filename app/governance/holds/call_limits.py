@@ -389,10 +389,10 @@ def _refusal(rules: AppliedRules, refused: Refused, moment: datetime, need: int)
         end = rules.resets[refused.key]
         resets = f"; resets {end.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if end else ""
         seconds = max(math.ceil((end - moment).total_seconds()), 1) if end else None
-        message = f"spend limit{whose} reached ({_PERIODS[rule.period]}{resets})"
-        if need > rule.amount_at(moment):
-            cost = f"{need / _NANO:,.2f}" if need >= _CENT_NANO else f"{need / _NANO:.9f}".rstrip("0")
-            message += f": this call alone may cost ${cost}, so lower its max_tokens, or use fewer tools"
+        cost = f"{need / _NANO:,.2f}" if need >= _CENT_NANO else f"{need / _NANO:.9f}".rstrip("0")
+        message = f"spend limit{whose} reached ({_PERIODS[rule.period]}{resets}): this call may cost ${cost}, more than"
+        is_larger = need > rule.amount_at(moment)
+        message += " the limit itself: lower its max_tokens, or use fewer tools" if is_larger else " is left"
         return BudgetSpent(message, retry_after=seconds, detail=refused.key, is_final=True)
     name = _NAMES[rule.kind]
     message = f"limit{whose} reached: {rule.capacity} {name}"
