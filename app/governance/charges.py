@@ -157,7 +157,7 @@ class Charges:
             replica_id=hold.replica,
             request_id=request_id,
             cost_nano=worst,
-            charged_to=hold.charged_to(),
+            charged_to=dict(zip(hold.rules.money, hold.amounts, strict=False)),
         )
         try:
             self.ledger.admit(entry)

@@ -27,7 +27,6 @@ _log = logging.getLogger(__name__)
 _STANDING_SECONDS = 0.05
 # so many calls of a caller that have ended are settled together, or fewer after a quarter of a second
 _TOGETHER = 100
-_MAX_AHEAD = 16
 _NANO = 1_000_000_000
 _CENT_NANO = 10_000_000
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
@@ -80,13 +79,6 @@ class Hold(Struct, gc=False):
     at: datetime
     is_open: bool = True
 
-    def charged_to(self) -> dict[str, int]:
-        """Return what the attempt needs of each budget: it may hold more, with others that were admitted ahead."""
-        rules = self.rules
-        if rules.estimated:
-            return dict(zip(rules.money, self.amounts, strict=False))
-        return dict.fromkeys(rules.money, self.worst_nano)
-
 
 class CallLimits:
     """Admits calls by the limits and budgets of their callers.
@@ -132,78 +124,27 @@ class CallLimits:
         request = RequestHold() if request is None else request
         while request.pending is not None:
             await request.pending.wait()
-        transactions, holdings = self._client.transactions, subject.holdings
-        if holdings is None or holdings.found_in is not transactions.book.holdings or holdings.rules is not rules:
-            holdings = subject.find(rules, transactions.book)
-        amounts: list[int] | None = None
-        if holdings is not None and not request.is_counted:
-            ahead = holdings.ahead
-            if (
-                ahead.left
-                and worst_nano <= ahead.worst_nano
-                and bounds.input + bounds.output <= ahead.tokens
-                and self._client.may_hold()
-            ):
-                ahead.left -= 1
-                amounts = ahead.amounts
-            else:
-                amounts = self._take(holdings, model, bounds, worst_nano)
-        if amounts is not None:
-            request.is_counted, request.attempts, request.permits = True, 1, holdings
-        else:
-            amounts = self._amounts(rules, model, bounds, worst_nano)
-            holdings = await self._acquire(subject, rules, amounts, request, moment)
-        exceeded = _names(rules, transactions.over) if transactions.over else ()
-        return Hold(rules, request, amounts, holdings, transactions.replica, model, worst_nano, exceeded, moment)
-
-    def _amounts(self, rules: AppliedRules, model: str, bounds: CallBounds, worst_nano: int) -> list[int]:
-        """Return what the first attempt of a request needs of each balance, in the order of `AppliedRules.keys`."""
         amounts = rules.amounts(bounds, worst_nano)
         if rules.estimated:
             for index, budget in enumerate(rules.money.values()):
                 if budget.mode == "estimated":
                     amounts[index] = self._usual.estimate(budget.id, model, worst_nano)
-        return amounts
-
-    def _take(self, holdings: Holdings, model: str, bounds: CallBounds, worst_nano: int) -> list[int] | None:
-        """Hold what the first attempt of a request needs; returns None if the leases do not cover it.
-
-        Where there is plenty, the next calls are admitted ahead: as many as began lately.
-        """
-        ahead, client, rules = holdings.ahead, self._client, holdings.rules
-        amounts = self._amounts(rules, model, bounds, worst_nano)
-        if not client.take_from(holdings.of_first, amounts, rules.keys):
-            return None
-        # what counts requests is used at once
-        for each in holdings.requests:
-            each.spent += 1
-        count = min(ahead.begun, _MAX_AHEAD)
-        ahead.begun += 1
-        if count and not ahead.left and not rules.estimated and client.take_ahead(holdings.of_first, amounts, count):
-            if is_known := ahead.count > 0:
-                self._give_back(holdings)
-            ahead.begun += count
-            ahead.left, ahead.count, ahead.amounts = count, count, amounts
-            ahead.worst_nano, ahead.tokens = worst_nano, bounds.total
-            if not is_known:
-                client.settle_later(partial(self._settle_together, holdings))
-        return amounts
-
-    def _give_back(self, holdings: Holdings) -> None:
-        """Count the calls that were admitted ahead and have begun, and give back what is held for others."""
-        ahead, client, rules = holdings.ahead, self._client, holdings.rules
-        left, begun = ahead.left, ahead.count - ahead.left
-        ahead.left = ahead.count = 0
-        ahead.begun -= left
-        held = [left * amount for amount in ahead.amounts]
-        if holdings.found_in is client.transactions.book.holdings:
-            client.transactions.book.give_back(holdings.of_first, held)
+        transactions, holdings = self._client.transactions, subject.holdings
+        if holdings is None or holdings.found_in is not transactions.book.holdings or holdings.rules is not rules:
+            holdings = subject.find(rules, transactions.book)
+        if (
+            holdings is not None
+            and not request.is_counted
+            and self._client.take_from(holdings.of_first, amounts, rules.keys)
+        ):
+            # the first attempt: what counts requests is used at once
             for each in holdings.requests:
-                each.spent += begun
+                each.spent += 1
+            request.is_counted, request.attempts, request.permits = True, 1, holdings
         else:
-            requests = dict.fromkeys(rules.requests, left + begun)
-            needs = {**dict(zip(rules.keys, held, strict=False)), **requests}
-            client.settle(holdings.book, needs, dict.fromkeys(rules.requests, begun))
+            holdings = await self._acquire(subject, rules, amounts, request, moment)
+        exceeded = _names(rules, transactions.over) if transactions.over else ()
+        return Hold(rules, request, amounts, holdings, transactions.replica, model, worst_nano, exceeded, moment)
 
     async def _acquire(
         self, subject: Subject, rules: AppliedRules, amounts: list[int], request: RequestHold, moment: datetime
@@ -286,12 +227,7 @@ class CallLimits:
             _log.error("a call cost more than was held for it", extra={"fields": fields})
 
     def _settle_together(self, holdings: Holdings) -> None:
-        """Settle the calls that have ended in some holdings, and admit none ahead."""
-        if holdings.ahead.count:
-            self._give_back(holdings)
-        holdings.ahead.begun //= 2
-        if not holdings.ended:
-            return
+        """Settle the calls that have ended in some holdings."""
         amounts, costs, tokens = zip(*holdings.ended, strict=True)
         holdings.ended.clear()
         rules, client = holdings.rules, self._client

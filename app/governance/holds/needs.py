@@ -133,27 +133,13 @@ class AppliedRules(Struct, frozen=True):
         return dict(zip((*self.money, *self.tokens), amounts, strict=False))
 
 
-class Ahead(Struct):
-    """Calls of a subject that are admitted ahead, as long as they need no more than one that was admitted.
-
-    left: of `count`. amounts: that each holds, for a price and tokens. begun: calls lately, of which it is a part.
-    """
-
-    left: int = 0
-    count: int = 0
-    worst_nano: int = 0
-    tokens: int = 0
-    amounts: list[int] = []
-    begun: int = 0
-
-
 class Holdings(Struct, frozen=True, eq=False):
     """Where a lease book has the balances of rules, so that a call does not look them up.
 
     found_in: the mapping of the book. When the book has another one, the balances have to be found again.
     of_attempt: of money and tokens. of_last: and of permits, which end with the last attempt of a request.
     of_first: and of requests, which the first attempt uses.
-    ended: attempts whose holds end together: what they held, what they cost, and their tokens. ahead: see `Ahead`.
+    ended: attempts whose holds end together: what they held, what they cost, and their tokens.
     """
 
     rules: AppliedRules
@@ -165,7 +151,6 @@ class Holdings(Struct, frozen=True, eq=False):
     permits: tuple[Holding, ...]
     requests: tuple[Holding, ...]
     ended: list[tuple[Sequence[int], int, int]] = field(default_factory=list)
-    ahead: Ahead = field(default_factory=Ahead)
 
     @classmethod
     def of(cls, rules: AppliedRules, book: LeaseBook, found: tuple[Holding, ...]) -> Self:

@@ -33,8 +33,6 @@ _MAX_ASKS = 200
 # callers choose the names of users
 _MAX_REFUSALS = 10_000
 _MINUTE_SECONDS = 60
-# of what is idle, calls that have not begun hold one such part at most
-_PLENTY = 4
 
 
 class Refused(Struct, frozen=True):
@@ -135,17 +133,6 @@ class LeaseClient:
             return False
         self.settle_ended()
         return book.take_from(holdings, amounts, now)
-
-    def may_hold(self) -> bool:
-        """Return whether what was taken ahead may be held now, because the leases have not ended."""
-        return self._clock() < self.transactions.book.valid_until
-
-    def take_ahead(self, holdings: Sequence[Holding], amounts: Sequence[int], count: int) -> bool:
-        """Hold what so many calls more need, if that is a small part of what is idle; returns whether it did."""
-        for holding, amount in zip(holdings, amounts, strict=True):
-            if holding.idle < _PLENTY * count * amount:
-                return False
-        return self.transactions.book.take_from(holdings, [count * amount for amount in amounts], self._clock())
 
     async def acquire(self, needs: Mapping[str, int], refs: Mapping[str, BalanceRef]) -> LeaseBook | Refused:
         """Hold amounts of all balances; returns the book that holds them, or why they are not held.

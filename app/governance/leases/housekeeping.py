@@ -107,7 +107,6 @@ class Housekeeping:
         for key, moment in await transactions.store.recalled(self._recalled_us):
             transactions.book.recall([key])
             self._recalled_us = max(self._recalled_us, moment)
-            self._settle_ended()
 
     async def _listen(self) -> None:
         while True:

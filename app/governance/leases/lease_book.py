@@ -155,12 +155,6 @@ class LeaseBook(Struct):
             holding.recent += amount
         return True
 
-    def give_back(self, holdings: Sequence[Holding], amounts: Sequence[int]) -> None:
-        """Have amounts idle again that were held for nothing. holdings: as for `take_from`."""
-        for holding, amount in zip(holdings, amounts, strict=True):
-            holding.idle += amount
-            holding.recent = max(holding.recent - amount, 0)
-
     def settle(self, key: str, held: int, used: int, now: float) -> None:
         """End a hold: what was used is to be posted, and the rest is idle again."""
         self.of(key).settle(held, used, now)
