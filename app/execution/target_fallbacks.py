@@ -104,7 +104,7 @@ class ProfileFallback(Struct, frozen=True):
                 # a profile that does not exist says less than the refusal of the base id
                 result = result if isinstance(by_profile.error, ModelNotFound) else by_profile
         elif isinstance(error, ModelNotFound | PermissionRefused):
-            self.planner.forget(candidate.model.raw)
+            self.planner.forget_names_of(candidate.model.raw)
             if isinstance(error, ModelNotFound):
                 words = self._words(error, candidate, call.context.record.model)
                 return replace(result, error=error.replaced(message=words + _advice(candidate)))
@@ -121,7 +121,7 @@ class ProfileFallback(Struct, frozen=True):
 
     def _remember(self, result: Result[T]) -> None:
         if result.error is None:
-            self.planner.remember(result.candidate.target.model.raw, result.candidate.model.raw)
+            self.planner.remember_profile(result.candidate.target.model.raw, result.candidate.model.raw)
 
     async def _profile_of(self, candidate: Candidate[T], deadline: Deadline) -> str | None:
         is_verbatim = candidate.operation.mode is Mode.PASSTHROUGH

@@ -61,27 +61,27 @@ class Terms(Struct, frozen=True):
     """What the calls of a subject for a model have in common.
 
     entry: the members that their entries share. payer_and_model: what their usual tokens are learned by.
-    asked, standard: the prices in the tier that is requested, and in the standard tier; None if one is not known.
-    only: the price, if both are the same.
+    requested_price, standard_price: in the tier that is requested, and in the standard tier; None if one is not known.
+    single_price: the price, if both are the same.
     """
 
     subject: Subject
     call: CalledModel
     entry: Entry
     payer_and_model: tuple[str, str]
-    asked: ExactPrice | None
-    standard: ExactPrice | None
-    only: ExactPrice | None
+    requested_price: ExactPrice | None
+    standard_price: ExactPrice | None
+    single_price: ExactPrice | None
 
     def worst_nano(self, bounds: CallBounds) -> int | None:
         """Return the most that a call costs; None if the price is not known.
 
         A call may be served by the standard tier instead, which then has the price of that.
         """
-        asked, standard = self.asked, self.standard
-        if asked is None or standard is None:
+        requested, standard = self.requested_price, self.standard_price
+        if requested is None or standard is None:
             return None
-        return max(each.worst_nano(bounds.input, bounds.output) for each in (asked, standard))
+        return max(each.worst_nano(bounds.input, bounds.output) for each in (requested, standard))
 
 
 class Charge(Struct, eq=False, gc=False):
@@ -141,7 +141,7 @@ class Charges:
         Raises:
             GatewayError: see `CallLimits.hold` and `LedgerWriter.admit`.
         """
-        price = terms.only
+        price = terms.single_price
         worst = terms.worst_nano(bounds) if price is None else price.worst_nano(bounds.input, bounds.output)
         if examined and worst is not None:
             worst += self._prices.worst_guardrail_nano(examined)
@@ -183,11 +183,11 @@ class Charges:
             usage = self._with_estimates(charge, usage, received, is_left=is_left)
         else:
             self._usual.note(terms.payer_and_model, bounds, usage)
-        price = terms.asked
+        price = terms.requested_price
         if tier and tier != terms.call.tier:
             price, recorded_tier = self._prices.of(terms.call.called, terms.call.behind, tier), recorded(tier)
         cost = None if price is None else price.cost_nano(usage)
-        if cost is None and (price := price or terms.standard) is not None:
+        if cost is None and (price := price or terms.standard_price) is not None:
             # the price of this tier, or of a cache, is not known
             cost, is_estimated = price.worst_nano(usage.prompt, usage.output), True
         if cost is None:
@@ -223,9 +223,9 @@ class Charges:
             tier=recorded(call.tier),
             price_version=self._prices.version,
         )
-        asked, standard = [self._prices.of(call.called, call.behind, tier) for tier in (call.tier, "")]
-        only = asked if asked is standard else None
-        return Terms(subject, call, entry, (entry.payer, call.called), asked, standard, only)
+        requested, standard = [self._prices.of(call.called, call.behind, tier) for tier in (call.tier, "")]
+        single = requested if requested is standard else None
+        return Terms(subject, call, entry, (entry.payer, call.called), requested, standard, single)
 
     def _with_estimates(self, charge: Charge, usage: Usage | None, received: int, *, is_left: bool) -> Usage:
         """Return what was reported of an attempt, with estimates of what was not."""

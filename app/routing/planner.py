@@ -268,13 +268,13 @@ class Planner(Struct, frozen=True):
             self.short_names.update(found)
             self._plans.clear()
 
-    def remember(self, name: str, profile: str) -> None:
+    def remember_profile(self, name: str, profile: str) -> None:
         """Remember that a model can only be called by an inference profile."""
         if len(self.profiles) < _MAX_PROFILES and self.profiles.get(name) != profile:
             self.profiles[name] = profile
             self._plans.clear()
 
-    def forget(self, name: str) -> None:
+    def forget_names_of(self, name: str) -> None:
         """Forget that other names stand for a model, which was refused."""
         for called in (self.profiles, self.short_names):
             for model in [model for model, profile in called.items() if profile == name]:

@@ -51,13 +51,13 @@ def test_the_targets_of_a_name_are_planned_once_until_something_is_learned() -> 
     assert planner.plan("a.b")[0] is target
     assert planner.plan(arn) is not planner.plan(arn)
     assert planner.plan("drawn") is not planner.plan("drawn")
-    planner.remember("a.b", "us.a.b")
+    planner.remember_profile("a.b", "us.a.b")
     assert planner.plan("a.b")[0].model.raw == "us.a.b"
     plan_for_own_requests = planner.plan_for("a.b")
     assert plan_for_own_requests is not None
     assert plan_for_own_requests is planner.plan_for("a.b")
     assert [target.model.raw for target in plan_for_own_requests.as_named] == ["a.b"]
-    planner.forget("us.a.b")
+    planner.forget_names_of("us.a.b")
     assert planner.plan("a.b") == [target]
     planner.record_override(target, ModelDiffers("no", {"max_output": 9}, is_lasting=True), "a")
     assert planner.plan("a.b")[0].capabilities.max_output == 9
@@ -85,9 +85,9 @@ def test_profiles_are_remembered_by_a_bounded_number_of_names(monkeypatch: pytes
     monkeypatch.setattr("app.routing.planner._MAX_PROFILES", 2)
     planner = Planner("a.b")
     for number in range(5):
-        planner.remember(f"a.b{number}", "us.a.b")
+        planner.remember_profile(f"a.b{number}", "us.a.b")
     assert planner.profiles == {"a.b0": "us.a.b", "a.b1": "us.a.b"}
-    planner.forget("us.a.b")
+    planner.forget_names_of("us.a.b")
     assert planner.profiles == {}
 
 
@@ -171,7 +171,7 @@ def test_a_short_name_follows_the_lists_of_the_region_and_rules_until_they_are_k
     assert [planner.plan(name)[0].model.raw for name in ("fast", "bedrock/claude-haiku-4-5")] == [profile] * 2
     # a name of the deployment's own
     assert planner.plan("claude-opus-4-8")[0].model.raw == "amazon.nova-pro-v1:0"
-    planner.forget(profile)
+    planner.forget_names_of(profile)
     assert planner.plan("claude-haiku-4-5")[0].is_unresolved
 
 

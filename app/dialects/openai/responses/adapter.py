@@ -93,6 +93,7 @@ class ResponsesAdapter:
         self._is_kept = head.store is not False
         # a stored response must hold its reasoning, so that the conversation can continue from it
         self._is_signed = self._is_kept or kept.connection is not None or SIGNED in (head.include or ())
+        self._known_as = known_as
         self._response_head = "resp_" + secrets.token_hex(12), int(time.time()), known_as
         self._validated: tuple[ResponseRequest, list[Item], list[Item]] | None = None
 
@@ -159,7 +160,7 @@ class ResponsesAdapter:
             body, spaces, paths, ignored = to_native(changed, conversation.items, signer)
         except InvalidRequest as error:
             raise _renamed(error, conversation, tools) from None
-        response_context = NativeResponseContext(self._response_head[2], document, signer, spaces, self._is_kept)
+        response_context = NativeResponseContext(self._known_as, document, signer, spaces, self._is_kept)
         call = NativeCall(
             self.model,
             body,
