@@ -55,7 +55,7 @@ class ModelLimits(Struct, frozen=True):
 NO_LIMITS = ModelLimits()
 
 
-class Target(Struct, frozen=True):
+class Target(Struct, frozen=True, cache_hash=True):
     """A model at a location, and all that depends on nothing else.
 
     model: as it is called. known: the model itself, where `model` is an ARN that hides it; else the same.
