@@ -154,7 +154,7 @@ def test_a_secret_file_of_a_refused_request_is_deleted(outcrop: Outcrop, tmp_pat
         ("teams show nobody", "there is no team 'nobody'"),
         ("teams create t --budget 25", "write AMOUNT/day|week|month|total"),
         ("teams create t --budget 25/month,soft", "any of warn, block"),
-        ("teams create t --budget x/month", "amount_usd: must be a string with an amount in USD"),
+        ("teams create t --budget x/month", "budgets[0].amount_usd: must be a string with an amount in USD"),
         ("teams create t --requests many", "'many' is not a number"),
         ("teams create t --label x", "write NAME=VALUE"),
         ("keys create k --team nobody", "there is no team 'nobody'"),

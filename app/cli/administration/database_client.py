@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.admin.api.documents.reports import AuditQuery, LedgerQuery, SpendQuery, UsageQuery
 from app.admin.api.documents.teams_and_keys import KeyChange, KeyCreate, Rotation, TeamChange, TeamCreate
-from app.admin.api.documents.words import words_of
+from app.admin.api.documents.words import path_of, words_of
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.audit import list_audit
 from app.admin.api.operations.failures import OperationRefused
@@ -166,4 +166,4 @@ def _user() -> str:
 
 
 def _faults(error: ValidationError) -> str:
-    return "\n".join(f"{'.'.join(map(str, each['loc']))}: {words_of(each)}" for each in error.errors())
+    return "\n".join(f"{path_of(each['loc'])}: {words_of(each)}" for each in error.errors())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.admin.api.documents.fields import (
@@ -34,6 +34,14 @@ _BY_PATTERN = {
     LABEL_NAME: "must be 1 to 64 letters, digits, dots, underscores and hyphens",
     PER: "must be user, or label:NAME",
 }
+
+
+def path_of(location: Iterable[object]) -> str:
+    """Return the path of a member, such as `budgets[0].amount_usd`. location: its names and positions."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
 
 
 def words_of(error: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 
-from app.admin.api.documents.words import words_of
+from app.admin.api.documents.words import path_of, words_of
 from app.admin.api.operations.failures import Conflict, Fault, Invalid, NotFound, OperationRefused, Outdated
 from app.errors import AuthenticationFailed, BodyTooLarge, GatewayError, Overloaded, PermissionRefused, RateLimited
 from app.wire import json
@@ -151,10 +151,7 @@ def _path_of(error: Mapping[str, Any]) -> str:
     parts = [] if error["type"] == "json_invalid" else [*error["loc"]]
     if parts and parts[0] in _PARTS:
         del parts[0]
-    path = ""
-    for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path or "body"
+    return path_of(parts) or "body"
 
 
 def _message_of(faults: Sequence[Fault]) -> str:
