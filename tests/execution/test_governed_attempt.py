@@ -127,7 +127,6 @@ class Gateway:
 
     @property
     def held(self) -> int:
-        self.governance.client.settle_ended()
         return sum(each.held for each in self.governance.client.transactions.book.holdings.values())
 
 

@@ -295,41 +295,9 @@ async def test_calls_are_settled_where_their_balances_are_once_others_were_forgo
     holds.append(await calls.hold(who, "m", BOUNDS, 1_000))
     for each in holds:
         calls.settle(each, 900, 10)
-    client.settle_ended()
     money, rates = book.of(f"budget/{rules[0].id}/2026-11"), book.of(f"rate/{rules[2].id}")
     assert (money.held, money.spent, rates.held) == (0, 2_700, 0)
     assert book.of(f"permits/{rules[1].id}").held == 0
-
-
-async def test_calls_that_have_ended_are_settled_soon_without_another_one(
-    call_limits: tuple[Database, CallLimits, LeaseClient],
-) -> None:
-    database, calls, client = call_limits
-    await store(database, rule := budget(amount_nano=10_000))
-    who = subject(rule)
-    for cost in (1_000, 2_000):
-        calls.settle(await calls.hold(who, "m", BOUNDS, 3_000), cost, 10)
-    money = client.transactions.book.of(f"budget/{rule.id}/2026-11")
-    async with asyncio.timeout(2):
-        while money.held:
-            await asyncio.sleep(0.02)
-    assert money.spent == 3_000
-
-
-async def test_the_end_of_a_call_is_noted_at_once_while_another_waits_for_it(
-    call_limits: tuple[Database, CallLimits, LeaseClient],
-) -> None:
-    database, calls, _ = call_limits
-    await store(database, rule := budget(amount_nano=10_000))
-    who = subject(rule)
-    ended, running = [await calls.hold(who, "m", BOUNDS, 5_000) for _ in range(2)]
-    waiting = asyncio.create_task(calls.hold(who, "m", BOUNDS, 5_000))
-    await asyncio.sleep(0.1)
-    assert not waiting.done()
-    calls.settle(ended, 0, 10)
-    async with asyncio.timeout(0.2):
-        calls.release(await waiting)
-    calls.release(running)
 
 
 async def test_permits_go_over_to_the_replica_that_this_process_becomes(
@@ -408,7 +376,6 @@ async def test_shadow_rules_refuse_nothing(call_limits: tuple[Database, CallLimi
     await store(database, *rules)
     for _ in range(5):
         calls.settle(await calls.hold(subject(*rules), "m", BOUNDS, 1_000), 900, 10)
-    client.settle_ended()
     assert client.transactions.book.of(f"budget/{rules[0].id}/2026-11").spent == 4_500
 
 

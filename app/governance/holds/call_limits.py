@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 from msgspec import Struct
 
@@ -25,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 # what is left is computed once in this time, and told again until then
 _STANDING_SECONDS = 0.05
-# so many calls of a caller that have ended are settled together, or fewer after a quarter of a second
-_TOGETHER = 100
 _NANO = 1_000_000_000
 _CENT_NANO = 10_000_000
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
@@ -199,44 +196,15 @@ class CallLimits:
             self.leave(request)
 
     def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
-        """End a call that used tokens, and release what it held beyond that.
-
-        The usual one is settled with others that end soon: together they cost a fraction.
-        """
-        rules, request, holdings = hold.rules, hold.request, hold.holdings
-        if (
-            holdings is not None
-            and request.permits is holdings
-            and request.attempts == 1
-            and hold.is_open
-            and cost_nano <= hold.worst_nano
-            and not rules.estimated
-        ):
-            hold.is_open, request.attempts, request.permits, ended = False, 0, None, holdings.ended
-            ended.append((hold.amounts, cost_nano, tokens))
-            if len(ended) == 1:
-                self._client.settle_later(partial(self._settle_together, holdings))
-            elif len(ended) == _TOGETHER:
-                self._client.settle_ended()
-            return
+        """End a call that used tokens, and release what it held beyond that."""
+        rules = hold.rules
         self._end(hold, rules.used(cost_nano, tokens))
-        for budget in rules.estimated.values():
-            self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
+        if rules.estimated:
+            for budget in rules.estimated.values():
+                self._usual.note(budget.id, hold.model, hold.worst_nano, cost_nano)
         if cost_nano > hold.worst_nano and len(rules.money) > len(rules.estimated):
             fields = {"model": hold.model, "held_nano": hold.worst_nano, "cost_nano": cost_nano}
             _log.error("a call cost more than was held for it", extra={"fields": fields})
-
-    def _settle_together(self, holdings: Holdings) -> None:
-        """Settle the calls that have ended in some holdings."""
-        amounts, costs, tokens = zip(*holdings.ended, strict=True)
-        holdings.ended.clear()
-        rules, client = holdings.rules, self._client
-        held, used = [*map(sum, zip(*amounts, strict=True))], rules.used(sum(costs), sum(tokens))
-        if holdings.found_in is client.transactions.book.holdings:
-            client.settle_from(holdings.of_last, held, used)
-        else:
-            permits = dict.fromkeys(rules.permits, len(amounts))
-            client.settle(holdings.book, {**rules.of_attempt(held), **permits}, rules.of_attempt(used))
 
     def standings(self, subject: Subject) -> Standings:
         """Return what is left of the limits and budgets of a caller, as far as it is known."""

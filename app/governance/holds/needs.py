@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from app.governance.holds.bounds import CallBounds
 from app.governance.leases.balance import Kind
@@ -139,7 +139,6 @@ class Holdings(Struct, frozen=True, eq=False):
     found_in: the mapping of the book. When the book has another one, the balances have to be found again.
     of_attempt: of money and tokens. of_last: and of permits, which end with the last attempt of a request.
     of_first: and of requests, which the first attempt uses.
-    ended: attempts whose holds end together: what they held, what they cost, and their tokens.
     """
 
     rules: AppliedRules
@@ -150,7 +149,6 @@ class Holdings(Struct, frozen=True, eq=False):
     of_first: tuple[Holding, ...]
     permits: tuple[Holding, ...]
     requests: tuple[Holding, ...]
-    ended: list[tuple[Sequence[int], int, int]] = field(default_factory=list)
 
     @classmethod
     def of(cls, rules: AppliedRules, book: LeaseBook, found: tuple[Holding, ...]) -> Self:

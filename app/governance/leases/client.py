@@ -75,7 +75,7 @@ class LeaseClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.transactions = ReplicaTransactions(database, clock)
-        self._housekeeping = Housekeeping(self.transactions, clock, self._keys_in_use, take_leases, self.settle_ended)
+        self._housekeeping = Housekeeping(self.transactions, clock, self._keys_in_use, take_leases)
         self._clock = clock
         self._refusals: dict[str, _Refusal] = {}
         # in the order of their arrival, by identity
@@ -85,8 +85,6 @@ class LeaseClient:
         self._asking: list[_Waiter] = []
         self._news = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
-        # settle holds that have ended
-        self._later: list[Callable[[], None]] = []
 
     async def start(self) -> None:
         """Register this process as a replica. Raises DatabaseDown."""
@@ -100,7 +98,6 @@ class LeaseClient:
             keep_leases: entries of the ledger could not be posted: the replica that replays the journal returns them.
         """
         await self._housekeeping.close()
-        self.settle_ended()
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.gather(self._pump, return_exceptions=True)
@@ -118,7 +115,6 @@ class LeaseClient:
         """
         if self._waiters and any(self._waited_for[key] for key in needs):
             return None
-        self.settle_ended()
         book = self.transactions.book
         return book if book.take(needs, self._clock(), used) else None
 
@@ -126,13 +122,7 @@ class LeaseClient:
         """Hold an amount of each holding of the book as it is now; returns whether it did. keys: of the balances."""
         if self._waiters and any(self._waited_for[key] for key in keys):
             return False
-        book, now = self.transactions.book, self._clock()
-        if book.take_from(holdings, amounts, now):
-            return True
-        if not self._later:
-            return False
-        self.settle_ended()
-        return book.take_from(holdings, amounts, now)
+        return self.transactions.book.take_from(holdings, amounts, self._clock())
 
     async def acquire(self, needs: Mapping[str, int], refs: Mapping[str, BalanceRef]) -> LeaseBook | Refused:
         """Hold amounts of all balances; returns the book that holds them, or why they are not held.
@@ -164,18 +154,6 @@ class LeaseClient:
             self._forget(waiter)
             raise
 
-    def settle_later(self, settle: Callable[[], None]) -> None:
-        """Have a function called that settles holds which have ended: before a request waits for capacity, and soon."""
-        self._later.append(settle)
-        if self._waiters:
-            self.settle_ended()
-
-    def settle_ended(self) -> None:
-        """Settle the holds that have ended."""
-        later, self._later = self._later, []
-        for settle in later:
-            settle()
-
     def settle_from(self, holdings: Sequence[Holding], held: Sequence[int], used: Sequence[int]) -> None:
         """End a hold in holdings of the book as it is now. held, used: of each of them; more is left out."""
         self.transactions.book.settle_from(holdings, held, used, self._clock())
@@ -205,7 +183,6 @@ class LeaseClient:
 
         What calls that run hold of a budget counts as left: most of them cost a small part of that.
         """
-        self.settle_ended()
         transactions = self.transactions
         found = transactions.headroom.get(key)
         if found is None:

@@ -26,7 +26,7 @@ class Housekeeping:
 
     Args:
         waited_for: returns the keys of balances for which requests wait or a transaction asks; these are not returned.
-        take_leases: takes the leases of a replica that did not renew them. settle_ended: settles holds that have ended.
+        take_leases: takes the leases of a replica that did not renew them.
     """
 
     def __init__(
@@ -35,9 +35,7 @@ class Housekeeping:
         clock: Callable[[], float],
         waited_for: Callable[[], set[str]],
         take_leases: Callable[[Database, str], Awaitable[bool]],
-        settle_ended: Callable[[], None],
     ) -> None:
-        self._settle_ended = settle_ended
         self._take_leases = take_leases
         self._transactions = transactions
         self._clock = clock
@@ -65,7 +63,6 @@ class Housekeeping:
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._wake.wait()
             self._wake.clear()
-            self._settle_ended()
             try:
                 await self._poll_recalls()
                 await self._renew()
@@ -116,7 +113,6 @@ class Housekeeping:
             await asyncio.sleep(DOWN_SECONDS)
 
     def _hear(self, key: str) -> None:
-        self._settle_ended()
         if self._transactions.book.recall([key]):
             self._wake.set()
 
