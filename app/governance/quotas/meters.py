@@ -139,7 +139,9 @@ class Meter:
         start, together = self.next_start, self.reserved + reserved
         if start > now:
             return False
-        if (together > self.quota or self.refilled_at > now) and self.delay(reserved, now) > 0:
+        quota = self.quota
+        does_not_fit = together > quota or self.refilled_at + together * _MINUTE / quota > now + _MINUTE
+        if does_not_fit and self.delay(reserved, now) > 0:
             return False
         saved = now - self.burst_seconds
         self.next_start = (start if start > saved else saved) + cost / self.per_second
