@@ -108,13 +108,14 @@ class Failover(Struct, frozen=True):
             BudgetSpent, ModelNotFound: no target was tried, because a budget can pay none of them.
             Overloaded: the circuit breakers of all targets are open.
         """
-        first: _TargetState[TargetT, C] = _TargetState(targets[0])
-        outcome: _Outcome[C, T] = _Outcome()
+        candidate: C | None = None
         result: AttemptResult[C, T] | None = None
+        unfit: InvalidRequest | None = None
+        spent: BudgetSpent | ModelNotFound | None = None
         try:
-            candidate = first.candidate = await prepare(first.target)
+            candidate = await prepare(targets[0])
         except InvalidRequest as error:
-            first.is_over, outcome.unfit = True, error.replaced()
+            unfit = error.replaced()
         else:
             breaker = self.breakers[candidate.key]
             is_troubled = breaker.failures or breaker.paused_until
@@ -123,15 +124,17 @@ class Failover(Struct, frozen=True):
                     breaker.retry_budget.note_call()
                 try:
                     result = await attempt(candidate)
-                except _NOT_AFFORDED as spent:
+                except _NOT_AFFORDED as error:
                     # another target may cost less, or have a known price
-                    first.is_over, outcome.spent = True, spent
+                    spent = error
                 else:
                     if result.error is not None or breaker.failures or breaker.paused_until:
                         _note(breaker, result, caller, is_probe=False)
                     if result.error is None:
                         return result
+        first = _TargetState(targets[0], candidate, is_over=unfit is not None or spent is not None)
         states = [first, *[_TargetState[TargetT, C](target) for target in targets[1:]]]
+        outcome: _Outcome[C, T] = _Outcome(unfit, spent)
         if result is not None:
             self._note_failure(first, states, result, outcome)
         return await self._run_all(states, prepare, attempt, deadline, caller, outcome)
