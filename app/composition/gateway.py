@@ -305,8 +305,8 @@ def build_gateway(settings: Settings, worker_context: WorkerContext, *, governs:
             check_charges=governance.check_charges() if governance else None,
             find_profile=directory.profile_of,
             find_model=lambda target, timeout: (
-                directory.look_up(target.known, planner.behind, clients[target.location], timeout)
-                if target.known.is_opaque
+                directory.look_up(target.model_behind, planner.behind, clients[target.location], timeout)
+                if target.model_behind.is_opaque
                 else directory.read(timeout)
             ),
             media=_media(settings),

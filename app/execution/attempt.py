@@ -180,7 +180,7 @@ def fold_target(call: Call[T], candidate: Candidate[T]) -> None:
     record, targets, target, operation = call.context.record, call.targets, candidate.target, candidate.operation
     record.target, record.location = candidate.model.raw, target.location_name
     record.mode, record.surface = operation.mode, operation.surface
-    record.model_behind = target.known.raw
+    record.model_behind = target.model_behind.raw
     record.upstream_request_id, record.usage, record.tier = "", None, operation.tier
     record.ignored = operation.ignored
     record.adjusted = operation.adjusted

@@ -129,7 +129,7 @@ def _read(body: bytes, target: Target, max_tokens: object, *, own: Surface | Non
         document = document if isinstance(document, dict) else {}
         more = document.get(_MORE_FIELDS)
         parts = [document, more] if isinstance(more, dict) else [document]
-        read = _READ_BY.get(own) or names_of_length(target.known.base)
+        read = _READ_BY.get(own) or names_of_length(target.model_behind.base)
         longest = lengths.longest(_largest_length(parts, read)) * max(map(_answers, parts))
     size = size_of(plain, document)
     size = replace(size, runs=2) if _COMPACTION in plain else size

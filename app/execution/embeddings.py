@@ -70,7 +70,7 @@ async def embed(executor: Executor, context: RequestContext, call: EmbeddingCall
     fold_ignored(context.record, call.ignored)
     planned = await executor.plan(call.model, context.caller)
     # vectors of several models cannot be compared, not even those of one answer
-    targets = [target for target in planned if target.known.base == planned[0].known.base]
+    targets = [target for target in planned if target.model_behind.base == planned[0].model_behind.base]
     adapted = adapt_embeddings(call, targets[0].capabilities)
     ignored = [*call.ignored, *adapted.ignored]
     fold_ignored(context.record, ignored)

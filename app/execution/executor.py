@@ -160,7 +160,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         if unresolved and self.find_model is not None:
             # a guardrail, a policy and a short name depend on it; else only the price does, and the call goes on
             must_wait = self.guardrail_check is not None or policy is not None
-            must_wait = must_wait or not all(target.known.is_opaque for target in unresolved)
+            must_wait = must_wait or not all(target.model_behind.is_opaque for target in unresolved)
             seconds = _LOOKUP_SECONDS if must_wait else 0.0
             await asyncio.gather(*[self.find_model(target, seconds) for target in unresolved])
             targets = self.planner.as_named(name) if must_wait else targets
@@ -174,7 +174,7 @@ class Executor(Struct, frozen=True, kw_only=True):
         target = result.candidate.target
         if target.is_unresolved:
             # its model may have become known meanwhile
-            known = replace(target, known=self.planner.model_behind(target.model.raw))
+            known = replace(target, model_behind=self.planner.model_behind(target.model.raw))
             fold(call, replace(result, candidate=replace(result.candidate, target=known)))
         return call.value_of(result)
 

@@ -157,7 +157,7 @@ class GovernedAttempt(Struct, frozen=True):
 
     def _keep(self, key: _Key, target: Target) -> _Kept:
         subject, asked, called, tier, location = key
-        model = CalledModel(asked, called, target.known.raw, target.known.base, location, tier)
+        model = CalledModel(asked, called, target.model_behind.raw, target.model_behind.base, location, tier)
         if len(self._kept) >= _MAX_KEPT:
             self._kept.clear()
         standings = partial(self.charges.limits.standings, subject) if subject.has_rules else None

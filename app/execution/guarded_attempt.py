@@ -138,7 +138,7 @@ class GuardedAttempt(Struct, frozen=True):
         """Return the candidate with the guardrail in its request, and the content that it would not check there."""
 
         def guard() -> tuple[BedrockRequest, list[GuardrailBlock]]:
-            return self.check.guardrail.guard(candidate.operation.build(candidate.model), candidate.target.known)
+            return self.check.guardrail.guard(candidate.operation.build(candidate.model), candidate.target.model_behind)
 
         guarded, unseen = (
             guard() if context.size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, context.size, guard)

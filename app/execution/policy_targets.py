@@ -77,7 +77,7 @@ def allows_model(policy: Policy, name: str, targets: Sequence[Target]) -> bool:
     called = names_in(name or DEFAULT_ALIAS)
     if not targets:
         return policy.allows(called)
-    return all(policy.allows(called | names_of(target.model) | names_of(target.known)) for target in targets)
+    return all(policy.allows(called | names_of(target.model) | names_of(target.model_behind)) for target in targets)
 
 
 def _limited(policy: Policy, target: Target) -> Target:

@@ -214,7 +214,7 @@ class QuotaAttempt(Struct, frozen=True):
         if tier == _RESERVED:
             return None
         is_mantle = candidate.operation.surface is Surface.MANTLE
-        return self.quotas.pool_of(called, target.known, target.location, is_mantle=is_mantle)
+        return self.quotas.pool_of(called, target.model_behind, target.location, is_mantle=is_mantle)
 
 
 def _flow_of(caller: Caller, weights: Mapping[str, float], given: str = "") -> Flow:

@@ -58,7 +58,7 @@ NO_LIMITS = ModelLimits()
 class Target(Struct, frozen=True, cache_hash=True):
     """A model at a location, and all that depends on nothing else.
 
-    model: as it is called. known: the model itself, where `model` is an ARN that hides it; else the same.
+    model: as it is called. model_behind: the model itself, where `model` is an ARN that hides it; else the same.
     location: the region and account; location_name: for logs. limits: those of the model, where it has its own.
     native_formats: those whose bodies a surface takes as they are. translated_to: the format of all other calls.
     betas: features of Anthropic's format that the deployment passes beside those that Outcrop knows.
@@ -69,7 +69,7 @@ class Target(Struct, frozen=True, cache_hash=True):
     """
 
     model: ModelId
-    known: ModelId
+    model_behind: ModelId
     capabilities: Capabilities
     location: UpstreamLocation = DEFAULT_LOCATION
     location_name: str = ""
@@ -288,12 +288,13 @@ class Planner(Struct, frozen=True):
         """
         if not error.is_lasting:
             return
-        values, key = cast(CapabilityValues, error.values), self._key(target.model, target.known, target.location)
+        values = cast(CapabilityValues, error.values)
+        key = _override_key(target.model, target.model_behind, target.location)
         if self.has_several_callers and not self._is_confirmed(key, values, caller):
             self._merge(self.overrides_of_callers, (caller, key), values)
         elif self._merge(self.overrides, key, values):
             self._plans.clear()
-            told = {"model": target.known.base, "capabilities": names_in(values)}
+            told = {"model": target.model_behind.base, "capabilities": names_in(values)}
             _log.info("a model lacks a capability", extra={"fields": told})
 
     def _is_confirmed(self, key: _Model, values: CapabilityValues, caller: str) -> bool:
@@ -315,7 +316,7 @@ class Planner(Struct, frozen=True):
         return overrides[key][1] != known
 
     def _with_overrides_of(self, caller: str, target: Target) -> Target:
-        key = caller, self._key(target.model, target.known, target.location)
+        key = caller, _override_key(target.model, target.model_behind, target.location)
         override = self.overrides_of_callers.get(key)
         if override is None:
             return target
@@ -340,7 +341,7 @@ class Planner(Struct, frozen=True):
         known = self.model_behind(model.raw)
         capabilities = capabilities_of(known, is_profile=model.is_opaque)
         if self.overrides:
-            until, values = self.overrides.get(self._key(model, known, choice.location), (0.0, {}))
+            until, values = self.overrides.get(_override_key(model, known, choice.location), (0.0, {}))
             capabilities = capabilities.with_values(values) if self.clock() < until else capabilities
         native_formats = self._native_formats(model, capabilities.native)
         translated_to = capabilities.native.translated_to
@@ -371,7 +372,8 @@ class Planner(Struct, frozen=True):
 
     def _is_lasting(self, target: Target) -> bool:
         """False for a target whose model may become known, or whose overrides expire."""
-        return not target.is_unresolved and self._key(target.model, target.known, target.location) not in self.overrides
+        key = _override_key(target.model, target.model_behind, target.location)
+        return not target.is_unresolved and key not in self.overrides
 
     def _native_formats(self, model: ModelId, native: NativeCapabilities) -> frozenset[BodyFormat]:
         # only InvokeModel takes ARNs that hide their model (AWS user guide, Responses API, 2026-11)
@@ -380,11 +382,6 @@ class Planner(Struct, frozen=True):
             # mantle has no inference profiles, and the base id would be answered in another region than the profile's
             used = used - {Surface.MANTLE}
         return frozenset(body_format for body_format in _BODY_FORMATS if native.surface(body_format) in used)
-
-    @staticmethod
-    def _key(model: ModelId, known: ModelId, location: UpstreamLocation) -> tuple[str, UpstreamLocation]:
-        """Overrides hold for a model by whichever profile it is called, but for one deployment of a custom model."""
-        return model.raw if model.is_opaque else known.base, location
 
     def _by_profile(self, target: Target) -> Target:
         profile = self.profiles.get(target.model.raw) if target.location == DEFAULT_LOCATION else None
@@ -396,3 +393,8 @@ def _with_long_context(target: Target) -> Target:
     if not target.capabilities.context.beta:
         return target
     return replace(target, capabilities=target.capabilities.with_values({"context": {"is_extended": True}}))
+
+
+def _override_key(model: ModelId, behind: ModelId, location: UpstreamLocation) -> tuple[str, UpstreamLocation]:
+    """Overrides hold for a model by whichever profile it is called, but for one deployment of a custom model."""
+    return model.raw if model.is_opaque else behind.base, location

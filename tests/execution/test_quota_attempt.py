@@ -76,7 +76,7 @@ async def test_a_call_takes_from_the_quota_as_it_was_read_last() -> None:
         deployment.set_limit(tokens_per_minute)
         await deployment.reserved(caller)
         pool = deployment.quotas.pool_of(
-            deployment.target.model, deployment.target.known, DEFAULT_LOCATION, is_mantle=False
+            deployment.target.model, deployment.target.model_behind, DEFAULT_LOCATION, is_mantle=False
         )
         assert pool is not None
         assert pool.figures.calls == 1

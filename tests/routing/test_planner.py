@@ -77,7 +77,7 @@ def test_the_model_behind_an_arn_gives_its_capabilities() -> None:
     assert planner.plan(arn)[0].capabilities == Capabilities()
     planner.behind[arn] = parse_model_id("anthropic.claude-3-haiku-20240307-v1:0")
     target = planner.plan(arn)[0]
-    assert (target.model.raw, target.known.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
+    assert (target.model.raw, target.model_behind.base) == (arn, "anthropic.claude-3-haiku-20240307-v1:0")
     assert target.capabilities.native.formats("invoke") == ["anthropic"]
 
 

@@ -75,7 +75,7 @@ def _shown(visit: Visit, name: str, title: str, owner: str, breakers: dict[str, 
         target = gateway.executor.planner.plan(name)[0]
     except InvalidRequest:
         return None
-    priced = gateway.prices.price_of(target.model.raw, target.known.raw)
+    priced = gateway.prices.price_of(target.model.raw, target.model_behind.raw)
     price, factor = priced if priced is not None else (None, 1.0)
     return ShownModel(
         name,
@@ -96,7 +96,7 @@ async def show_model(visit: Visit) -> Response:
     shown = _shown(visit, name, "", "", gateway.breakers())
     if shown is None or len(name) > 2048:
         raise Refused(404, "No model can have this name.")
-    known = shown.target.known
+    known = shown.target.model_behind
     row = next((row for row in FAMILIES if row.pattern.match(known.base)), None)
     return visit.page(
         "model.html",

@@ -38,7 +38,7 @@ async def show_cost(visit: Visit) -> Response:
         target = gateway.executor.planner.plan(visit.query("model"), visit.who.caller.name)[0]
     except InvalidRequest:
         return JSONResponse({"usd": None})
-    cost = gateway.prices.of_call(target.model.raw, target.known.raw, usage, "")
+    cost = gateway.prices.of_call(target.model.raw, target.model_behind.raw, usage, "")
     return JSONResponse({"usd": cost})
 
 

@@ -64,7 +64,7 @@ async def apply_policy(
         is_filled_in = body is not context.body
         context.body = body
         return ["max_tokens"] if is_filled_in else []
-    models = [each.known.base for each in _targets(executor.planner, name) if each.capabilities.makes_text]
+    models = [each.model_behind.base for each in _targets(executor.planner, name) if each.capabilities.makes_text]
     await _run(context, partial(_check_invoke, context.body, policy, models))
     return []
 

@@ -78,7 +78,7 @@ class _ModelHandler(Struct, frozen=True):
     def _only_on_mantle(self, name: str) -> CatalogEntry | None:
         """Return the entry of a model that only mantle serves, which mantle may not list."""
         target = _only_on_mantle(self.planner, name)
-        return None if target is None else CatalogEntry(name, target.known.base.partition(".")[0])
+        return None if target is None else CatalogEntry(name, target.model_behind.base.partition(".")[0])
 
 
 def _only_on_mantle(planner: Planner, name: str) -> Target | None:

@@ -59,5 +59,5 @@ class CountTokensOperation(Operation[int], frozen=True, kw_only=True):
 
 
 def _request(target: Target, counted: JsonObject) -> BedrockRequest:
-    path = f"/model/{parse_model_id(target.known.base).quoted}/count-tokens"
+    path = f"/model/{parse_model_id(target.model_behind.base).quoted}/count-tokens"
     return BedrockRequest("bedrock-runtime", "POST", path, headers=JSON, body=json.dumps({"input": counted}))

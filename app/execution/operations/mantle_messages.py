@@ -46,21 +46,21 @@ def _request(path: str, body: JsonObject, model: ModelId, **members: bool) -> Be
 
 
 class MessagesSurface(Struct, frozen=True):
-    """Where a translated body is sent. body: the request's, without the model. known: the model."""
+    """Where a translated body is sent. body: the request's, without the model. model_behind: the model."""
 
     body: JsonObject
-    known: ModelId
+    model_behind: ModelId
     surface: Surface = Surface.MANTLE
 
     def request(self, _: ModelId) -> BedrockRequest:
         """Build the request."""
-        return _request(_PATH, {"anthropic_version": _OF_INVOKE, **self.body}, self.known)
+        return _request(_PATH, {"anthropic_version": _OF_INVOKE, **self.body}, self.model_behind)
 
 
 class _AdaptedMessages(Operation[T], Generic[Parsed, T], frozen=True, kw_only=True):
     """A body that was adapted for one model.
 
-    body: as InvokeModel takes it. known: the model. usage_of: reads the tokens from a document.
+    body: as InvokeModel takes it. model_behind: the model. usage_of: reads the tokens from a document.
     make: turns the parsed response into the result.
     """
 
@@ -68,7 +68,7 @@ class _AdaptedMessages(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tr
     mode: Mode = Mode.NATIVE
     surface: Surface = Surface.MANTLE
     body: JsonObject
-    known: ModelId
+    model_behind: ModelId
     usage_of: UsageReader
     make: Callable[[Parsed], T]
 
@@ -78,7 +78,7 @@ class _AdaptedMessages(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tr
         adapted = adapt_invoke(call, target.capabilities, target.betas)
         return cls(
             body=adapted.body,
-            known=target.known,
+            model_behind=target.model_behind,
             usage_of=usage_of,
             make=make,
             ignored=[*call.ignored, *adapted.ignored],
@@ -92,7 +92,7 @@ class MantleMessagesOperation(_AdaptedMessages[JsonObject, T], frozen=True, kw_o
 
     def build(self, model: ModelId) -> BedrockRequest:
         del model
-        return _request(_PATH, self.body, self.known)
+        return _request(_PATH, self.body, self.model_behind)
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         document = await read_document(response, attempt)
@@ -111,7 +111,7 @@ class MantleMessagesStreamOperation(_AdaptedMessages[Relay[list[NativeEvent]], T
 
     def build(self, model: ModelId) -> BedrockRequest:
         del model
-        return _request(_PATH, self.body, self.known, stream=True)
+        return _request(_PATH, self.body, self.model_behind, stream=True)
 
     async def parse(self, response: HttpResponse, attempt: AttemptContext) -> T:
         reader = MessageReader(self.last_event, self.usage_of, attempt)
@@ -154,7 +154,7 @@ class MantleCountOperation(Operation[int], frozen=True, kw_only=True):
         """Count a body, which need not leave room for an answer. Raises InvalidRequest."""
         adapted = adapt_invoke(call, target.capabilities.with_values({"max_output": sys.maxsize}), target.betas)
         body = {name: value for name, value in adapted.body.items() if name != "max_tokens"}
-        request = _request(f"{_PATH}/count_tokens", body, target.known)
+        request = _request(f"{_PATH}/count_tokens", body, target.model_behind)
         return cls(request=request, ignored=[*call.ignored, *adapted.ignored], adjusted=adapted.adjusted)
 
     def build(self, model: ModelId) -> BedrockRequest:

@@ -46,13 +46,13 @@ _ADAPT_BODY = {"openai_responses": adapt_responses, "openai_chat": adapt_chat}
 class OpenAISurface(Struct, frozen=True):
     """Where a body is sent.
 
-    body: the request's, without the model. path: of the API. known: the model behind the name that is called.
+    body: the request's, without the model. path: of the API. model_behind: the model behind the name that is called.
     """
 
     surface: NativeSurface
     body: JsonObject
     path: str
-    known: ModelId
+    model_behind: ModelId
     native: NativeCapabilities
 
     @classmethod
@@ -61,13 +61,14 @@ class OpenAISurface(Struct, frozen=True):
         surface = target.capabilities.native.surface(body_format)
         if not surface:
             raise ValueError(f"no surface of {target.model.raw} takes {body_format}")
-        return cls(surface, body, _PATHS[body_format], target.known, target.capabilities.native)
+        return cls(surface, body, _PATHS[body_format], target.model_behind, target.capabilities.native)
 
     def request(self, model: ModelId) -> BedrockRequest:
         """Build the request for a model, by its own id or by that of an inference profile."""
         if self.surface is Surface.MANTLE:
             # neither surface accepts an ARN
-            body = json.dumps({**self.body, "model": self.known.base.removesuffix(self.native.mantle_dropped_suffix)})
+            name = self.model_behind.base.removesuffix(self.native.mantle_dropped_suffix)
+            body = json.dumps({**self.body, "model": name})
             path = self.native.mantle_path + self.path
             return BedrockRequest("bedrock-mantle", "POST", path, headers=JSON, body=body)
         names = {"inference-profile": f"{model.geography}.{model.base}", "foundation-model": model.base}

@@ -59,7 +59,7 @@ class _TranslatedCall(Operation[T], Generic[Parsed, T], frozen=True, kw_only=Tru
         adapted = adapt_document(call, api, target.capabilities, is_streamed=is_streamed)
         upstream: OpenAISurface | MessagesSurface
         if (openai_api := OPENAI_APIS.get(api)) is None:
-            upstream = MessagesSurface(adapted.body, target.known)
+            upstream = MessagesSurface(adapted.body, target.model_behind)
         else:
             upstream = OpenAISurface.of(openai_api, target, adapted.body)
         tier = str(adapted.body.get("service_tier") or "")

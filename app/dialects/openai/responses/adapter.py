@@ -136,7 +136,7 @@ class ResponsesAdapter:
 
     def to_call(self, target: Target) -> TranslatedRequest:
         conversation, tools = self._rewritten(PLAIN_ITEMS)
-        signer = self._signer_for(target.known.base)
+        signer = self._signer_for(target.model_behind.base)
         try:
             request, sent, earlier = self._validated or self._validate(conversation, tools)
             self._validated = request, sent, earlier
@@ -152,7 +152,7 @@ class ResponsesAdapter:
         )
 
     def to_native(self, target: Target) -> NativeRequest:
-        signer, document = self._signer_for(target.known.base), self._sent_document
+        signer, document = self._signer_for(target.model_behind.base), self._sent_document
         accepts = responses_surface(target.capabilities.native.openai_responses)
         conversation, tools = self._rewritten(PLAIN_ITEMS | accepts.items)
         changed = {**document, "tools": tools.tools} if conversation.tools else document
