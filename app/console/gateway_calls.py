@@ -56,7 +56,7 @@ class GatewayCalls(Struct, frozen=True):
             await _refuse(503, "The database does not answer.")(scope, receive, send)
             return
         path = scope["path"].removeprefix(_CALL)
-        found = self.console.parts.route_table.find(path, scope["method"])
+        found = self.console.parts.route_table.find(f"{scope['method']} {path}")
         if found is None or found[0].route not in _ROUTES:
             await _refuse(404, "The playground does not call this path.")(scope, receive, send)
             return

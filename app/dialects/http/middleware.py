@@ -64,7 +64,7 @@ class RequestMiddleware:
         scope[RECORD] = record
         self._load.begin()
         try:
-            found = scope.get(ENDPOINT) or self._route_table.find(scope["path"], method)
+            found = scope.get(ENDPOINT) or self._route_table.find(f"{method} {scope['path']}")
             if found is None:
                 await self._serve_page(record, scope, receive, send)
             else:

@@ -2,32 +2,33 @@
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
 from msgspec.structs import replace
 from starlette.routing import compile_path
 
 from app.dialects.http.endpoint import Endpoint, IngressLimits
 from app.dialects.http.endpoint_spec import EndpointSpec
+from app.process.bounded_cache import bounded_cache
 from app.wire.json import JsonObject
 
 Found = tuple[Endpoint, JsonObject]
 
-_MAX_FOUND = 128
+_MAX_FOUND = 512
 
 
 class RouteTable:
     """The endpoints of all dialects by path and method.
 
-    find: returns the endpoint of a path, decoded, and the path's parameters. None if no endpoint has the path; if only
-    the method is wrong, an endpoint of the path, which refuses it. What it returns is remembered.
+    find: returns the endpoint of a method and a path, decoded, as in `GET /v1/models`, and the path's parameters. None
+    if no endpoint has the path; if only the method is wrong, an endpoint of the path, which refuses it. What it returns
+    is remembered, unless the path is long.
     websockets: by path, the endpoints that also serve a WebSocket.
     """
 
-    find: Callable[[str, str], Found | None]
+    find: Callable[[str], Found | None]
 
     def __init__(self, specs: Iterable[EndpointSpec], limits: IngressLimits) -> None:
-        self.find = lru_cache(_MAX_FOUND)(self._find)
+        self.find = bounded_cache(_MAX_FOUND)(self._find)
         by_path: dict[str, list[EndpointSpec]] = {}
         for spec in specs:
             by_path.setdefault(spec.path, []).append(spec)
@@ -48,7 +49,8 @@ class RouteTable:
             else:
                 self._patterns.append((pattern, endpoints))
 
-    def _find(self, path: str, method: str) -> Found | None:
+    def _find(self, method_and_path: str) -> Found | None:
+        method, _, path = method_and_path.partition(" ")
         endpoints = self._fixed.get(path)
         if endpoints is not None:
             return endpoints.get(method) or next(iter(endpoints.values())), {}
