@@ -4,12 +4,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, new_class
 from typing import Any
 
 
 class _DeferredName(type):
-    """A class that stands for a class or a function of a module."""
+    """A class that stands for a class or a function of a module. What inherits from it inherits from that class."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any], **options: Any) -> Any:
+        if not bases:
+            return super().__new__(cls, name, bases, members)
+        loaded = tuple(base._loaded() if isinstance(base, _DeferredName) else base for base in bases)
+        return new_class(name, loaded, options, lambda namespace: namespace.update(members))
 
     def __call__(cls, *arguments: Any, **options: Any) -> Any:
         return cls._loaded()(*arguments, **options)
@@ -49,10 +55,7 @@ def _load(module: str) -> ModuleType:
 
 @contextmanager
 def deferred(*modules: str) -> Iterator[None]:
-    """Do not load these modules while packages are imported that only take classes and functions from them.
-
-    A class of such a module cannot be inherited from.
-    """
+    """Do not load these modules while packages are imported that only take classes and functions from them."""
     stand_ins = {name: _DeferredModule(name) for name in modules if name not in sys.modules}
     sys.modules.update(stand_ins)
     try:

@@ -45,6 +45,20 @@ def test_a_deferred_module_is_loaded_when_a_name_of_it_is_first_used() -> None:
 
 
 @pytest.mark.usefixtures("package")
+def test_a_class_can_inherit_from_a_deferred_one() -> None:
+    with deferred(_NAMES):
+        user = import_module("deferring.user")
+
+    class Own(user.Name):  # type: ignore[misc, name-defined]
+        def own_kind(self) -> str:
+            return f"own {super().__getattribute__('kind')}"
+
+    assert Own().own_kind() == "own real"
+    assert Own.__mro__[1] is sys.modules[_NAMES].Name
+    assert type(Own) is type
+
+
+@pytest.mark.usefixtures("package")
 def test_nothing_is_an_instance_of_a_class_that_is_not_loaded() -> None:
     with deferred(_NAMES):
         user = import_module("deferring.user")
