@@ -32,8 +32,6 @@ from app.storage.database import DatabaseDown, refuses_values
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 0.2
-# a few settlements wait for others: a transaction costs more CPU than ten of them
-_POST_SECONDS, _FEW = 0.5, 100
 _MAX_BATCH = 1_000
 _CLOSE_SECONDS = 5.0
 _REPLICA, _ATTEMPT = attrgetter("replica_id"), attrgetter("attempt_id")
@@ -72,7 +70,6 @@ class LedgerWriter:
         # attempts with an entry that the database refuses: it stays in the journal, for the next process
         self._refused: set[str] = set()
         self._task: asyncio.Task[None] | None = None
-        self._posted_at = 0.0
         # unique, since no other process has the replica's
         self._prefix, self._numbers = self._transactions.replica, count(1)
 
@@ -256,21 +253,14 @@ class LedgerWriter:
             await self._store.create(error.refs)
             await post_for_ended(self._transactions.database, replica, entries)
 
-    async def _post_if_due(self) -> None:
-        moment = time.monotonic()
-        if len(self._settled) < _FEW and moment < self._posted_at + _POST_SECONDS:
-            return
-        self._posted_at = moment
-        await self.post_batch()
-        while len(self._settled) >= _MAX_BATCH:
-            await self.post_batch()
-
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
             try:
                 if self._settled or self._open or self._former:
-                    await self._post_if_due()
+                    await self.post_batch()
+                    while len(self._settled) >= _MAX_BATCH:
+                        await self.post_batch()
                     await asyncio.to_thread(self._journal.sync)
             except (DatabaseDown, NotLive):
                 continue
