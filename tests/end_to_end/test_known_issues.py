@@ -15,7 +15,7 @@ import pytest
 
 from tests.end_to_end.conftest import boto_client
 from tests.end_to_end.recording import RecordingBedrock
-from tests.servers import KEY, gateway, serving
+from tests.servers import KEY
 
 TESTS = Path(__file__).parents[1]
 HEADERS = {"x-api-key": KEY}
@@ -109,27 +109,16 @@ KNOWN_ISSUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def bedrock() -> RecordingBedrock:
-    return RecordingBedrock()
-
-
-@pytest.fixture(scope="module")
-def url(bedrock: RecordingBedrock) -> Iterator[str]:
-    with serving(bedrock) as upstream, gateway(upstream, retry_budget=10) as base:
-        yield base
-
-
 @pytest.fixture
-def client(url: str, bedrock: RecordingBedrock) -> Iterator[openai.OpenAI]:
-    bedrock.requests.clear()
+def client(url: str, recorder: RecordingBedrock) -> Iterator[openai.OpenAI]:
+    recorder.requests.clear()
     with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0) as made:
         yield made
 
 
 @pytest.fixture
-def claude(url: str, bedrock: RecordingBedrock) -> Iterator[anthropic.Anthropic]:
-    bedrock.requests.clear()
+def claude(url: str, recorder: RecordingBedrock) -> Iterator[anthropic.Anthropic]:
+    recorder.requests.clear()
     with anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0) as made:
         yield made
 
@@ -176,7 +165,7 @@ def test_throttling_is_a_429_with_retry_after(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("model", [THINKING, "scripted.redacted-v1:0"])
 def test_reasoning_is_sent_back_with_its_signature(
-    client: openai.OpenAI, bedrock: RecordingBedrock, model: str
+    client: openai.OpenAI, recorder: RecordingBedrock, model: str
 ) -> None:
     tools: Any = [function("get_weather")]
     first: Any = client.chat.completions.create(model=model, messages=[user("Weather?")], tools=tools)
@@ -184,7 +173,7 @@ def test_reasoning_is_sent_back_with_its_signature(
     history = [user("Weather?"), message.model_dump(exclude_none=True)]
     history.append({"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "rain"})
     client.chat.completions.create(model=model, messages=history, tools=tools)
-    sent = bedrock.requests[-1].body["messages"][1]["content"][0]["reasoningContent"]
+    sent = recorder.requests[-1].body["messages"][1]["content"][0]["reasoningContent"]
     (block,) = message.thinking_blocks
     if model == THINKING:
         assert sent == {"reasoningText": {"text": block["thinking"], "signature": block["signature"]}}
@@ -193,7 +182,7 @@ def test_reasoning_is_sent_back_with_its_signature(
 
 
 def test_unknown_betas_are_dropped_and_named_in_a_header(
-    claude: anthropic.Anthropic, bedrock: RecordingBedrock
+    claude: anthropic.Anthropic, recorder: RecordingBedrock
 ) -> None:
     answer = claude.messages.with_raw_response.create(
         model=CLAUDE_5,
@@ -201,7 +190,7 @@ def test_unknown_betas_are_dropped_and_named_in_a_header(
         messages=[user("hi")],
         extra_headers={"anthropic-beta": "claude-code-20250219,interleaved-thinking-2025-05-14,novel-2027-01-01"},
     )
-    assert bedrock.requests[-1].body["anthropic_beta"] == ["interleaved-thinking-2025-05-14"]
+    assert recorder.requests[-1].body["anthropic_beta"] == ["interleaved-thinking-2025-05-14"]
     assert "anthropic-beta:novel-2027-01-01" in answer.headers["x-outcrop-ignored"]
 
 
@@ -209,24 +198,24 @@ def test_unknown_betas_are_dropped_and_named_in_a_header(
     ("model", "kept"), [(NOVA, {"temperature", "topP"}), (CLAUDE_45, {"temperature"}), (CLAUDE_5, set())]
 )
 def test_temperature_and_top_p_are_sent_only_as_the_model_accepts_them(
-    client: openai.OpenAI, bedrock: RecordingBedrock, model: str, kept: set[str]
+    client: openai.OpenAI, recorder: RecordingBedrock, model: str, kept: set[str]
 ) -> None:
     client.chat.completions.create(model=model, messages=[user("x")], temperature=0.5, top_p=0.9, max_tokens=9)
-    assert set(bedrock.requests[-1].body["inferenceConfig"]) == {"maxTokens", *kept}
+    assert set(recorder.requests[-1].body["inferenceConfig"]) == {"maxTokens", *kept}
 
 
-def test_history_with_tool_calls_gets_a_tool_config(client: openai.OpenAI, bedrock: RecordingBedrock) -> None:
+def test_history_with_tool_calls_gets_a_tool_config(client: openai.OpenAI, recorder: RecordingBedrock) -> None:
     history: Any = [
         user("x"),
         {"role": "assistant", "tool_calls": [called("clock", "a")]},
         {"role": "tool", "tool_call_id": "a", "content": "12"},
     ]
     client.chat.completions.create(model=ECHO, messages=history)
-    assert bedrock.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["name"] == "clock"
+    assert recorder.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["name"] == "clock"
 
 
 def test_parallel_tool_results_are_one_turn_and_roles_alternate(
-    client: openai.OpenAI, bedrock: RecordingBedrock
+    client: openai.OpenAI, recorder: RecordingBedrock
 ) -> None:
     history: Any = [
         user("x"),
@@ -237,7 +226,7 @@ def test_parallel_tool_results_are_one_turn_and_roles_alternate(
         user("z"),
     ]
     client.chat.completions.create(model=ECHO, messages=history, tools=[function("clock")])
-    sent = bedrock.requests[-1].body["messages"]
+    sent = recorder.requests[-1].body["messages"]
     assert [message["role"] for message in sent] == ["user", "assistant", "user"]
     assert [next(iter(block)) for block in sent[-1]["content"]] == ["toolResult", "toolResult", "text"]
 
@@ -255,7 +244,7 @@ def test_tool_call_beside_text_can_be_replayed(client: openai.OpenAI, model: str
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t"])
-def test_blank_texts_are_dropped(client: openai.OpenAI, bedrock: RecordingBedrock, blank: str) -> None:
+def test_blank_texts_are_dropped(client: openai.OpenAI, recorder: RecordingBedrock, blank: str) -> None:
     history: Any = [
         {"role": "system", "content": blank},
         user([{"type": "text", "text": blank}, {"type": "text", "text": "x"}]),
@@ -263,40 +252,40 @@ def test_blank_texts_are_dropped(client: openai.OpenAI, bedrock: RecordingBedroc
         {"role": "tool", "tool_call_id": "a", "content": "12"},
     ]
     client.chat.completions.create(model=ECHO, messages=history)
-    sent = bedrock.requests[-1].body
+    sent = recorder.requests[-1].body
     texts = [block["text"] for message in sent["messages"] for block in message["content"] if "text" in block]
     assert texts == ["x"]
     assert "system" not in sent
 
 
-def test_document_names_are_made_legal_and_unique(client: openai.OpenAI, bedrock: RecordingBedrock) -> None:
+def test_document_names_are_made_legal_and_unique(client: openai.OpenAI, recorder: RecordingBedrock) -> None:
     files = ["Q3_report (final).v2.pdf", "Q3 report!!.pdf", "Q3 report.pdf", "日本.pdf"]
     parts = [
         {"type": "file", "file": {"filename": name, "file_data": "data:application/pdf;base64,AA=="}} for name in files
     ]
     client.chat.completions.create(model=ECHO, messages=[user([*parts, {"type": "text", "text": "?"}])])  # type: ignore[list-item]
-    blocks = bedrock.requests[-1].body["messages"][0]["content"]
+    blocks = recorder.requests[-1].body["messages"][0]["content"]
     names = [block["document"]["name"] for block in blocks if "document" in block]
     assert len(set(names)) == 4
     assert all(re.fullmatch(r"[A-Za-z0-9_()\[\]-]+( [A-Za-z0-9_()\[\]-]+)*", name) for name in names)
 
 
 def test_tool_names_are_made_legal_and_restored_in_the_response(
-    client: openai.OpenAI, bedrock: RecordingBedrock
+    client: openai.OpenAI, recorder: RecordingBedrock
 ) -> None:
     name = "mcp.server/get weather" + "x" * 60
     answer = client.chat.completions.create(model=TOOLS, messages=[user("Weather?")], tools=[function(name)])
-    sent = bedrock.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    sent = recorder.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["name"]
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", sent)
     (call,) = answer.choices[0].message.tool_calls or ()
     assert call.type == "function"
     assert call.function.name == name
 
 
-def test_tool_schemas_are_completed_and_keep_their_keywords(client: openai.OpenAI, bedrock: RecordingBedrock) -> None:
+def test_tool_schemas_are_completed_and_keep_their_keywords(client: openai.OpenAI, recorder: RecordingBedrock) -> None:
     odd = {"anyOf": [{"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}, {"type": "object"}]}
     client.chat.completions.create(model=TOOLS, messages=[user("x")], tools=[function("f", odd)])
-    sent = bedrock.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    sent = recorder.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
     assert sent["type"] == "object"
     assert sent["anyOf"] == odd["anyOf"]
     # Claude refuses anyOf at the top level
@@ -304,16 +293,16 @@ def test_tool_schemas_are_completed_and_keep_their_keywords(client: openai.OpenA
         model=CLAUDE_46, messages=[user("x")], tools=[function("f", odd)]
     )
     assert answer.headers["x-outcrop-adjusted"] == "tool_schema"
-    sent = bedrock.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    sent = recorder.requests[-1].body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
     assert sent == {"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}}
 
 
 @pytest.mark.parametrize("model", [CLAUDE_46, NOVA, LLAMA])
-def test_response_schema_is_always_sent_upstream(client: openai.OpenAI, bedrock: RecordingBedrock, model: str) -> None:
+def test_response_schema_is_always_sent_upstream(client: openai.OpenAI, recorder: RecordingBedrock, model: str) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}}, "required": ["n"]}
     wanted: Any = {"type": "json_schema", "json_schema": {"name": "number", "schema": schema}}
     client.chat.completions.create(model=model, messages=[user("x")], response_format=wanted)
-    sent = bedrock.requests[-1].body
+    sent = recorder.requests[-1].body
     if "outputConfig" in sent:
         # Bedrock refuses schemas with additional properties
         given = sent["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"]
@@ -322,11 +311,11 @@ def test_response_schema_is_always_sent_upstream(client: openai.OpenAI, bedrock:
         assert "toolConfig" in sent or '"n"' in sent["system"][-1]["text"]
 
 
-def test_cache_points_keep_their_position_and_ttl(client: openai.OpenAI, bedrock: RecordingBedrock) -> None:
+def test_cache_points_keep_their_position_and_ttl(client: openai.OpenAI, recorder: RecordingBedrock) -> None:
     marked = {"type": "text", "text": "rules " * 9, "prompt_cache_breakpoint": {"mode": "explicit", "ttl": "12h"}}
     messages: Any = [{"role": "system", "content": [marked]}, user([marked, {"type": "text", "text": "?"}])]
     client.chat.completions.create(model=CLAUDE_45, messages=messages)
-    sent = bedrock.requests[-1].body
+    sent = recorder.requests[-1].body
     point = {"cachePoint": {"type": "default", "ttl": "1h"}}
     assert (sent["system"][1], sent["messages"][0]["content"][1]) == (point, point)
 
@@ -361,12 +350,12 @@ def test_guardrail_stop_is_reported_in_complete_and_streamed_responses(
     assert claude.messages.create(model=model, max_tokens=9, messages=[user("x")]).stop_reason == "refusal"
 
 
-def test_native_clients_and_unknown_fields_are_passed_through(url: str, bedrock: RecordingBedrock) -> None:
+def test_native_clients_and_unknown_fields_are_passed_through(url: str, recorder: RecordingBedrock) -> None:
     with boto_client(url) as runtime:
         reply = runtime.converse(modelId=ECHO, messages=[{"role": "user", "content": [{"text": "hi"}]}])
         assert reply["output"]["message"]["content"][0]["text"] == "hi"
     body = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], "novelField": {"of": "tomorrow"}}
     bearer = {"authorization": f"Bearer {KEY}"}
-    bedrock.requests.clear()
+    recorder.requests.clear()
     httpx.post(f"{url}/model/{ECHO}/converse", json=body, headers=bearer)
-    assert bedrock.requests[-1].body == body
+    assert recorder.requests[-1].body == body
