@@ -23,9 +23,13 @@ class Arithmetic:
     def __post_init__(self) -> None:
         self.first_rate = 0 if self.is_mantle else self.output_rate
 
+    def first_used(self, usage: Usage) -> int:
+        """Return what a call took of the first meter."""
+        return usage.input + usage.cache_write + usage.output * self.first_rate
+
     def used(self, usage: Usage) -> list[int]:
         """Return what a call took of each meter."""
-        used = [usage.input + usage.cache_write + usage.output * self.first_rate]
+        used = [self.first_used(usage)]
         if self.is_mantle:
             used.append(usage.output)
         if self.counts_requests:

@@ -39,7 +39,6 @@ class QuotaPool:
         self.learned = LearnedLimit()
         self.calibration: Calibration | None = None
         self.settled_calls = 0
-        self._first_rate = arithmetic.first_rate
         self._figures = PoolFigures()
         self._waiting = WaitingCalls(meters, self.learned, self._figures, clock)
         self._queue = self._waiting.queue
@@ -115,12 +114,8 @@ class QuotaPool:
         """See `Reservation.settle`."""
         if reservation.settled is not None:
             return
-        if usage is None:
-            reservation.settled = reservation.cost
-        else:
-            reservation.usage = usage
-            # as `Arithmetic.used`: a call of that would take as long as the rest of this
-            reservation.settled = usage.input + usage.cache_write + usage.output * self._first_rate
+        reservation.usage = usage
+        reservation.settled = reservation.cost if usage is None else self.arithmetic.first_used(usage)
         self._ended.append(reservation)
         if self._calm_meter is None:
             self._settle_ended()
