@@ -65,9 +65,9 @@ def records() -> Records:
 @pytest.fixture(scope="module")
 def url(records: Records) -> Iterator[str]:
     with serving(emulator_app()) as bedrock, gateway(bedrock, records) as base:
-        client = openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0)
-        for model in (*CLAUDES, *OTHERS):  # look up the inference profile of each model
-            client.chat.completions.create(model=model, messages=HELLO)
+        with openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0) as client:
+            for model in (*CLAUDES, *OTHERS):  # look up the inference profile of each model
+                client.chat.completions.create(model=model, messages=HELLO)
         yield base
 
 

@@ -181,8 +181,11 @@ def test_stored_responses_are_shared_by_gateways_but_not_by_callers(emulator_url
         "api_keys": f"a={KEY},b=other-key-of-24-letters",
         "responses_store": f"sqlite:///{tmp_path}/responses.db",
     }
-    with gateway(emulator_url, **shared) as one, gateway(emulator_url, **shared) as other:
-        mine = openai.OpenAI(base_url=f"{one}/v1", api_key=KEY, max_retries=0)
+    with (
+        gateway(emulator_url, **shared) as one,
+        gateway(emulator_url, **shared) as other,
+        openai.OpenAI(base_url=f"{one}/v1", api_key=KEY, max_retries=0) as mine,
+    ):
         elsewhere = mine.with_options(base_url=f"{other}/v1")
         theirs = elsewhere.with_options(api_key="other-key-of-24-letters")
         first = mine.responses.create(model=THINKING, input="Weather?")
@@ -205,8 +208,10 @@ def test_stored_responses_are_shared_by_gateways_but_not_by_callers(emulator_url
 @pytest.mark.parametrize("streamed", [False, True])
 def test_response_that_cannot_be_stored_has_store_false(emulator_url: str, tmp_path: Path, streamed: bool) -> None:
     path = tmp_path / "responses.db"
-    with gateway(emulator_url, responses_store=f"sqlite:///{path}") as base:
-        client = openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0)
+    with (
+        gateway(emulator_url, responses_store=f"sqlite:///{path}") as base,
+        openai.OpenAI(base_url=f"{base}/v1", api_key=KEY, max_retries=0) as client,
+    ):
         stored = client.responses.create(model=ECHO, input="hello")
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("begin exclusive")
