@@ -6,6 +6,7 @@ import random
 import string
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from app.governance.ledger.entry import Entry
 from app.governance.ledger.export import LedgerFilter, as_document, read_entries
 from app.governance.ledger.journal import JournalFull
 from app.governance.ledger.posting import take_leases
+from app.governance.ledger.verification import verify
 from app.governance.ledger.writer import LedgerWriter
 from app.models.exact_prices import ExactPrices
 from app.models.prices import Prices
@@ -196,6 +198,90 @@ def mend(folder: Path, bad: str) -> None:
     (folder / f"{kept.name.partition('.')[0]}.lock").touch()
 
 
+def damage(folder: Path, *phases: str) -> None:
+    """Make the lines of the attempt `damaged` in some phases unreadable."""
+    (file,) = folder.glob("*.jsonl")
+    lines = file.read_text().split("\n")
+    is_damaged = [any(f'"damaged","phase":"{phase}"' in line for phase in phases) for line in lines]
+    assert sum(is_damaged) == len(phases)
+    changed = [line.replace("{", "[", 1) if bad else line for line, bad in zip(lines, is_damaged, strict=True)]
+    file.write_text("\n".join(changed))
+
+
+def correct(folder: Path) -> None:
+    """Correct the lines, and have them posted as docs/operate/ledger.md says."""
+    (kept,) = folder.glob("*.unreadable")
+    kept.write_text("".join("{" + line[1:] for line in kept.read_text().splitlines(keepends=True)))
+    kept.rename(kept.with_suffix(""))
+    (folder / f"{kept.name.partition('.')[0]}.lock").touch()
+
+
+async def take_expired(database: Database) -> None:
+    """Do what a replica does when others have not renewed their leases."""
+    async with database.begin() as connection:
+        is_live = tables.replicas.c.state == "live"
+        live = [*(await connection.execute(select(tables.replicas.c.id).where(is_live))).scalars()]
+    for replica in live:
+        await expire(database, replica)
+        assert await take_leases(database, replica)
+
+
+@pytest.mark.parametrize("phases", [["settle"], ["hold"], ["hold", "settle"]])
+@pytest.mark.parametrize("is_lost", [True, False])
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_damaged_journal_that_is_corrected_charges_what_it_would_have_charged_at_once(
+    database: Database, ref: BalanceRef, tmp_path: Path, phases: list[str], *, is_lost: bool, is_known: bool
+) -> None:
+    """is_known: the database has the hold of the call whose lines are damaged."""
+    process = await Process(database, tmp_path, ref).start()
+    await process.call("good")
+    admitted = await process.admit("damaged")
+    if is_known:
+        await asyncio.sleep(0.3)
+        await process.ledger.post_batch()
+    process.settle(admitted)
+    await process.kill()
+    damage(tmp_path, *phases)
+    if is_lost:
+        await take_expired(database)
+    for _ in range(2):
+        async with running(database, tmp_path, ref):
+            assert sum(await balance(database, ref)) >= 2 * COST, "what cannot be read stays charged"
+        await take_expired(database)
+        settled, leased = await balance(database, ref)
+        assert (settled >= 2 * COST, leased) == (True, 0)
+        assert not is_known or len(await entries(database)) == 2
+        if kept_in(tmp_path):
+            correct(tmp_path)
+    assert await balance(database, ref) == (2 * COST, 0)
+    assert await usage(database) == (2, 2 * COST)
+    assert kept_in(tmp_path) == []
+
+
+def drop_lines(folder: Path, part: bytes) -> tuple[str, bytes]:
+    """Remove the lines of a journal that contain something; return the name of its file, and what that contained."""
+    (file,) = folder.glob("*.jsonl")
+    content = file.read_bytes()
+    file.write_bytes(b"".join(line for line in content.splitlines(keepends=True) if part not in line))
+    return file.name, content
+
+
+async def test_a_correction_for_a_replica_whose_leases_were_returned_goes_to_the_budget(
+    database: Database, ref: BalanceRef, tmp_path: Path
+) -> None:
+    process = await Process(database, tmp_path, ref).start()
+    await process.call("damaged")
+    await process.kill()
+    name, content = drop_lines(tmp_path, b'"settle"')
+    async with running(database, tmp_path, ref):
+        assert await balance(database, ref) == (HELD, 0)
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / f"{name.partition('.')[0]}.lock").touch()
+    async with running(database, tmp_path, ref):
+        assert await balance(database, ref) == (COST, 0)
+    assert (await verify(database, datetime(2026, 1, 1, tzinfo=UTC))).balances == []
+
+
 async def test_a_journal_with_bad_lines_keeps_no_process_from_its_start(
     database: Database, ref: BalanceRef, tmp_path: Path
 ) -> None:
@@ -210,7 +296,7 @@ async def test_a_journal_with_bad_lines_keeps_no_process_from_its_start(
         await process.kill()
     async with running(database, tmp_path, ref):
         assert {row.attempt_id for row in await entries(database)} == {"bad1", "bad2", "good1", "good2"}
-        assert await balance(database, ref) == (4 * COST, 0)
+        assert (await balance(database, ref))[0] == 4 * COST
     assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
     mend(tmp_path, bad)
     async with running(database, tmp_path, ref):
@@ -231,7 +317,8 @@ async def test_entries_that_the_database_refuses_are_kept_and_others_are_posted(
     await process.kill()
     async with running(database, tmp_path, ref):
         assert {row.attempt_id for row in await entries(database)} == {"a1", "a3"}
-        assert await balance(database, ref) == (2 * COST, 0)
+        settled, leased = await balance(database, ref)
+        assert (settled, leased >= HELD) == (2 * COST, True)
         assert await usage(database) == (2, 2 * COST)
     assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
 
@@ -251,7 +338,8 @@ async def test_an_entry_that_the_database_refuses_keeps_back_no_other(
     assert {row.attempt_id for row in await entries(database)} == {"a1", "a3", "a4"}
     assert (await balance(database, ref))[0] == 3 * COST
     async with running(database, tmp_path, ref):
-        assert await balance(database, ref) == (3 * COST, 0)
+        settled, leased = await balance(database, ref)
+        assert (settled, leased >= HELD) == (3 * COST, True)
         assert await usage(database) == (3, 3 * COST)
     assert kept_in(tmp_path) == ["000001.jsonl.unreadable"]
 

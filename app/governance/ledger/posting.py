@@ -110,6 +110,10 @@ async def post_for_ended(database: Database, replica: str, entries: Sequence[Ent
                 for lease in rows.leases.values():
                     lease.is_charged = True
             await post(connection, rows, batch, added)
+            if state == "closed":
+                # a correction may be negative, and nobody else would return what the lease gets of it
+                for key, lease in rows.leases.items():
+                    lease.give_back(rows.balances[key], lease.amount)
             await write(connection, rows)
 
 

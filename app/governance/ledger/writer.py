@@ -154,7 +154,7 @@ class LedgerWriter:
         await self._close_former()
 
     async def replay(self) -> None:
-        """Post the journals of processes that have ended, and return their leases.
+        """Post the journals of processes that have ended, and return the leases of those without malformed lines.
 
         Raises:
             DatabaseDown: it has to be repeated. Entries that the database refuses do not end it: they stay in files.
@@ -169,12 +169,16 @@ class LedgerWriter:
 
     async def _replay(self, journal: EndedJournal) -> None:
         entries = journal.entries()
-        for replica in dict.fromkeys([*journal.replicas, *[each.replica_id for each in entries]]):
+        replicas = dict.fromkeys([*journal.replicas, *[each.replica_id for each in entries]])
+        for replica in replicas:
             of_replica = [each for each in entries if each.replica_id == replica]
             journal.unposted += await self._post_what_can_be(replica, of_replica)
-            await close_replica(self._transactions.database, replica)
             fields = {"replica": replica, "entries": len(of_replica)}
             _log.info("replayed the journal of a process that has ended", extra={"fields": fields})
+        # what is not posted is paid from the leases: they are charged when they end, until the lines are corrected
+        if not journal.unposted:
+            for replica in replicas:
+                await close_replica(self._transactions.database, replica)
 
     async def _post_what_can_be(self, replica: str, entries: Sequence[Entry]) -> int:
         """Post entries of a replica that has ended; returns how many of them the database refuses."""
