@@ -6,7 +6,7 @@ Only deployments with a database compose it. A refusal is raised, and is not a r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -64,7 +64,7 @@ class _Kept(Struct, frozen=True):
     target: Target
     lengths: Lengths
     terms: Terms
-    standings: Callable[[], Standings] | None
+    standings: Standings | None
 
 
 class GovernedAttempt(Struct, frozen=True):
@@ -98,7 +98,7 @@ class GovernedAttempt(Struct, frozen=True):
         except GatewayError as refusal:
             if isinstance(refusal, BudgetSpent):
                 subject = self.charges.subject_of(context)
-                context.record.standings = partial(self.charges.limits.standings_after, subject, refusal.detail)
+                context.record.standings = self.charges.limits.standings(subject, refusal.detail)
             fold_target(call, candidate)
             raise
         sent = replace(candidate, request=request)
@@ -160,7 +160,7 @@ class GovernedAttempt(Struct, frozen=True):
         model = CalledModel(asked, called, target.model_behind.raw, target.model_behind.base, location, tier)
         if len(self._kept) >= _MAX_KEPT:
             self._kept.clear()
-        standings = partial(self.charges.limits.standings, subject) if subject.has_rules else None
+        standings = self.charges.limits.standings(subject) if subject.has_rules else None
         kept = _Kept(target, Lengths.of(target), self.charges.terms_of(subject, model), standings)
         self._kept[key] = kept
         return kept

@@ -1,7 +1,7 @@
 """The record of one request, and the interface of what logs and measures it."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -91,7 +91,7 @@ class QuotaUse(Protocol):
 class Standings(Protocol):
     """What is left of the limits and budgets of a caller."""
 
-    def headers(self, render: Callable[[Mapping[str, Any]], list[tuple[str, str]]]) -> list[tuple[str, str]]:
+    def lines(self, render: Callable[[Callable[[Any], Any]], list[str]]) -> list[str]:
         """Return the headers of an answer. render: returns them in the terms of a dialect."""
         ...
 
@@ -112,7 +112,7 @@ class RequestRecord(Struct):
     model_behind: the model that was called, if an ARN hides it.
     tier: the service tier, or `optimized`, that the response reports, or else that was requested.
     exceeded: limits and budgets of the caller that refuse nothing, and would not have allowed the request.
-    standings: returns what is left of the caller's limits and budgets; None for a caller without any.
+    standings: what is left of the caller's limits and budgets; None for a caller without any.
     tries: the attempts, in the order of their beginning. has_moved: a target after the first was tried.
     quota: what the last attempt took of a quota, if that is known, with the waits of all attempts.
     """
@@ -148,7 +148,7 @@ class RequestRecord(Struct):
     quota: QuotaUse | None = None
     trace: Trace = NO_TRACE
     exceeded: Sequence[str] = ()
-    standings: Callable[[], Standings] | None = None
+    standings: Standings | None = None
 
     @property
     def attempts(self) -> int:

@@ -19,7 +19,6 @@ class DatabaseClock:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self._monotonic = monotonic
         self._offset = wall() - monotonic()
-        self._second, self._moment = 0, datetime.fromtimestamp(0, UTC)
 
     def note(self, moment_us: int) -> None:
         """Note the time of the database, in microseconds, which it has just told."""
@@ -30,9 +29,5 @@ class DatabaseClock:
         return self._monotonic() + self._offset
 
     def now(self) -> datetime:
-        """Return the time in UTC. Only a new second is converted, since the conversion asks for time zones."""
-        seconds = self._monotonic() + self._offset
-        whole = int(seconds)
-        if whole != self._second:
-            self._second, self._moment = whole, datetime.fromtimestamp(whole, UTC)
-        return self._moment.replace(microsecond=int((seconds - whole) * 1e6))
+        """Return the time in UTC."""
+        return datetime.fromtimestamp(self._monotonic() + self._offset, UTC)

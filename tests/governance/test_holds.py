@@ -1,7 +1,7 @@
 """Holds of limits and budgets for calls: what they need, refusals, settlement."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -16,7 +16,6 @@ from app.errors import BudgetSpent, LimitReached, ModelNotFound, Overloaded
 from app.governance.holds.bounds import CallBounds, CallSize, bounds_of_size
 from app.governance.holds.call_limits import CallLimits, RequestHold
 from app.governance.holds.needs import Subject, apply_rules
-from app.governance.holds.standing import Standing, Standings
 from app.governance.holds.subjects import OTHER_USERS, Subjects
 from app.governance.holds.usual_costs import UsualCosts
 from app.governance.identity.caller import Caller, Policy
@@ -214,17 +213,6 @@ def test_a_key_that_names_too_many_users_has_the_others_counted_together(
     assert subjects.of(Caller("k", policy), "session 9").user == "session 9"
 
 
-def test_the_headers_of_what_is_left_are_rendered_once() -> None:
-    standings, rendered = Standings({}, 0.0), []
-
-    def render(by_kind: Mapping[str, Standing]) -> list[tuple[bytes, bytes]]:
-        rendered.append(by_kind)
-        return [(b"left", b"7")]
-
-    assert [standings.headers(render) for _ in range(3)] == [[(b"left", b"7")]] * 3
-    assert rendered == [{}]
-
-
 # calls
 
 
@@ -388,16 +376,52 @@ async def test_a_budget_that_warns_is_shown_as_used_once_it_is_passed(
     who, shown = subject(rule), []
     for _ in range(12):
         calls.settle(await calls.hold(who, "m", BOUNDS, 1_000), 1_000, 10)
-        who.standings = None
-        shown.append(calls.standings(who).by_kind["budget"])
+        shown.append(calls.standings(who).of("budget"))
     assert [each.used for each in shown] == pytest.approx([min(0.1 * count, 1.0) for count in range(1, 13)])
-    headers = [dict(limit_headers({"budget": each})) for each in (shown[0], shown[-1])]
+    lines = [limit_headers({"budget": each}.get) for each in (shown[0], shown[-1])]
+    headers = [dict(line.split(": ") for line in each) for each in lines]
     status, threshold = (
         "anthropic-ratelimit-unified-status",
         "anthropic-ratelimit-unified-overage-surpassed-threshold",
     )
     expected = [("allowed", None), ("allowed_warning", "0.95")]
     assert [(each[status], each.get(threshold)) for each in headers] == expected
+
+
+async def test_headers_tell_of_the_budget_that_refused_or_else_of_the_tightest(
+    call_limits: tuple[Database, CallLimits, LeaseClient],
+) -> None:
+    database, calls, _ = call_limits
+    rules = [budget(amount_nano=100_000, period="day"), budget(amount_nano=20_000)]
+    hidden = budget(amount_nano=10_001, period="week", shadow=True)
+    await store(database, *rules, hidden)
+    who = subject(*rules, hidden)
+    calls.settle(await calls.hold(who, "m", BOUNDS, 10_000), 10_000, 10)
+    tightest = calls.standings(who).of("budget")
+    assert tightest is not None
+    assert (tightest.capacity, tightest.remaining, tightest.has_refused) == (20_000, 10_000, False)
+    (refusing, *_) = apply_rules(who, NOON).money
+    told = calls.standings(who, refusing).of("budget")
+    assert told is not None
+    assert (told.capacity, told.has_refused) == (100_000, True)
+    assert calls.standings(who).of("tokens_per_minute") is None
+
+
+async def test_lines_of_headers_are_rendered_once_in_a_while(
+    call_limits: tuple[Database, CallLimits, LeaseClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, rendered = [0.0], []
+    monkeypatch.setattr("app.governance.holds.standing.time.monotonic", lambda: clock[0])
+    standings = call_limits[1].standings(subject())
+
+    def render(_: object) -> list[str]:
+        rendered.append(clock[0])
+        return [f"left: {len(rendered)}"]
+
+    assert [standings.lines(render) for _ in range(3)] == [["left: 1"]] * 3
+    clock[0] = 1.0
+    assert standings.lines(render) == ["left: 2"]
+    assert rendered == [0.0, 1.0]
 
 
 async def test_what_a_call_holds_is_no_use_of_a_budget_that_a_client_is_warned_of(
@@ -407,11 +431,16 @@ async def test_what_a_call_holds_is_no_use_of_a_budget_that_a_client_is_warned_o
     rule = budget(amount_nano=10_000)
     await store(database, rule)
     who, used = subject(rule), []
+
+    def used_of_budget() -> float:
+        standing = calls.standings(who).of("budget")
+        assert standing is not None
+        return standing.used
+
     hold = await calls.hold(who, "m", BOUNDS, 9_900)
-    used.append(calls.standings(who).by_kind["budget"].used)
+    used.append(used_of_budget())
     calls.settle(hold, 8_000, 10)
-    who.standings = None
-    used.append(calls.standings(who).by_kind["budget"].used)
+    used.append(used_of_budget())
     assert used == [0.0, pytest.approx(0.8)]
 
 

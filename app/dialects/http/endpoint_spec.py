@@ -67,7 +67,7 @@ class EndpointSpec(Struct, frozen=True, kw_only=True):
     type of the request body. render_by_head: chooses the renderer of errors, for a path that several dialects share.
     in_schema: the OpenAPI page shows the endpoint.
     websocket: makes the handler of a WebSocket at the path; None if there is none.
-    limit_headers: returns headers for what is left of the caller's limits and budgets.
+    limit_headers: returns lines of headers for what is left of the caller's limits and budgets.
     """
 
     method: str

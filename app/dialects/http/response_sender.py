@@ -316,7 +316,7 @@ class ResponseSender(Struct):
             # the second is the former name, sent until 1.0
             own += [f"x-outcrop-adjusted: {adjusted}", f"x-outcrop-repaired: {adjusted}"]
         if record.standings is not None and self.limit_headers is not None:
-            own += map(": ".join, record.standings().headers(self.limit_headers))
+            own += record.standings.lines(self.limit_headers)
         return own
 
     async def _end(self, data: bytes) -> None:

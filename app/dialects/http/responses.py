@@ -1,7 +1,7 @@
 """What a handler returns, before it becomes ASGI messages."""
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -55,8 +55,8 @@ class StreamingResponse(Struct, frozen=True):
 
 
 Answer = CompleteResponse | StreamingResponse
-# the headers for what is left of a caller's limits and budgets, by kind; see `governance.holds.standing`
-LimitHeaders = Callable[[Mapping[str, Any]], list[tuple[str, str]]]
+# the lines of headers for what is left of a caller's limits and budgets; see `governance.holds.standing`
+LimitHeaders = Callable[[Callable[[Any], Any]], list[str]]
 ErrorRenderer = Callable[[GatewayError, str], CompleteResponse]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -14,7 +13,7 @@ from msgspec import Struct
 from app.errors import BudgetSpent, LimitReached, ModelNotFound, Overloaded
 from app.governance.holds.bounds import CallBounds
 from app.governance.holds.needs import AppliedRules, Holdings, Subject
-from app.governance.holds.standing import Standings, standings_of
+from app.governance.holds.standing import Standings
 from app.governance.holds.usual_costs import UsualCosts
 from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
 from app.governance.leases.lease_book import LeaseBook
@@ -22,8 +21,6 @@ from app.storage.records import Budget, now
 
 _log = logging.getLogger(__name__)
 
-# what is left is computed once in this time, and told again until then
-_STANDING_SECONDS = 0.05
 _NANO = 1_000_000_000
 _CENT_NANO = 10_000_000
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
@@ -206,20 +203,9 @@ class CallLimits:
             fields = {"model": hold.model, "held_nano": hold.worst_nano, "cost_nano": cost_nano}
             _log.error("a call cost more than was held for it", extra={"fields": fields})
 
-    def standings(self, subject: Subject) -> Standings:
-        """Return what is left of the limits and budgets of a caller, as far as it is known."""
-        found, seconds = subject.standings, time.monotonic()
-        if found is None or seconds >= found.at + _STANDING_SECONDS:
-            moment = self._wall()
-            by_kind = standings_of(subject.rules(moment), self._client.remaining, moment)
-            found = subject.standings = Standings(by_kind, seconds)
-        return found
-
-    def standings_after(self, subject: Subject, refused: str) -> Standings:
-        """Return the same for a call that was refused. refused: the balance that had too little left."""
-        moment = self._wall()
-        by_kind = standings_of(subject.rules(moment), self._client.remaining, moment, refused)
-        return Standings(by_kind, time.monotonic())
+    def standings(self, subject: Subject, refused: str = "") -> Standings:
+        """Return what is left of the limits and budgets of a caller. refused: the balance that had too little left."""
+        return Standings(subject, self._client, self._wall, refused)
 
     def release(self, hold: Hold) -> None:
         """End a call for which nothing is billed. Its request counts all the same."""

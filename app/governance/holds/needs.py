@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from msgspec import Struct
 
@@ -16,9 +16,6 @@ from app.governance.leases.lease_book import Holding, LeaseBook
 from app.governance.leases.store import BalanceRef
 from app.governance.leases.windows import window_of
 from app.storage.records import Budget, Limit
-
-if TYPE_CHECKING:
-    from app.governance.holds.standing import Standings
 
 _MAX_VALUE = 64
 _LABEL = "label:"
@@ -50,7 +47,7 @@ class Subject(Struct, eq=False):
     """Who makes a call, with the limits and budgets of the key and its team. user: the end user that the call names.
 
     has_rules: whether it has any. applied: those that apply now, which are kept until a window ends.
-    holdings: where amounts are held for them. standings: what was left of them lately.
+    holdings: where amounts are held for them.
     """
 
     team_id: str
@@ -62,7 +59,6 @@ class Subject(Struct, eq=False):
     has_rules: bool = False
     applied: AppliedRules | None = None
     holdings: Holdings | None = None
-    standings: Standings | None = None
 
     def __post_init__(self) -> None:
         self.has_rules = bool(self.limits or self.budgets)
@@ -88,6 +84,7 @@ class AppliedRules(Struct, frozen=True):
     parallel requests. tokens: the capacities of rates of tokens. money: budgets; `resets` has the ends of windows.
     keys: of money, tokens, permits and requests, in this order. counts: of the first three.
     units: what a request needs of permits and requests. smallest: of the capacities of rates of tokens.
+    told: the keys of those that may refuse or warn, by kind of limit, or `budget`.
     blocking: a budget that may refuse calls. estimated: budgets that hold what calls usually cost. is_hard: a budget
     that holds the worst case may refuse calls.
     """
@@ -101,6 +98,7 @@ class AppliedRules(Struct, frozen=True):
     refs: Mapping[str, BalanceRef]
     rules: Mapping[str, Limit | Budget]
     resets: Mapping[str, datetime | None]
+    told: Mapping[str, Sequence[str]]
     blocking: Budget | None
     is_hard: bool
     keys: tuple[str, ...]
@@ -175,6 +173,7 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         key = f"{_key('budget', budget.id, value)}/{window}"
         refs[key], rules[key] = BalanceRef(key, "budget", budget.id), budget
         money[key], resets[key] = budget, end
+    by_kind: dict[str, Iterable[str]] = {**parts, "budget": money}
     blocking = [each for each in money.values() if each.action == "block" and not each.shadow]
     return AppliedRules(
         min([end for end in resets.values() if end is not None], default=datetime.max.replace(tzinfo=UTC)),
@@ -186,6 +185,7 @@ def apply_rules(subject: Subject, now: datetime) -> AppliedRules:
         refs,
         rules,
         resets,
+        {kind: [key for key in keys if not rules[key].shadow] for kind, keys in by_kind.items()},
         blocking[0] if blocking else None,
         any(each.mode == "hard" for each in blocking),
         (*money, *parts["tokens_per_minute"], *parts["max_parallel_requests"], *parts["requests_per_minute"]),

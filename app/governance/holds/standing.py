@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct, field
 
-from app.governance.holds.needs import AppliedRules
+from app.governance.holds.needs import AppliedRules, Subject
+from app.governance.leases.client import LeaseClient
 from app.storage.records import Budget, LimitKind, Period
 
+# what is left is computed once in this time, and told again until then
+_TOLD_SECONDS = 0.05
 _MINUTE_SECONDS = 60
 
-Headers = list[tuple[str, str]]
-Render = Callable[[Mapping[str, "Standing"]], Headers]
+Kind = LimitKind | Literal["budget"]
 
 
 class Standing(Struct, frozen=True):
     """What is left of one limit or budget.
 
-    kind: of a limit, or `budget`. seconds: until all of a rate is there again, or until a budget begins anew; None for
-        never. period: of a budget. refuses: calls for which too little is left. has_refused: this one.
+    seconds: until all of a rate is there again, or until a budget begins anew; None for never. period: of a budget.
+    refuses: calls for which too little is left. has_refused: this one.
     """
 
-    kind: LimitKind | Literal["budget"]
     capacity: int
     remaining: int
     seconds: float | None
@@ -38,45 +40,58 @@ class Standing(Struct, frozen=True):
         return 1 - self.remaining / self.capacity if self.capacity else 1.0
 
 
+# returns what is left of limits of a kind, or of budgets; None without one, or if that is not known
+StandingOf = Callable[[Kind], Standing | None]
+# returns lines of headers in the terms of a dialect
+Render = Callable[[StandingOf], list[str]]
+
+
 class Standings(Struct, eq=False):
-    """What is left of the limits and budgets of a caller, by kind. at: when, in monotonic seconds."""
-
-    by_kind: dict[str, Standing]
-    at: float
-    _headers: dict[Render, Headers] = field(default_factory=dict)
-
-    def headers(self, render: Render) -> Headers:
-        """Return the headers of an answer, which are rendered once. render: returns them in the terms of a dialect."""
-        found = self._headers.get(render)
-        if found is None:
-            found = self._headers[render] = render(self.by_kind)
-        return found
-
-
-def standings_of(
-    rules: AppliedRules, remaining: Callable[[str], tuple[int, int] | None], now: datetime, refused: str = ""
-) -> dict[str, Standing]:
-    """Return by kind that of which the smallest part is left.
+    """What is left of the limits and budgets of a caller.
 
     Limits that refuse nothing are left out, and those of parallel requests, for which no dialect has headers.
 
-    Args:
-        remaining: returns the capacity of a balance and what is left of it; None if that is not known.
-        refused: the balance that had too little left for a call. It is returned whatever is left of others.
+    wall: the time by which windows begin and end. refused: the balance that had too little left for a call.
     """
-    found: dict[str, Standing] = {}
-    for key, rule in rules.rules.items():
-        left = None if rule.shadow or key in rules.permits else remaining(key)
+
+    subject: Subject
+    client: LeaseClient
+    wall: Callable[[], datetime]
+    refused: str = ""
+    _lines: dict[Render, list[str]] = field(default_factory=dict)
+    _until: float = 0.0
+
+    def lines(self, render: Render) -> list[str]:
+        """Return the lines of headers of an answer."""
+        seconds = time.monotonic()
+        if seconds >= self._until:
+            self._lines.clear()
+            self._until = seconds + _TOLD_SECONDS
+        found = self._lines.get(render)
+        if found is None:
+            found = self._lines[render] = render(self.of)
+        return found
+
+    def of(self, kind: Kind) -> Standing | None:
+        """Return that of which the smallest part is left, or that which has refused a call; see `StandingOf`."""
+        moment = self.wall()
+        rules = self.subject.rules(moment)
+        found = [each for key in rules.told[kind] if (each := self._of(key, rules, moment)) is not None]
+        if len(found) > 1:
+            return max(found, key=_tightness)
+        return found[0] if found else None
+
+    def _of(self, key: str, rules: AppliedRules, moment: datetime) -> Standing | None:
+        left = self.client.remaining(key)
         if left is None:
-            continue
-        capacity, free = left
-        if isinstance(rule, Budget):
-            end = rules.resets[key]
-            seconds = (end - now).total_seconds() if end is not None else None
-            standing = Standing("budget", capacity, free, seconds, rule.period, rule.action == "block", key == refused)
-        else:
-            standing = Standing(rule.kind, capacity, free, (capacity - free) * _MINUTE_SECONDS / max(capacity, 1))
-        tightest = found.get(standing.kind)
-        if tightest is None or standing.has_refused or (standing.used > tightest.used and not tightest.has_refused):
-            found[standing.kind] = standing
-    return found
+            return None
+        (capacity, remaining), rule = left, rules.rules[key]
+        if not isinstance(rule, Budget):
+            return Standing(capacity, remaining, (capacity - remaining) * _MINUTE_SECONDS / max(capacity, 1))
+        end = rules.resets[key]
+        seconds = (end - moment).total_seconds() if end is not None else None
+        return Standing(capacity, remaining, seconds, rule.period, rule.action == "block", key == self.refused)
+
+
+def _tightness(standing: Standing) -> tuple[bool, float]:
+    return standing.has_refused, standing.used

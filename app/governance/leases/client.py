@@ -187,14 +187,13 @@ class LeaseClient:
         found = transactions.headroom.get(key)
         if found is None:
             return None
-        capacity, free, at = found
-        kind = transactions.refs[key].kind
-        if kind == "rate":
-            free = min(free + int((self._clock() - at) * capacity / _MINUTE_SECONDS), capacity)
+        capacity, left, at = found
+        is_rate = transactions.refs[key].kind == "rate"
+        if is_rate:
+            left = min(left + int((self._clock() - at) * capacity / _MINUTE_SECONDS), capacity)
         holding = transactions.book.holdings.get(key)
-        left = free if holding is None else free + holding.idle
-        if holding is not None and kind == "budget":
-            left += holding.held
+        if holding is not None:
+            left += holding.idle if is_rate else holding.idle + holding.held
         return capacity, min(max(left, 0), capacity)
 
     def _keys_in_use(self) -> set[str]:

@@ -5,34 +5,32 @@ Source: docs/reference/contracts/errors.md#retry-advice
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.governance.holds.standing import Headers, Standing
+    from app.governance.holds.standing import StandingOf
+    from app.storage.records import LimitKind
 
-# the names of headers by the kind of a limit: its capacity, what remains, and when all of it is there again
-_NAMES = {
-    kind: (
-        f"x-ratelimit-limit-{name}",
-        f"x-ratelimit-remaining-{name}",
-        f"x-ratelimit-reset-{name}",
-    )
-    for kind, name in (("requests_per_minute", "requests"), ("tokens_per_minute", "tokens"))
+
+def _lines_of(name: str) -> tuple[str, str, str]:
+    """Return the beginnings of lines: of a capacity, of what remains, and of when all of it is there again."""
+    return f"x-ratelimit-limit-{name}: ", f"x-ratelimit-remaining-{name}: ", f"x-ratelimit-reset-{name}: "
+
+
+_LINES: dict[LimitKind, tuple[str, str, str]] = {
+    "requests_per_minute": _lines_of("requests"),
+    "tokens_per_minute": _lines_of("tokens"),
 }
 
 
-def limit_headers(standings: Mapping[str, Standing]) -> Headers:
-    """Return the headers of an answer."""
-    headers: Headers = []
-    for kind, (limit, remaining, reset) in _NAMES.items():
-        if (standing := standings.get(kind)) is not None:
-            headers += [
-                (limit, str(standing.capacity)),
-                (remaining, str(standing.remaining)),
-                (reset, _duration(standing.seconds or 0.0)),
-            ]
-    return headers
+def limit_headers(standing_of: StandingOf) -> list[str]:
+    """Return the lines of an answer's headers."""
+    lines: list[str] = []
+    for kind, (limit, remaining, reset) in _LINES.items():
+        if (standing := standing_of(kind)) is not None:
+            whole_again = _duration(standing.seconds or 0.0)
+            lines += [f"{limit}{standing.capacity}", f"{remaining}{standing.remaining}", reset + whole_again]
+    return lines
 
 
 def _duration(seconds: float) -> str:
