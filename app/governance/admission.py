@@ -23,15 +23,23 @@ _POLL_SECONDS = 0.005
 BUSY = "the gateway is busy: try again in a moment"
 
 
-class Reserve(Struct, frozen=True):
+# the cells of a counter, the one of this process, and how many requests it lets in
+Gate = tuple["memoryview[int]", int, int]
+# a request that is admitted is inside of all of them
+Gates = tuple[Gate, ...]
+
+
+class Reserve(Struct):
     """The permits that only one caller can take. counters: its requests.
 
     largest: how many common permits it may hold besides; 0 for any number.
+    gates: of its own permits, and of the common ones; made when they are asked for.
     """
 
     permits: int = 0
     counters: ReserveCounters = field(default_factory=ReserveCounters)
     largest: int = 0
+    gates: tuple[Gates, Gates] | None = None
 
 
 class Admission(Struct):
@@ -39,7 +47,7 @@ class Admission(Struct):
 
     limit: permits. max_waiting: requests in the queue. timeout: seconds that a request waits for a permit.
     reserves: by caller, if there are several. common: permits that are in no reserve.
-    is_divided: some permits are reserved, or no caller may hold all.
+    gates: those of `Reserve` for a caller who has none.
     """
 
     limit: int
@@ -48,7 +56,7 @@ class Admission(Struct):
     counters: AdmissionCounters = field(default_factory=AdmissionCounters)
     reserves: Mapping[str, Reserve] = field(default_factory=dict)
     common: int = 0
-    is_divided: bool = False
+    gates: tuple[Gates, Gates] = ((), ())
     # by caller; the caller whose turn is next comes first
     _queues: dict[str, "deque[_Waiter]"] = field(default_factory=dict)
     _poll: asyncio.TimerHandle | None = None
@@ -56,43 +64,37 @@ class Admission(Struct):
     def __post_init__(self) -> None:
         """Count the common permits: about half of all at least, so few permits of many callers are reserved twice."""
         reserved = sum(reserve.permits for reserve in self.reserves.values())
-        self.is_divided = bool(self.reserves)
         self.common = max(self.limit - min(reserved, max(self.limit // 2 + 1, 2)), 0)
+        self.gates = self._gates_for(Reserve())
 
     def permit(self, caller: str = "") -> "Permit":
         """Return a permit that is still to be taken, by entering it as a context."""
         return Permit(self, caller)
 
+    def _gates_for(self, reserve: Reserve) -> tuple[Gates, Gates]:
+        """Return the gates of permits that only one caller can take, and of those that any caller can."""
+        inside = _gate(self.counters.inside, self.limit)
+        own = (_gate(reserve.counters.inside, reserve.permits), inside) if reserve.permits else ()
+        share = (_gate(reserve.counters.common, reserve.largest),) if reserve.largest else ()
+        common = (_gate(self.counters.common, self.common),) if self.common < self.limit else ()
+        return own, (*common, *share, inside)
+
     def _take(self, permit: "Permit", may_take_common: bool = True) -> bool:
         """Take a permit if one is free. may_take_common: not only one of the caller's own reserve."""
-        if not (self._take_part(permit, may_take_common) if self.is_divided else may_take_common):
-            return False
-        inside = self.counters.inside
-        inside.cells[inside.index] += 1
-        if sum(inside.cells) <= self.limit:
-            return True
-        inside.cells[inside.index] -= 1
-        permit.release_part()
-        return False
-
-    def _take_part(self, permit: "Permit", may_take_common: bool) -> bool:
-        """Count a request among those of its caller's reserve, or else among the common ones."""
         reserve = self.reserves.get(permit.caller)
-        if reserve is not None and reserve.permits and _add_within(reserve.counters.inside, reserve.permits):
-            permit.part = reserve.counters.inside
+        if reserve is None:
+            own, common = self.gates
+        else:
+            if reserve.gates is None:
+                reserve.gates = self._gates_for(reserve)
+            own, common = reserve.gates
+        if own and _enter(own):
+            permit.inside = own
             return True
-        if not may_take_common:
-            return False
-        if self.common < self.limit:
-            if not _add_within(self.counters.common, self.common):
-                return False
-            permit.part = self.counters.common
-        if reserve is not None and reserve.largest:
-            if not _add_within(reserve.counters.common, reserve.largest):
-                permit.release_part()
-                return False
-            permit.share = reserve.counters.common
-        return True
+        if may_take_common and _enter(common):
+            permit.inside = common
+            return True
+        return False
 
     async def _wait(self, permit: "Permit") -> None:
         since = time.monotonic_ns()
@@ -189,15 +191,12 @@ class Admission(Struct):
 class Permit(Struct):
     """A permit for one request, as a context in which the request holds it, or until `release`.
 
-    part: counts it among those of its caller's reserve or the common ones, if some permits are reserved.
-    share: counts it among those of a caller that may not hold all.
+    inside: the gates that it has passed; none while it is not taken.
     """
 
     admission: Admission
     caller: str
-    part: SharedCounter | None = None
-    share: SharedCounter | None = None
-    is_released: bool = False
+    inside: Gates = ()
 
     async def __aenter__(self) -> None:
         """Take the permit.
@@ -224,25 +223,12 @@ class Permit(Struct):
 
     def release(self) -> None:
         """Release the permit, for a request in the queue. A second call does nothing."""
-        if self.is_released:
-            return
-        self.is_released = True
-        admission = self.admission
-        inside = admission.counters.inside
-        inside.cells[inside.index] -= 1
-        if admission.is_divided:
-            self.release_part()
-        if admission._queues:
-            admission._grant()
-
-    def release_part(self) -> None:
-        """Release the permit in its reserve and in its share."""
-        part, share = self.part, self.share
-        if part is not None:
-            part.cells[part.index] -= 1
-        if share is not None:
-            share.cells[share.index] -= 1
-        self.part = self.share = None
+        if self.inside:
+            for cells, index, _ in self.inside:
+                cells[index] -= 1
+            self.inside = ()
+            if self.admission._queues:
+                self.admission._grant()
 
 
 class _Waiter(Struct, eq=False):
@@ -258,10 +244,16 @@ def _has_no_queue(reserve: Reserve | None) -> bool:
     return reserve is not None and not reserve.counters.waiting.total
 
 
-def _add_within(counter: SharedCounter, limit: int) -> bool:
-    """Count one more, unless the total would exceed the limit."""
-    counter.cells[counter.index] += 1
-    if sum(counter.cells) <= limit:
-        return True
-    counter.cells[counter.index] -= 1
-    return False
+def _gate(counter: SharedCounter, limit: int) -> Gate:
+    return counter.cells, counter.index, limit
+
+
+def _enter(gates: Gates) -> bool:
+    """Pass all gates, or none; returns whether they were passed."""
+    for number, (cells, index, limit) in enumerate(gates, start=1):
+        cells[index] += 1
+        if sum(cells) > limit:
+            for passed, own, _ in gates[:number]:
+                passed[own] -= 1
+            return False
+    return True
