@@ -23,8 +23,6 @@ gc.disable()  # during collection there is nothing to free
 
 # modules, and their bounds for an answer of a database or an issuer: a busy machine takes longer than a deployment waits
 BOUNDS = {
-    "app.admin.api.routes.transactions": ("_WAIT_SECONDS",),
-    "app.console.database": ("_CHANGE_SECONDS", "_READ_SECONDS"),
     "app.governance.identity.issuer_keys": ("_WAIT_SECONDS",),
     "app.governance.identity.key_watch": ("_READ_SECONDS",),
     "app.governance.identity.row_reader": ("_READ_SECONDS", "_WAIT_SECONDS"),
@@ -32,6 +30,7 @@ BOUNDS = {
     "app.governance.identity.verified_tokens": ("_WAIT_SECONDS",),
     "app.governance.leases.client": ("TRANSACTION_SECONDS", "_WAIT_SECONDS"),
     "app.governance.leases.transactions": ("TRANSACTION_SECONDS",),
+    "app.storage.bounded": ("_WAIT_SECONDS", "_REPORT_SECONDS"),
 }
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from app.console.sessions import Session
+from app.storage.bounded import soon
 
 if TYPE_CHECKING:
     from app.storage.database import Database
@@ -23,7 +24,7 @@ class EndedSessions(Struct, frozen=True):
     _until: dict[str, int] = field(default_factory=dict)
 
     async def end(self, session: Session) -> None:
-        """Refuse a session from now on."""
+        """Refuse a session from now on. Raises DatabaseDown."""
         now = time.time()
         for identifier in [each for each, until in self._until.items() if until <= now]:
             del self._until[identifier]
@@ -31,18 +32,26 @@ class EndedSessions(Struct, frozen=True):
             del self._until[next(iter(self._until))]
         self._until[session.id] = session.expires
         if self.database is not None:
-            from app.storage.console_sessions import end_session
-
-            async with self.database.begin() as connection:
-                await end_session(connection, session.id, datetime.fromtimestamp(session.expires, UTC))
+            await soon(_end(self.database, session))
 
     async def has(self, session: Session) -> bool:
-        """Return whether a session has ended."""
+        """Return whether a session has ended. Raises DatabaseDown."""
         if session.id in self._until:
             return True
         if self.database is None:
             return False
-        from app.storage.console_sessions import has_ended
+        return await soon(_has_ended(self.database, session))
 
-        async with self.database.begin(reads=True) as connection:
-            return await has_ended(connection, session.id)
+
+async def _end(database: Database, session: Session) -> None:
+    from app.storage.console_sessions import end_session
+
+    async with database.begin() as connection:
+        await end_session(connection, session.id, datetime.fromtimestamp(session.expires, UTC))
+
+
+async def _has_ended(database: Database, session: Session) -> bool:
+    from app.storage.console_sessions import has_ended
+
+    async with database.begin(reads=True) as connection:
+        return await has_ended(connection, session.id)

@@ -76,7 +76,7 @@ def test_a_database_that_stops_answering_is_not_waited_for(tmp_path: Path, postg
             for path in ("/teams", "/usage"):
                 began = time.monotonic()
                 assert admin.get(path).status_code == 503
-                assert time.monotonic() - began < 2.5
+                assert time.monotonic() - began < 2
             may_answer.set()
             deadline = time.monotonic() + 30
             while admin.get("/teams").status_code != 200:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from pydantic import BaseModel
@@ -19,14 +17,11 @@ from app.admin.api.operations.failures import Fault, Invalid, Outdated
 from app.admin.api.routes.answers import render
 from app.admin.api.routes.gate import actor_of
 from app.admin.api.routes.idempotency import StoredAnswers
-from app.storage.database import Database, DatabaseDown
+from app.storage.bounded import Result, report, soon
+from app.storage.database import Database
 
-_WAIT_SECONDS = 1.8
-# a report reads more rows; its database has answered within the shorter time before
-_REPORT_SECONDS = 15.0
 _REVISION = re.compile(r'"([0-9]{1,9})"\Z')
 
-Result = TypeVar("Result")
 Change = Callable[[AsyncConnection, Actor], Awaitable[BaseModel | None]]
 
 
@@ -47,19 +42,11 @@ class Transactions(Struct, frozen=True):
             async with self.database.begin(reads=True) as connection:
                 return await operation(connection)
 
-        return await _within(_WAIT_SECONDS, run())
+        return await soon(run())
 
     async def report(self, operation: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """Run an operation that may read many rows. Raises DatabaseDown: soon, if the database does not answer."""
-        answers = asyncio.Event()
-
-        async def run() -> Result:
-            async with self.database.begin(reads=True) as connection:
-                await connection.exec_driver_sql("select 1")
-                answers.set()
-                return await operation(connection)
-
-        return await _within(_WAIT_SECONDS, run(), answers)
+        return await report(self.database, operation)
 
     async def change(self, request: Request, operation: Change, status: int = 200) -> Response:
         """Run an operation that changes something, and return its answer once it is committed.
@@ -78,7 +65,7 @@ class Transactions(Struct, frozen=True):
             async with self.database.begin() as connection:
                 return await change(connection)
 
-        return await _within(_WAIT_SECONDS, run())
+        return await soon(run())
 
 
 def answer_of(document: BaseModel | None, status: int) -> Response:
@@ -104,39 +91,3 @@ def revision_of(if_match: str | None) -> int | None:
     if match is None:
         raise Outdated('If-Match is the ETag of no revision: send it as it was read, with its quotes, such as "3"')
     return int(match[1])
-
-
-# operations that are given up, until their connections are closed
-_given_up: set[asyncio.Task[Any]] = set()
-
-
-async def _within(
-    seconds: float, operation: Coroutine[Any, Any, Result], answers: asyncio.Event | None = None
-) -> Result:
-    """Run an operation for some seconds at most; for longer once the database `answers`.
-
-    A connection that does not answer takes as long again to be closed, and nobody waits for that.
-
-    Raises:
-        DatabaseDown: it takes longer.
-    """
-    task = asyncio.create_task(operation)
-    try:
-        await asyncio.wait({task}, timeout=seconds)
-        if not task.done() and answers is not None and answers.is_set():
-            seconds = _REPORT_SECONDS
-            await asyncio.wait({task}, timeout=seconds)
-        if task.done():
-            return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            _given_up.add(task)
-            task.add_done_callback(_forget)
-    raise DatabaseDown(f"the database did not answer within {seconds:g} seconds")
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    _given_up.discard(task)
-    if not task.cancelled():
-        task.exception()
