@@ -107,6 +107,20 @@ class Call(Struct, Generic[T]):
 Result = AttemptResult[Candidate[T], T]
 
 
+def request_of(context: RequestContext, candidate: Candidate[Any]) -> BedrockRequest | None:
+    """Return the request of a candidate, built if that is quick; None if it has to be built elsewhere."""
+    if candidate.request is not None:
+        return candidate.request
+    operation = candidate.operation
+    is_quick = context.size <= MAX_LOOP_BYTES or not operation.encodes_in_build
+    return operation.build(candidate.model) if is_quick else None
+
+
+async def build_elsewhere(context: RequestContext, candidate: Candidate[Any]) -> BedrockRequest:
+    """Build the request of a candidate in a thread."""
+    return await off_loop(context.caller.name, context.size, partial(candidate.operation.build, candidate.model))
+
+
 class Attempt(Protocol):
     """Makes an attempt, or several at one target, and returns the result of the last."""
 
@@ -125,13 +139,7 @@ class UpstreamAttempt(Struct, frozen=True):
         context, operation, target = call.context, candidate.operation, candidate.target
         record = context.record
         fold_target(call, candidate)
-        request = candidate.request
-        if request is None:
-            if context.size <= MAX_LOOP_BYTES or not operation.encodes_in_build:
-                request = operation.build(candidate.model)
-            else:
-                build = partial(operation.build, candidate.model)
-                request = await off_loop(context.caller.name, context.size, build)
+        request = request_of(context, candidate) or await build_elsewhere(context, candidate)
         client = self.clients[target.location]
         trace = record.trace
         headers: Headers = ()

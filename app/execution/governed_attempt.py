@@ -26,7 +26,7 @@ from app.errors import (
     UpstreamUnreachable,
 )
 from app.execution.abandoned_calls import AbandonedCalls
-from app.execution.attempt import Attempt, Call, Candidate, Result, fold_target
+from app.execution.attempt import Attempt, Call, Candidate, Result, build_elsewhere, fold_target, request_of
 from app.execution.call_bounds import Lengths, bounds_of, quick_bounds_of
 from app.execution.request_context import RequestContext
 from app.governance.charges import Charge, Charges, Terms
@@ -37,7 +37,6 @@ from app.governance.holds.standing import Standings
 from app.governance.ledger.entry import OK
 from app.models.exact_prices import GUARDRAIL
 from app.observability.observer import AttemptContext
-from app.process.off_loop import MAX_LOOP_BYTES, off_loop
 from app.routing.planner import Target
 
 T = TypeVar("T")
@@ -81,13 +80,8 @@ class GovernedAttempt(Struct, frozen=True):
         Raises:
             GatewayError: the limits or budgets of the caller do not allow the attempt.
         """
-        context, operation, request = call.context, candidate.operation, candidate.request
-        if request is None:
-            if context.size <= MAX_LOOP_BYTES or not operation.encodes_in_build:
-                request = operation.build(candidate.model)
-            else:
-                build = partial(operation.build, candidate.model)
-                request = await off_loop(context.caller.name, context.size, build)
+        context, operation = call.context, candidate.operation
+        request = request_of(context, candidate) or await build_elsewhere(context, candidate)
         if operation.contents is None and (request.method == "GET" or request.path.endswith(_FREE)):
             return await self.attempt(call, replace(candidate, request=request))
         if context.abandoned is not None:

@@ -11,11 +11,10 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.bedrock.client import BedrockRequest
 from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
 from app.errors import DayQuotaSpent, GatewayError, InvalidRequest, RateLimited
-from app.execution.attempt import Attempt, Call, Candidate, Result, fold_quota, fold_target
+from app.execution.attempt import Attempt, Call, Candidate, Result, build_elsewhere, fold_quota, fold_target, request_of
 from app.execution.request_context import RequestContext
 from app.governance.identity.caller import Caller
 from app.governance.quotas.fair_queue import Flow
@@ -89,7 +88,8 @@ class QuotaAttempt(Struct, frozen=True):
             return result
         size = operation.size
         if size is None:
-            candidate, request = await _built(context, candidate)
+            request = request_of(context, candidate) or await build_elsewhere(context, candidate)
+            candidate = replace(candidate, request=request)
             if request.path.endswith(_FREE):
                 return await self.attempt(call, candidate)
             size = len(request.body)
@@ -228,17 +228,6 @@ def _flow_of(caller: Caller, weights: Mapping[str, float], given: str = "") -> F
     return Flow(policy.team_id, caller.name, weights.get(policy.team_id, 1.0), is_batch)
 
 
-async def _built(context: RequestContext, candidate: Candidate[T]) -> tuple[Candidate[T], BedrockRequest]:
-    """Return a candidate with its request, and that."""
-    request = candidate.request
-    if request is not None:
-        return candidate, request
-    build, size = partial(candidate.operation.build, candidate.model), context.size
-    is_quick = size <= MAX_LOOP_BYTES or not candidate.operation.encodes_in_build
-    request = build() if is_quick else await off_loop(context.caller.name, size, build)
-    return replace(candidate, request=request), request
-
-
 def _longest_answer(capabilities: Capabilities) -> int:
     """Return the longest answer of a model, which Bedrock reserves for a call that sets no length."""
     if not capabilities.makes_text:
@@ -248,7 +237,7 @@ def _longest_answer(capabilities: Capabilities) -> int:
 
 async def _requested_length(context: RequestContext, candidate: Candidate[T], default: int) -> int:
     """Return the longest answer that a caller's own body requests. default: if it does not say it."""
-    _, request = await _built(context, candidate)
+    request = request_of(context, candidate) or await build_elsewhere(context, candidate)
     size, read = len(request.body), partial(_read_length, request.body, default)
     return read() if size <= MAX_LOOP_BYTES else await off_loop(context.caller.name, size, read)
 
