@@ -24,7 +24,8 @@ from app.composition.gateway import Gateway, build_gateway
 from app.config.entries import parse_origins
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.settings import Settings
-from app.console.entry import ConsoleParts, console_routes
+from app.console.entry import console_routes
+from app.console.parts import ConsoleParts
 from app.dialects.anthropic.endpoints import message_endpoints
 from app.dialects.bedrock.endpoints import bedrock_endpoints
 from app.dialects.cohere.endpoints import rerank_endpoints

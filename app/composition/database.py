@@ -53,7 +53,8 @@ async def prepare_database(database: Database, *, migrate: bool) -> str:
         SettingsError: it cannot be reached, or its schema is not one that this version can use.
     """
     from app.storage.database import DatabaseDown
-    from app.storage.schema import SchemaMismatch, prepare_schema
+    from app.storage.schema import prepare_schema
+    from app.storage.schema_mismatch import SchemaMismatch
 
     try:
         done = await prepare_schema(database, migrate=migrate)

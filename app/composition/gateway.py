@@ -38,7 +38,8 @@ from app.models.ids import parse_model_id
 from app.models.prices import Prices
 from app.observability.load import Load
 from app.observability.metrics import Metrics
-from app.observability.trace import PassingTracer, Tracer, collects_spans
+from app.observability.observer import Tracer
+from app.observability.trace import PassingTracer, collects_spans
 from app.routing.circuit_breakers import Breakers
 from app.routing.failover import Failover
 from app.routing.planner import Planner, Target

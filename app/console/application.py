@@ -14,61 +14,52 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.admin.api.operations.failures import NotFound, OperationRefused
 from app.console.assets_served import read_assets, serve_asset
-from app.console.cookies import BROWSER_COOKIE, SESSION_COOKIE, set_cookie
+from app.console.console import Console
+from app.console.cookies import BROWSER_COOKIE, set_cookie
 from app.console.ended_sessions import EndedSessions
-from app.console.entry import PREFIX, ConsoleParts
 from app.console.gateway_calls import GatewayCalls
 from app.console.page_spec import PageSpec
 from app.console.pages import pages_of
-from app.console.people import People, people_of
+from app.console.parts import PREFIX, ConsoleParts
+from app.console.people import people_of
 from app.console.recent_requests import RecentRequests
 from app.console.rendering import SECURE_HEADERS, Renderer
 from app.console.returning import refresh_to, sign_in_path
-from app.console.sessions import SessionSigner, signer_of
-from app.console.visit import Refused, Visit, check_origin
+from app.console.sessions import signer_of
+from app.console.visit import SAFE_METHODS, Refused, Visit
 from app.dialects.http.endpoint import RECORD
 from app.errors import GatewayError
 from app.storage.database_down import DatabaseDown
 
 _log = logging.getLogger(__name__)
 
-_SAFE = ("GET", "HEAD")
 _NO_PAGE = "Not found", "This page does not exist."
 _NO_METHOD = "Method not allowed", "This page does not take this method."
 
 
-class Console(Struct, frozen=True):
-    """What all pages share."""
+def _sign_in_first(visit: Visit) -> Response:
+    headers = {**SECURE_HEADERS, "cache-control": "no-store"}
+    if visit.request.method in SAFE_METHODS and visit.request.headers.get("sec-fetch-site") == "cross-site":
+        return refresh_to()
+    if visit.is_partial:
+        # the whole page has to change
+        return Response(status_code=401, headers={**headers, "hx-redirect": sign_in_path(visit)})
+    return RedirectResponse(sign_in_path(visit), 303, headers)
 
-    parts: ConsoleParts
-    renderer: Renderer
-    signer: SessionSigner
-    people: People
-    ended: EndedSessions
-    recent: RecentRequests
 
-    async def identify(self, visit: Visit) -> None:
-        """Find out who is signed in, and what forms and scripts must send.
+class _Page(Struct, frozen=True):
+    """A page as an ASGI application."""
 
-        Raises:
-            Refused: a page of another site sent a request that changes something.
-        """
-        request = visit.request
-        if request.method not in _SAFE:
-            check_origin(request.headers)
-        session = self.signer.read(request.cookies.get(SESSION_COOKIE, ""))
-        if session is not None and not await self.ended.has(session):
-            visit.person = await self.people.current(session, visit.head, visit.client)
-        if visit.person is not None:
-            visit.token = self.signer.form_token(visit.person.session.id)
-            request.scope[RECORD].caller = visit.person.caller.name
+    console: Console
+    spec: PageSpec
 
-    async def serve(self, spec: PageSpec, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request of a page."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request of the page."""
+        spec = self.spec
         scope[RECORD].route = PREFIX + spec.path.rstrip("/")
-        visit = Visit(Request(scope, receive, send), self)
+        visit = Visit(Request(scope, receive, send), self.console)
         try:
-            response = await self._answer(spec, visit)
+            response = await self._answer(visit)
         except Refused as refused:
             response = visit.message(spec.title, refused.status, refused.message)
         except OperationRefused as error:
@@ -86,45 +77,25 @@ class Console(Struct, frozen=True):
             response = visit.message(spec.title, 500, "An internal error occurred. The log has the request id.")
         await response(scope, receive, send)
 
-    async def _answer(self, spec: PageSpec, visit: Visit) -> Response:
-        await self.identify(visit)
+    async def _answer(self, visit: Visit) -> Response:
+        await visit.identify()
         if visit.person is None:
-            return await self._without_session(spec, visit)
-        if spec.access == "admin" and visit.person.sees == "own":
+            return await self._without_session(visit)
+        if self.spec.access == "admin" and visit.person.sees == "own":
             raise Refused(403, "This page is for administrators.")
-        return await spec.view(visit)
+        return await self.spec.view(visit)
 
-    async def _without_session(self, spec: PageSpec, visit: Visit) -> Response:
+    async def _without_session(self, visit: Visit) -> Response:
         """Answer a browser that is not signed in: the token of its form belongs to a cookie, too."""
-        if spec.access != "anyone":
+        if self.spec.access != "anyone":
             return _sign_in_first(visit)
         known = visit.request.cookies.get(BROWSER_COOKIE, "")
         browser = known or secrets.token_urlsafe(16)
-        visit.token = self.signer.form_token(f"browser {browser}")
-        response = await spec.view(visit)
+        visit.token = self.console.signer.form_token(f"browser {browser}")
+        response = await self.spec.view(visit)
         if not known:
             set_cookie(visit.request, response, BROWSER_COOKIE, browser)
         return response
-
-
-def _sign_in_first(visit: Visit) -> Response:
-    headers = {**SECURE_HEADERS, "cache-control": "no-store"}
-    if visit.request.method in _SAFE and visit.request.headers.get("sec-fetch-site") == "cross-site":
-        return refresh_to()
-    if visit.is_partial:
-        # the whole page has to change
-        return Response(status_code=401, headers={**headers, "hx-redirect": sign_in_path(visit)})
-    return RedirectResponse(sign_in_path(visit), 303, headers)
-
-
-class _Page(Struct, frozen=True):
-    """A page as an ASGI application."""
-
-    console: Console
-    spec: PageSpec
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.console.serve(self.spec, scope, receive, send)
 
 
 def make_console(parts: ConsoleParts) -> ASGIApp:
@@ -153,7 +124,7 @@ def make_console(parts: ConsoleParts) -> ASGIApp:
         try:
             await router(scope, receive, send)
         except HTTPException as error:
-            await console.serve(_page_of(error), scope, receive, send)
+            await _Page(console, _page_of(error))(scope, receive, send)
 
     return serve
 

@@ -5,7 +5,7 @@ from typing import Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.console.entry import PREFIX
+from app.console.parts import PREFIX
 
 SESSION_COOKIE = "outcrop_console"
 # of a browser that is not signed in: what the token of the sign-in form belongs to

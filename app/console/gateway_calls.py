@@ -7,21 +7,17 @@ with the limits and the policy of its caller. .github/SECURITY.md says what this
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from app.console.entry import PREFIX
+from app.console.console import Console
+from app.console.parts import PREFIX
 from app.console.visit import TOKEN_HEADER, Refused, Visit, check_origin, check_token
 from app.dialects.http.endpoint import CALLER, head_of
 from app.errors import GatewayError
 from app.storage.database_down import DatabaseDown
-
-if TYPE_CHECKING:
-    from app.console.application import Console
 
 _CALL = f"{PREFIX}/call"
 # what the playground calls
@@ -75,7 +71,7 @@ class GatewayCalls(Struct, frozen=True):
     async def _check(self, visit: Visit) -> None:
         """Check that a script of the console sent the request. Raises Refused."""
         check_origin(visit.request.headers)
-        await self.console.identify(visit)
+        await visit.identify()
         if visit.person is None:
             raise Refused(401, "The session has ended: sign in again.")
         check_token(visit.token, visit.request.headers.get(TOKEN_HEADER, ""))

@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from app.console.entry import ConsoleParts
 from app.console.issuers import Issuers, is_administrator, issuers_of
+from app.console.parts import ConsoleParts
 from app.console.sessions import Session, SessionSigner, new_session
 from app.errors import AuthenticationFailed, PermissionRefused
 from app.governance.identity.caller import ANONYMOUS, Caller

@@ -13,8 +13,8 @@ from jinja2.bccache import Bucket
 from starlette.responses import Response
 
 from app import __version__
-from app.console.entry import PREFIX
 from app.console.figures import FILTERS
+from app.console.parts import PREFIX
 from app.console.terms import TERMS
 
 FOLDER = Path(__file__).parent

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse, Response
 
 from app.console.cookies import SESSION_COOKIE
-from app.console.entry import PREFIX
+from app.console.parts import PREFIX
 from app.console.rendering import SECURE_HEADERS
 from app.console.visit import Visit
 

@@ -11,7 +11,7 @@ from app.admin.api.documents.teams_and_keys import KeyChange, KeyView, TeamChang
 from app.admin.api.operations.actor import Actor
 from app.admin.api.operations.failures import Invalid, OperationRefused
 from app.console.database import change
-from app.console.entry import PREFIX
+from app.console.parts import PREFIX
 from app.console.rule_fields import FormFault, changed_rules, document_of, fault_of, revision_of
 from app.console.visit import Form, Visit
 

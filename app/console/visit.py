@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.console.entry import PREFIX, ConsoleParts
+from app.console.console import Console
+from app.console.cookies import SESSION_COOKIE
+from app.console.parts import PREFIX, ConsoleParts
 from app.console.people import Person
 from app.dialects.http.endpoint import RECORD, head_of
 from app.server.request_head import RequestHead
 
-if TYPE_CHECKING:
-    from app.console.application import Console
-
+SAFE_METHODS = ("GET", "HEAD")
 MAX_FORM_BYTES = 256 * 1024
 TOKEN_HEADER = "x-csrf-token"  # noqa: S105 # nosec B105
 TOKEN_FIELD = "csrf_token"  # noqa: S105 # nosec B105
@@ -94,6 +94,22 @@ class Visit(Struct):
         """True if htmx asks for a part of the page."""
         headers = self.request.headers
         return "hx-request" in headers and "hx-boosted" not in headers and "hx-history-restore-request" not in headers
+
+    async def identify(self) -> None:
+        """Find out who is signed in, and what forms and scripts must send.
+
+        Raises:
+            Refused: a page of another site sent a request that changes something.
+        """
+        if self.request.method not in SAFE_METHODS:
+            check_origin(self.request.headers)
+        console, cookie = self.console, self.request.cookies.get(SESSION_COOKIE, "")
+        session = console.signer.read(cookie)
+        if session is not None and not await console.ended.has(session):
+            self.person = await console.people.current(session, self.head, self.client)
+        if self.person is not None:
+            self.token = console.signer.form_token(self.person.session.id)
+            self.request.scope[RECORD].caller = self.person.caller.name
 
     def query(self, name: str, default: str = "") -> str:
         """Return a parameter of the query. Raises Refused: it has a character that PostgreSQL takes in no text."""

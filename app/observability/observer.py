@@ -1,7 +1,7 @@
-"""The record of one request, and the interface of what logs and measures it."""
+"""The record of one request, and the interfaces of what logs, measures and traces it."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from app.converse.call import Mode, Surface
 from app.converse.usage import Usage
 from app.errors import GatewayError
-from app.observability.trace import NO_TRACE, Headers, Trace
+from app.observability.trace import NO_TRACE, Headers, Span
 
 # the error of a request whose caller disconnected
 CALLER_GONE = "caller_gone"
@@ -93,6 +93,39 @@ class Standings(Protocol):
 
     def lines(self, render: Callable[[Callable[[Any], Any]], list[str]]) -> list[str]:
         """Return the headers of an answer. render: returns them in the terms of a dialect."""
+        ...
+
+
+class Trace(Protocol):
+    """The trace of one request."""
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits, or nothing."""
+        ...
+
+    def begin_attempt(self, record: "RequestRecord", host: str) -> tuple[Headers, Span]:
+        """Begin the span of an attempt; returns the headers to send upstream, and the span for `end_attempt`."""
+        ...
+
+    def end_attempt(self, record: "RequestRecord", span: Span, error: str) -> None:
+        """End the span of an attempt."""
+        ...
+
+    def end(self, record: "RequestRecord") -> None:
+        """End the span of the request."""
+        ...
+
+
+class Tracer(Protocol):
+    """Begins traces."""
+
+    def begin(self, record: "RequestRecord", headers: Mapping[str, str]) -> Trace:
+        """Begin the trace of a request, or continue the trace of its headers."""
+        ...
+
+    async def close(self, seconds: float) -> None:
+        """Send the remaining spans, within so many seconds."""
         ...
 
 

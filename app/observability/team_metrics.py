@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from app.observability.metrics import Gauges, Metrics
+from app.observability.metric_kinds import Gauges
+from app.observability.metrics import Metrics
 
 _OTHER, _NONE = "other", "none"
 

@@ -1,11 +1,7 @@
-"""The interface of tracing, and the tracer that only passes W3C trace context on."""
+"""The tracer that only passes W3C trace context on."""
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from app.observability.observer import RequestRecord
 
 Headers = tuple[tuple[str, str], ...]
 # a span of the tracer that made it; nothing else looks inside
@@ -13,39 +9,6 @@ Span = object
 
 # W3C Trace Context, version 00; an id of zeros is invalid
 _PARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-class Trace(Protocol):
-    """The trace of one request."""
-
-    @property
-    def trace_id(self) -> str:
-        """32 hexadecimal digits, or nothing."""
-        ...
-
-    def begin_attempt(self, record: "RequestRecord", host: str) -> tuple[Headers, Span]:
-        """Begin the span of an attempt; returns the headers to send upstream, and the span for `end_attempt`."""
-        ...
-
-    def end_attempt(self, record: "RequestRecord", span: Span, error: str) -> None:
-        """End the span of an attempt."""
-        ...
-
-    def end(self, record: "RequestRecord") -> None:
-        """End the span of the request."""
-        ...
-
-
-class Tracer(Protocol):
-    """Begins traces."""
-
-    def begin(self, record: "RequestRecord", headers: Mapping[str, str]) -> Trace:
-        """Begin the trace of a request, or continue the trace of its headers."""
-        ...
-
-    async def close(self, seconds: float) -> None:
-        """Send the remaining spans, within so many seconds."""
-        ...
 
 
 class PassedOn:
@@ -57,16 +20,16 @@ class PassedOn:
         self.trace_id = trace_id
         self._headers = headers
 
-    def begin_attempt(self, record: "RequestRecord", host: str) -> tuple[Headers, Span]:
-        """See `Trace`."""
+    def begin_attempt(self, record: object, host: str) -> tuple[Headers, Span]:
+        """See `observer.Trace`."""
         del record, host
         return self._headers, None
 
-    def end_attempt(self, record: "RequestRecord", span: Span, error: str) -> None:
-        """See `Trace`."""
+    def end_attempt(self, record: object, span: Span, error: str) -> None:
+        """See `observer.Trace`."""
 
-    def end(self, record: "RequestRecord") -> None:
-        """See `Trace`."""
+    def end(self, record: object) -> None:
+        """See `observer.Trace`."""
 
 
 NO_TRACE = PassedOn()
@@ -75,8 +38,8 @@ NO_TRACE = PassedOn()
 class PassingTracer:
     """Passes the callers' trace context on, and collects no spans."""
 
-    def begin(self, record: "RequestRecord", headers: Mapping[str, str]) -> Trace:
-        """See `Tracer`."""
+    def begin(self, record: object, headers: Mapping[str, str]) -> PassedOn:
+        """See `observer.Tracer`."""
         del record
         if "traceparent" not in headers:
             return NO_TRACE
@@ -85,7 +48,7 @@ class PassingTracer:
         return PassedOn(match[1], tuple(found.items())) if match else NO_TRACE
 
     async def close(self, seconds: float) -> None:
-        """See `Tracer`."""
+        """See `observer.Tracer`."""
 
 
 def collects_spans(environment: Mapping[str, str]) -> bool:

@@ -35,8 +35,8 @@ from opentelemetry.trace import Tracer as OpenTracer
 from requests.adapters import HTTPAdapter
 
 import app
-from app.observability.observer import RequestRecord
-from app.observability.trace import Headers, PassedOn, Trace, trace_headers
+from app.observability.observer import RequestRecord, Trace
+from app.observability.trace import Headers, PassedOn, trace_headers
 from app.observability.trace import Span as AnySpan
 
 _MAX_RESPONSE_BYTES = 16_384

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 
-from app.storage.schema import SchemaMismatch
+from app.storage.schema_mismatch import SchemaMismatch
 
 # it writes which database it found
 logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -8,14 +8,11 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 from app.storage.database import Database
+from app.storage.schema_mismatch import SchemaMismatch
 
 # any number that no other program locks in the same database
 _LOCK = 7_308_604_896_523_351
 _LOCK_SECONDS = 60
-
-
-class SchemaMismatch(Exception):
-    """The schema of the database is not one that this version can use. The message says what to do."""
 
 
 async def prepare_schema(database: Database, *, migrate: bool) -> str:

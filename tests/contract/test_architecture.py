@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,24 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module.partition(".")[0]
+
+
+def imported_files(path: Path) -> set[str]:
+    """Files of the application that a file names, also late or only in types."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("app."):
+            folder = node.module.removeprefix("app.").replace(".", "/")
+            for each in (f"{folder}.py", *(f"{folder}/{alias.name}.py" for alias in node.names)):
+                if (APP / each).is_file():
+                    found.add(each)
+    return found
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    graph = {name_of(path): imported_files(path) for path in FILES}
+    assert "storage/migrating.py" in graph["storage/schema.py"]
+    TopologicalSorter(graph).prepare()
 
 
 def test_each_dependency_has_its_importers() -> None:

@@ -21,7 +21,8 @@ from app.storage import tables
 from app.storage.database import Database, DatabaseDown
 from app.storage.records import Team, new_id
 from app.storage.repository import teams
-from app.storage.schema import SchemaMismatch, prepare_schema, schema_revision
+from app.storage.schema import prepare_schema, schema_revision
+from app.storage.schema_mismatch import SchemaMismatch
 from tests.databases import PostgresServer, opened, running_postgres
 
 

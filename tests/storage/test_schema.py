@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 from app.storage import tables
 from app.storage.database import Database
 from app.storage.migrating import scripts_of_this_version
-from app.storage.schema import SchemaMismatch, latest_revision, prepare_schema
+from app.storage.schema import latest_revision, prepare_schema
+from app.storage.schema_mismatch import SchemaMismatch
 from tests.databases import opened
 
 HEAD = latest_revision()

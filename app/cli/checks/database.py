@@ -28,7 +28,8 @@ def database_step(settings: Settings, database: Database) -> Step:
 
 async def _try(settings: Settings, database: Database) -> str:
     from app.storage.database import DatabaseDown
-    from app.storage.schema import SchemaMismatch, schema_revision
+    from app.storage.schema import schema_revision
+    from app.storage.schema_mismatch import SchemaMismatch
 
     free = _free_megabytes(settings.data_dir)
     try:

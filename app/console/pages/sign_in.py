@@ -5,8 +5,8 @@ from urllib.parse import quote
 from starlette.responses import RedirectResponse, Response
 
 from app.console.cookies import PENDING_COOKIE, SESSION_COOKIE, set_cookie
-from app.console.entry import PREFIX
 from app.console.page_spec import PageSpec
+from app.console.parts import PREFIX
 from app.console.rendering import SECURE_HEADERS
 from app.console.returning import is_own_page, refresh_to
 from app.console.sessions import CookieTooLarge

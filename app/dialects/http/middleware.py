@@ -12,8 +12,8 @@ from app.dialects.http.response_sender import REQUEST_ID
 from app.dialects.http.route_table import RouteTable
 from app.models.prices import Prices
 from app.observability.load import Load
-from app.observability.observer import Observer, RequestRecord
-from app.observability.trace import NO_TRACE, Tracer
+from app.observability.observer import Observer, RequestRecord, Tracer
+from app.observability.trace import NO_TRACE
 from app.server.asgi_extensions import HEAD, UPGRADE
 from app.server.client_address import TrustedProxies
 from app.server.request_head import RequestHead

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from msgspec import Struct
 
 from app.converse.usage import Usage
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.meters import Hold, OnlyMeter
-
-if TYPE_CHECKING:
-    from app.governance.quotas.pool import QuotaPool
 
 
 class QuotaCall(Struct, frozen=True, gc=False):
@@ -20,6 +17,22 @@ class QuotaCall(Struct, frozen=True, gc=False):
     flow: Flow
     size: int
     max_tokens: int
+
+
+class ReservingPool(Protocol):
+    """A pool, as its reservations end there."""
+
+    def settle(self, reservation: Reservation, usage: Usage | None) -> None:
+        """See `Reservation.settle`."""
+        ...
+
+    def note_throttle(self, reservation: Reservation, retry_after: float | None) -> None:
+        """See `Reservation.throttled`."""
+        ...
+
+    def release(self, reservation: Reservation) -> None:
+        """See `Reservation.release`."""
+        ...
 
 
 class Reservation(Struct, gc=False):
@@ -31,7 +44,7 @@ class Reservation(Struct, gc=False):
     usage: what its answer has reported.
     """
 
-    pool: QuotaPool
+    pool: ReservingPool
     flow: Flow
     size: int
     reserved: int
