@@ -13,6 +13,7 @@ from app.storage.schema_mismatch import SchemaMismatch
 # any number that no other program locks in the same database
 _LOCK = 7_308_604_896_523_351
 _LOCK_SECONDS = 60
+_OTHER = "tables of another program: name an empty database in DATABASE_URL"
 
 
 async def prepare_schema(database: Database, *, migrate: bool) -> str:
@@ -76,8 +77,10 @@ def _checked_revision(connection: Connection, migrate: bool, shown: str) -> str 
     head, current = latest_revision(), _revision_of(connection)
     if current is None:
         if {"teams", "keys", "ledger"} & set(inspect(connection).get_table_names()):
-            raise SchemaMismatch(f"{shown} holds tables of another program: name an empty database in DATABASE_URL")
+            raise SchemaMismatch(f"{shown} holds {_OTHER}")
         return None
+    if not current.isdecimal():
+        raise SchemaMismatch(f"{shown} holds {_OTHER}")
     difference = int(current) - int(head)
     if difference > 1:
         raise SchemaMismatch(

@@ -96,6 +96,13 @@ async def test_tables_of_another_program_are_not_touched(empty_database: Databas
         await prepare_schema(empty_database, migrate=True)
 
 
+async def test_the_schema_of_another_program_that_uses_alembic_is_not_touched(empty_database: Database) -> None:
+    await prepare_schema(empty_database, migrate=False)
+    await set_revision(empty_database, "1975ea83b712")
+    with pytest.raises(SchemaMismatch, match="tables of another program"):
+        await prepare_schema(empty_database, migrate=True)
+
+
 def test_revisions_are_numbers_in_a_row() -> None:
     revisions = [script.revision for script in scripts_of_this_version().walk_revisions()]
     assert revisions == [f"{number:04}" for number in range(len(revisions), 0, -1)]
