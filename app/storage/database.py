@@ -196,6 +196,8 @@ class Database:
             return f"{self.url.shown} did not answer within {_CONNECT_SECONDS:g} seconds"
         if isinstance(error, SSLError):
             return f"{self.url.shown} cannot be used over TLS: {getattr(error, 'verify_message', '') or error.reason}"
+        if "rejected SSL upgrade" in str(error):  # of asyncpg, which has no type of its own for it
+            return f"{self.url.shown} cannot be used over TLS: the server does not offer it"
         reason, cause = "", getattr(error, "__cause__", None) or error
         if isinstance(error, OSError) and error.errno:
             # errors of the resolver have numbers of their own

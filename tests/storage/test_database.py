@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 import sqlite3
+import ssl
 import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
@@ -368,3 +369,21 @@ async def test_documents_are_stored_as_json(empty_database: Database) -> None:
         await connection.execute(insert(tables.audit).values(row))
         stored = (await connection.execute(select(tables.audit))).one()
     assert stored._mapping == row
+
+
+@pytest.mark.loopback
+async def test_a_server_without_tls_is_named_as_such() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(8)
+        writer.write(b"N")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        url = f"postgresql://outcrop:s3cret@127.0.0.1:{server.sockets[0].getsockname()[1]}/outcrop"
+        database = Database(parse_database_url(url), tls=ssl.create_default_context())
+        with pytest.raises(DatabaseDown, match="outcrop cannot be used over TLS: the server does not offer it") as down:
+            async with database.begin():
+                pass
+        assert "s3cret" not in str(down.value)
+        await database.close()
