@@ -1,6 +1,7 @@
 """Leases of several replicas from one database, PostgreSQL and SQLite."""
 
 import asyncio
+import logging
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -534,6 +535,36 @@ async def test_nothing_is_held_of_what_is_offered_to_the_database(
         await transactions.send([], returns=[ref.key])
         assert taken == [None, None]
         assert await balance(database, ref) == (0, 0)
+
+
+async def test_the_log_says_when_the_database_fails_and_when_it_is_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "app.governance.leases")
+    async with replicas(database, 1) as (client,):
+        transactions = client.transactions
+        for task in client._housekeeping._tasks:
+            task.cancel()
+        real = transactions.store.apply
+        for failure in (DatabaseDown("postgresql://db is down"), TimeoutError()):
+
+            async def fails(*_: Any, failure: Exception = failure) -> Any:
+                raise failure
+
+            monkeypatch.setattr(transactions.store, "apply", fails)
+            for _ in range(2):
+                with pytest.raises(DatabaseDown):
+                    await transactions.send([])
+            monkeypatch.setattr(transactions.store, "apply", real)
+            for _ in range(2):
+                await transactions.send([])
+    lines = [(each.message, getattr(each, "fields", {}).get("error")) for each in caplog.records]
+    assert lines == [
+        ("the database cannot be used", "postgresql://db is down"),
+        ("the database can be used again", None),
+        ("the database cannot be used", "the database did not answer within 1.5 seconds"),
+        ("the database can be used again", None),
+    ]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 TRANSACTION_SECONDS = 1.5
 DOWN_SECONDS = 0.5
+_SILENT = f"the database did not answer within {TRANSACTION_SECONDS} seconds"
 # as long as a call waits for its answer
 _TOLD_SECONDS = 120.0
 
@@ -61,7 +62,7 @@ class ReplicaTransactions:
             self.database.clock.note(await register(connection, replica, socket.gethostname(), __version__))
         self.replica, self._sequence, self._uncertain = replica, 0, None
         self.book = LeaseBook(valid_until=started + LEASE_SECONDS)
-        self.reached_since = self.reached_since or started
+        self._note_success(started)
 
     async def send(
         self, asks: Sequence[Ask], *, posts: bool = True, returns: Collection[str] = (), more: Collection[str] = ()
@@ -159,7 +160,7 @@ class ReplicaTransactions:
             self._note_failure(error)
             raise DatabaseDown(str(error)) from None
         self._uncertain = None
-        self.reached_since = self.reached_since or started
+        self._note_success(started)
         self.book.valid_until = started + LEASE_SECONDS
         return request, result
 
@@ -172,9 +173,15 @@ class ReplicaTransactions:
             self.book.abandon(request)
         self._uncertain = None
 
+    def _note_success(self, started: float) -> None:
+        if self.reached_since is None:
+            if self.down_until:
+                _log.info("the database can be used again")
+            self.reached_since = started
+
     def _note_failure(self, error: Exception) -> None:
         if self.reached_since is not None:
-            _log.error("the database cannot be used", extra={"fields": {"error": str(error) or "timeout"}})
+            _log.error("the database cannot be used", extra={"fields": {"error": str(error) or _SILENT}})
         self.reached_since = None
         self.down_until = self._clock() + DOWN_SECONDS
 
