@@ -14,6 +14,7 @@ import app.cli.deferred_loading  # noqa: F401
 from app.cli.options import address_options, config_option
 from app.composition.database import check_database
 from app.composition.deployment import models_without_price, planner_of, quotas_without_effect
+from app.composition.governance import check_journal_folder
 from app.composition.ingress import counted_callers
 from app.config.environment import faults_end_the_start, load_settings
 from app.config.misspelled import misspelled_settings
@@ -21,6 +22,7 @@ from app.config.settings import Settings
 from app.main import create_app, without_fastapi
 from app.observability.logs import configure_logging
 from app.observability.terminal import is_for_people
+from app.process.descriptors import allow_descriptors
 from app.process.garbage import collect_less_often, uncollected
 from app.process.memory import give_large_blocks_back
 from app.process.signals import exit_normally_on_signals
@@ -48,6 +50,7 @@ def serve() -> int:
         planner = planner_of(settings)
         if settings.database_url is not None:
             asyncio.run(check_database(settings, migrate=settings.migrate_at_start))
+            check_journal_folder(settings)
     try:
         address, family = (settings.host, settings.port), _family(settings.host)
         # each worker gets its own listener: from a shared one, one worker might accept all of a few connections
@@ -56,7 +59,8 @@ def serve() -> int:
         return _cannot_listen(settings, error)
     configure_logging(settings.log_level, settings.log_format)
     host, port = listener.getsockname()[:2]
-    for warning in (*misspelled_settings(os.environ), *quotas_without_effect(settings, planner)):
+    few_descriptors = allow_descriptors(settings.max_in_flight // settings.web_concurrency)
+    for warning in (*misspelled_settings(os.environ), *quotas_without_effect(settings, planner), *few_descriptors):
         logging.getLogger(__name__).warning(warning)
     for model in models_without_price(settings, planner):
         told = {"fields": {"model": model}}

@@ -113,6 +113,22 @@ class Governance:
         await self.client.close(keep_leases=not is_posted)
 
 
+def check_journal_folder(settings: Settings) -> None:
+    """Check that DATA_DIR has room for a journal. Without DATABASE_URL, do nothing.
+
+    Raises:
+        SettingsError: it has none.
+    """
+    if settings.database_url is None or settings.data_dir is None:
+        return
+    from app.governance.ledger.journal import Journal, JournalFull
+
+    try:
+        Journal(settings.data_dir).close(delete=True)
+    except JournalFull as error:
+        raise SettingsError([f"DATA_DIR: {error}"]) from None
+
+
 def build_governance(
     settings: Settings, database: Database | None, prices: Prices, metrics: Metrics
 ) -> Governance | None:

@@ -1,12 +1,15 @@
 """A start with a database, and `outcrop migrate`."""
 
+import errno
+import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cli.outcrop_process import outcrop
+from tests.cli.outcrop_process import invoke, outcrop
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +40,16 @@ def test_a_database_that_is_down_ends_the_start_without_its_password(tmp_path: P
         assert ended.returncode == 2
         assert "DATABASE_URL: postgresql://127.0.0.1:9/outcrop cannot be used" in ended.stderr
         assert "s3cret" not in ended.stderr
+
+
+def test_a_full_disk_under_data_dir_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", is_full)
+    ended = invoke(tmp_path, "serve")
+    assert ended.exit_code == 2
+    assert re.search(rf"  - DATA_DIR: {tmp_path}/journal-\S+: No space left on device\n", ended.stderr)
 
 
 def test_migrate_without_a_database_says_so(tmp_path: Path) -> None:
