@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from app.observability.exposition import families
 from app.observability.metrics import Metrics
+from app.observability.observer import FAILURES
 from app.observability.team_metrics import TeamMetrics
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,13 @@ def test_expression_uses_existing_metrics_and_labels(expression: str) -> None:
     for group in re.findall(r"by \(([^)]*)\)", expression):
         labels |= {label.strip() for label in group.split(",")}
     assert labels <= set().union(*(known[name] for name in used))
+
+
+def test_each_failure_of_bedrock_or_the_gateway_raises_the_alert_of_errors() -> None:
+    (expression,) = [rule["expr"] for rule in RULES if rule["alert"] == "OutcropErrors"]
+    kinds = re.findall(r'kind=~"([^"]*)"', expression)
+    assert len(kinds) == 2
+    assert {kind for kind in FAILURES if all(re.fullmatch(each, kind) for each in kinds)} == FAILURES
 
 
 def test_each_alert_is_in_the_runbook() -> None:
