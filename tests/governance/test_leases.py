@@ -1,8 +1,8 @@
 """Leases of several replicas from one database, PostgreSQL and SQLite."""
 
 import asyncio
-import logging
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
