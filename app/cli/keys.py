@@ -29,14 +29,14 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--team", help="Only those of a team, by its id or name.")
-@click.option("--person", default="", help="Only those of a person.")
+@click.option("--person", "holder", help="Only those of a person.")
 @click.option("--search", default="", help="Only those whose names have this part.")
 @json_option
 @asks_administration
-def list_keys(client: AdminClient, team: str | None, person: str, search: str, is_json: bool) -> None:
+def list_keys(client: AdminClient, team: str | None, holder: str | None, search: str, is_json: bool) -> None:
     """List keys, without secrets."""
     query = {"team_id": find_team(client, team)} if team else {}
-    query |= {name: value for name, value in (("person", person), ("search", search)) if value}
+    query |= {name: value for name, value in (("person", holder), ("search", search)) if value}
     write_list(list_all(client, "keys", query), _COLUMNS, is_json=is_json)
 
 

@@ -89,6 +89,7 @@ def test_the_name_of_one_team_may_be_the_id_of_another(outcrop: Outcrop) -> None
     [
         *(("teams", "delete", ""), ("teams", "show", ""), ("teams", "change", "", "--status", "blocked")),
         *(("keys", "create", "k", "--team", ""), ("keys", "show", ""), ("keys", "list", "--team", "")),
+        ("keys", "list", "--person", ""),
         *(("usage", "--team", ""), ("spend", "--key", ""), ("ledger", "list", "--user", ""), ("audit", "--actor", "")),
     ],
 )

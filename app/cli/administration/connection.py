@@ -16,7 +16,7 @@ from app.cli.options import config_option
 F = TypeVar("F", bound=Callable[..., Any])
 
 # what chooses a team, a key or entries
-_CHOICES = frozenset({"team", "key", "key_id", "user", "model", "request_id", "object_id", "actor", "action"})
+_CHOICES = frozenset({"team", "key", "key_id", "holder", "user", "model", "request_id", "object_id", "actor", "action"})
 
 
 def asks_administration(command: F) -> F:
