@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from app.composition.database import open_database, prepare_database
 from app.config.environment import load_settings
 from app.config.settings import Settings, SettingsError
@@ -27,7 +29,7 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
     """Open the database, whose schema must be of this version.
 
     Raises:
-        SettingsError: the database cannot be used.
+        SettingsError: the database cannot be used. click.ClickException: it could be used, and fails later.
     """
     from app.storage.database import DatabaseDown
 
@@ -38,6 +40,6 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
         await prepare_database(database, migrate=False)
         yield database
     except DatabaseDown as error:
-        raise SettingsError([f"DATABASE_URL: {error}"]) from None
+        raise click.ClickException(str(error)) from None
     finally:
         await database.close()

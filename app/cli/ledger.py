@@ -17,6 +17,7 @@ from app.cli.moments import Moment
 from app.cli.options import config_option
 from app.config.environment import faults_end_the_start
 from app.config.settings import Settings
+from app.process.signals import cleaning_up_on_sigterm
 
 
 @click.group("ledger")
@@ -75,7 +76,7 @@ def export(
     form = kind or ("csv" if output.removesuffix(".gz").endswith(".csv") else "jsonl")
     first, last = (f"{moment:%Y-%m-%d}" if moment else "" for moment in (since, until))
     name = f"ledger{f'-from-{first}' if first else ''}{f'-to-{last}' if last else ''}.{form}"
-    with faults_end_the_start():
+    with faults_end_the_start(), cleaning_up_on_sigterm():
         settings = settings_with_database()
         team_id = _team_id(settings, team) if team else ""
         count = asyncio.run(_export(settings, (since, until), (team_id, key_id or ""), form, (output, name)))

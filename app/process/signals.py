@@ -1,7 +1,11 @@
 """Handles SIGINT and SIGTERM."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# as shells report a process that SIGTERM has ended
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def exit_normally_on_signals(is_ending: Callable[[], bool]) -> None:
@@ -20,3 +24,17 @@ def exit_normally_on_signals(is_ending: Callable[[], bool]) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+
+
+@contextmanager
+def cleaning_up_on_sigterm() -> Iterator[None]:
+    """Leave the block by SystemExit on SIGTERM, so that what it has made is removed."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(_TERMINATED)
+
+    former = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

@@ -1,20 +1,25 @@
-"""Bounds what a request waits for in the database, whatever the database does."""
+"""Bounds how long requests and commands wait for the database, whatever it does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.storage.database_down import DatabaseDown
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row, Select
+
     from app.storage.database import AsyncConnection, Database
 
 # of two seconds, so that there is time for the rest of a request on a busy machine
 _WAIT_SECONDS = 1.5
 # a report reads more rows; its database has answered within the shorter time before
 _REPORT_SECONDS = 15.0
+# longer than the server runs a statement
+_FETCH_SECONDS = 40.0
+_FETCHED_ROWS = 1_000
 
 Result = TypeVar("Result")
 # operations that are given up, until their connections are closed
@@ -37,6 +42,27 @@ async def report(database: Database, operation: Callable[[AsyncConnection], Awai
             return await operation(connection)
 
     return await _within(_WAIT_SECONDS, run(), answers)
+
+
+async def rows_of(connection: AsyncConnection, query: Select[Any]) -> AsyncIterator[Row[Any]]:
+    """Yield the rows of a query, without holding them in memory. Whoever takes them may be slow.
+
+    Raises:
+        DatabaseDown: the next rows do not arrive.
+    """
+    try:
+        async with asyncio.timeout(_FETCH_SECONDS):
+            found = await connection.stream(query)
+        parts = found.partitions(_FETCHED_ROWS)
+        while True:
+            async with asyncio.timeout(_FETCH_SECONDS):
+                rows = await anext(parts, ())
+            if not rows:
+                return
+            for row in rows:
+                yield row
+    except TimeoutError:
+        raise DatabaseDown(f"the database sent no rows for {_FETCH_SECONDS:g} seconds") from None
 
 
 async def _within(

@@ -1,29 +1,38 @@
 """`outcrop ledger`."""
 
 import asyncio
+import csv
 import gzip
 import json
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from app.governance.leases.store import hold_replica, lock, write
 from app.governance.ledger.entry import Entry
+from app.governance.ledger.export import LedgerFilter, read_entries
 from app.governance.ledger.posting import post
+from app.storage import tables
+from app.storage.database import DatabaseDown
 from app.storage.schema import prepare_schema
 from tests.cli.outcrop_process import invoke, settings_of
-from tests.databases import opened
+from tests.databases import opened, running_postgres
 from tests.servers import recording_server
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.database, pytest.mark.loopback]
 NOW = datetime.now(UTC)
+_ODD = ("plain", 'quo"te', "a,b", "=1+1", "+x", "@x", "'q", "", "-12.5", "ünï😀", "two\nlines", "x" * 256, "\u2028")
 
 
 async def fill(folder: Path) -> None:
@@ -80,6 +89,78 @@ def test_a_team_is_exported_by_its_name(folder: Path) -> None:
     assert invoke(folder, "ledger", "export", "--team", "").exit_code == 2
     unknown = invoke(folder, "ledger", "export", "--team", "reserch")
     assert (unknown.exit_code, unknown.stderr) == (1, "Error: there is no team 'reserch'\n")
+
+
+async def fill_with_odd_texts(url: str, count: int) -> list[str]:
+    """Add entries; return their users in the order of their time."""
+    users = [_ODD[number % len(_ODD)] for number in range(count)]
+    entries = [
+        Entry(
+            attempt_id=f"r.{number}", phase="settle", at=NOW + timedelta(seconds=number), replica_id="r", user=user,
+            labels={"centre": user}, cost_nano=number,
+        )
+        for number, user in enumerate(users)
+    ]  # fmt: skip
+    async with opened(url) as database:
+        await prepare_schema(database, migrate=False)
+        async with database.begin() as connection:
+            rows = [structs.asdict(each) for each in entries]
+            await connection.execute(tables.ledger.insert(), rows)
+    return users
+
+
+def test_every_text_is_exported_as_it_is(folder: Path) -> None:
+    users = asyncio.run(fill_with_odd_texts(f"sqlite:///{folder}/outcrop.db", 2_500))
+    # there are more ends of lines than these
+    lines = invoke(folder, "ledger", "export", "--from", NOW.isoformat()).stdout.removesuffix("\n").split("\n")
+    documents = [each for each in map(json.loads, lines) if each["replica_id"] == "r" and each["user"] in _ODD]
+    assert [each["user"] for each in documents if each["attempt_id"] != "today"] == users
+    invoke(folder, "ledger", "export", "--from", NOW.isoformat(), "--output", f"{folder}/odd.csv")
+    with (folder / "odd.csv").open(encoding="utf-8", newline="") as file:
+        rows = [each for each in csv.DictReader(file) if each["attempt_id"] != "today"]
+    assert [each["user"] for each in rows] == [f"'{user}" if user[:1] in ("=", "+", "@") else user for user in users]
+    assert [json.loads(each["labels"])["centre"] for each in rows] == users
+    assert [each["cost_usd"] for each in rows] == [f"0.{number:09}" for number in range(2_500)]
+
+
+@contextmanager
+def exporting(folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    """Run an export that has begun to write."""
+    command = [sys.executable, "-m", "app", "ledger", "export", "--output", f"{folder}/out.csv"]
+    given = {"PATH": os.environ["PATH"], **settings_of(folder), "DATABASE_URL": url, "DATA_DIR": str(folder)}
+    with subprocess.Popen(command, env=given, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: any(each.stat().st_size for each in folder.glob(".out.csv.*")))
+        yield process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", ["SIGTERM", "SIGINT", "database"])
+def test_an_export_that_ends_early_leaves_no_file(tmp_path: Path, ends: str) -> None:
+    with running_postgres() as server:
+        url = asyncio.run(server.create())
+        asyncio.run(fill_with_odd_texts(url, 30_000))
+        with exporting(tmp_path, url) as process:
+            if ends == "database":
+                server.stop()
+            else:
+                process.send_signal(getattr(signal, ends))
+            _, said = process.communicate(timeout=30)
+        assert process.returncode == {"SIGTERM": 143, "SIGINT": 1, "database": 1}[ends], said
+        assert (ends, said.startswith("Error: postgresql://")) in [("database", True), (ends, False)]
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_export_from_a_database_that_hangs_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.storage.bounded._FETCH_SECONDS", 0.5)
+    with running_postgres() as server:
+        url = await server.create()
+        await fill_with_odd_texts(url, 5_000)
+        async with opened(url) as database:
+            found = read_entries(database, LedgerFilter())
+            await anext(found)
+            with server.hanging(), pytest.raises(DatabaseDown, match="sent no rows"):
+                async for _ in found:
+                    pass
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")

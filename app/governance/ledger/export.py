@@ -12,6 +12,7 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, select, text
 
 from app.governance.ledger.entry import Entry
+from app.storage.bounded import rows_of
 from app.storage.database import Database
 from app.storage.tables import ledger
 from app.wire import json
@@ -50,14 +51,14 @@ async def read_entries(database: Database, wanted: LedgerFilter) -> AsyncIterato
     """Yield entries from one snapshot, without holding them in memory.
 
     Raises:
-        DatabaseDown: the database cannot be reached.
+        DatabaseDown: the database cannot be reached, or does not answer any more.
     """
     async with database.begin(reads=True) as connection:
         if not database.is_sqlite:
             # whoever takes the entries may be slow
             await connection.execute(text("set local idle_in_transaction_session_timeout = 0"))
         query = select(ledger).where(*wanted.conditions()).order_by(ledger.c.at)
-        async for row in await connection.stream(query):
+        async for row in rows_of(connection, query):
             yield Entry(**row._mapping)
 
 

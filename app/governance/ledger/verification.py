@@ -15,6 +15,7 @@ from sqlalchemy import Table, delete, func, select, text
 
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.usage_sums import GROUP, SUMS, TOTAL, Group, add_entry, add_rows, totals_of
+from app.storage.bounded import rows_of
 from app.storage.database import AsyncConnection, Database
 from app.storage.tables import balances, budgets, derived_usage_parts, leases, ledger, usage, usage_totals
 
@@ -164,7 +165,7 @@ async def _is_whole(connection: AsyncConnection, first: datetime) -> bool:
 
 async def _entries(connection: AsyncConnection, day: datetime) -> AsyncIterator[Entry]:
     is_of_day = (ledger.c.at >= day) & (ledger.c.at < day + _DAY) & (ledger.c.phase != "hold")
-    async for row in await connection.stream(select(ledger).where(is_of_day)):
+    async for row in rows_of(connection, select(ledger).where(is_of_day)):
         yield Entry(**row._mapping)
 
 
@@ -176,7 +177,7 @@ async def _usage_differences(
     for table, names in _TABLES:
         wanted = dict(sums) if table is usage else dict(totals_of(sums))
         query = select(table).where(table.c.start >= day, table.c.start < day + _DAY)
-        async for row in await connection.stream(query):
+        async for row in rows_of(connection, query):
             stored = row._mapping
             right = wanted.pop(tuple(stored[name] for name in names), {})
             missing = {name: right.get(name, 0) - stored[name] for name in SUMS if right.get(name, 0) != stored[name]}
@@ -202,7 +203,7 @@ async def _balance_differences(
     columns = balances.c.key, balances.c.settled, of_lost.label("of_lost"), budgets.c.period, budgets.c.created_at
     query = select(*columns).join(budgets, budgets.c.id == balances.c.source_id).where(balances.c.kind == "budget")
     differences = []
-    async for row in await connection.stream(query):
+    async for row in rows_of(connection, query):
         begin = _begin(row.period, row.key.rpartition("/")[2])
         if begin < first and not is_whole:
             continue
