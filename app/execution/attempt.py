@@ -146,7 +146,7 @@ class UpstreamAttempt(Struct, frozen=True):
         span: Span = None
         if trace is not NO_TRACE:
             headers, span = trace.begin_attempt(record, client.endpoints[request.service].host)
-        attempt = AttemptContext(headers, context.caller.name, hold=context.hold_response)
+        attempt = AttemptContext(headers, context.caller.name, count_response=context.count_response)
         if operation.is_streamed:
             attempt.on_stream_end = partial(_fold_stream, record, candidate.on_stream_end)
             attempt.read_on = candidate.read_on

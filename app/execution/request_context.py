@@ -30,10 +30,10 @@ class RequestContext(Struct):
 
     params: the parameters of the path, decoded. body: the raw bytes; empty once a handler has parsed them.
     deadline: when the request is given up. record: its log record.
-    held: counts the bytes of the bodies of all requests in memory; None for no limit.
+    body_bytes: counts the bytes of the bodies of all requests in memory; None for no limit.
     max_bytes: the most bytes that the body may have, with what is fetched for it.
     size: the bytes of the body, with what was fetched for it so far.
-    held_response: counts the bytes of large responses until they have been sent; None for no limit.
+    response_bytes: counts the bytes of large responses until they have been sent; None for no limit.
     user: the end user for whom the caller makes the request. hold: what its attempts hold of the caller's limits.
     outlive: called with this context and its task when the caller disconnects; returns True if the task goes on until
         the attempts that were sent have ended. It must not refer to this context: a cycle for each request keeps the
@@ -50,10 +50,10 @@ class RequestContext(Struct):
     caller: Caller
     deadline: Deadline
     record: RequestRecord
-    held: HeldBytes | None = None
+    body_bytes: HeldBytes | None = None
     max_bytes: float = math.inf
     size: int = 0
-    held_response: HeldBytes | None = None
+    response_bytes: HeldBytes | None = None
     user: str = ""
     hold: "RequestHold | None" = None
     outlive: Callable[["RequestContext", "asyncio.Task[Any]"], bool] | None = None
@@ -67,11 +67,11 @@ class RequestContext(Struct):
         Raises:
             GatewayBusy: all requests together hold too many bytes.
         """
-        if self.held is not None:
-            self.held.add(count)
+        if self.body_bytes is not None:
+            self.body_bytes.add(count)
         self.size += count
 
-    def hold_parsed(self, texts: int, values: int) -> None:
+    def count_parsed(self, texts: int, values: int) -> None:
         """Count the memory of the parsed body instead of its bytes.
 
         Args:
@@ -85,14 +85,14 @@ class RequestContext(Struct):
                 f"the texts of the body take more than {_MAX_GROWTH} times {self.max_bytes} bytes in memory: a text "
                 "with characters beyond U+FFFF takes four bytes for each of its characters"
             )
-        if self.held is not None:
+        if self.body_bytes is not None:
             # MAX_BODIES_BYTES counts half of what bodies take at their peak
-            self.held.add(max(texts // 2, values) - self.held.size)
+            self.body_bytes.add(max(texts // 2, values) - self.body_bytes.size)
 
-    async def hold_response(self, count: int) -> None:
+    async def count_response(self, count: int) -> None:
         """Count more bytes of a response, and wait until they may be read. Raises GatewayBusy: the wait is too long."""
-        if self.held_response is not None:
-            await self.held_response.add_when_free(count)
+        if self.response_bytes is not None:
+            await self.response_bytes.add_when_free(count)
 
     def count_stored(self, count: int) -> None:
         """Count stored bytes that the request refers to, as if its body held them.

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from app.converse.usage import Usage
 from app.errors import GatewayError
 from app.governance.holds.bounds import CallBounds
-from app.governance.holds.call_limits import CallLimits, Hold, RequestHold
+from app.governance.holds.call_limits import AttemptHold, CallLimits, RequestHold
 from app.governance.holds.needs import CalledModel, Subject
 from app.governance.holds.subjects import USERS_PER_HOUR, Subjects
 from app.governance.holds.usual_tokens import UsualTokens
@@ -89,7 +89,7 @@ class Charge(Struct, eq=False, gc=False):
 
     terms: Terms
     bounds: CallBounds
-    hold: Hold
+    hold: AttemptHold
     entry: Entry
 
 

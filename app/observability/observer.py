@@ -43,7 +43,7 @@ class TriedTarget(Struct):
         return self.milliseconds == 0.0
 
 
-async def _hold_nothing(_: int) -> None:
+async def _count_nothing(_: int) -> None:
     pass
 
 
@@ -60,7 +60,7 @@ class AttemptContext(Struct):
     on_stream_end: called when the stream of a successful attempt ends. read_on: see `Relay`.
     length: bytes of the body of the response, as its head tells; -1 if it does not. received: bytes of a stream so far.
     has_broken: the stream has failed, and was not given up.
-    hold: called with bytes of a large response before more of it is read; returns when it may be.
+    count_response: called with bytes of a large response before more of it is read; returns when it may be.
     """
 
     headers: Headers = ()
@@ -74,7 +74,7 @@ class AttemptContext(Struct):
     length: int = -1
     received: int = 0
     has_broken: bool = False
-    hold: Callable[[int], Awaitable[None]] = _hold_nothing
+    count_response: Callable[[int], Awaitable[None]] = _count_nothing
 
 
 class QuotaUse(Protocol):

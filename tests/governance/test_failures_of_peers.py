@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import GatewayError
 from app.governance.holds.bounds import CallBounds
-from app.governance.holds.call_limits import CallLimits, Hold
+from app.governance.holds.call_limits import AttemptHold, CallLimits
 from app.governance.leases.client import LeaseClient
 from app.governance.ledger.posting import take_leases
 from app.storage.database import Database
@@ -118,10 +118,10 @@ def replicas(clients: list[LeaseClient]) -> list[CallLimits]:
     return [CallLimits(client) for client in clients]
 
 
-async def admitted(calls: list[object]) -> list[Hold]:
+async def admitted(calls: list[object]) -> list[AttemptHold]:
     found = await asyncio.gather(*calls, return_exceptions=True)  # type: ignore[call-overload]
-    assert all(isinstance(each, Hold | GatewayError) for each in found), found
-    return [each for each in found if isinstance(each, Hold)]
+    assert all(isinstance(each, AttemptHold | GatewayError) for each in found), found
+    return [each for each in found if isinstance(each, AttemptHold)]
 
 
 async def test_first_calls_of_a_new_user_share_its_budget(database: Database, replicas: list[CallLimits]) -> None:

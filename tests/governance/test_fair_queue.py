@@ -6,19 +6,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.governance.quotas.fair_queue import BATCH_WEIGHT, INTERACTIVE_WEIGHT, Entry, FairQueue, Flow
+from app.governance.quotas.fair_queue import BATCH_WEIGHT, INTERACTIVE_WEIGHT, FairQueue, Flow, QueuedCall
 
 costs = st.integers(1, 50_000)
 
 
-def queue_of(*entries: Entry[int]) -> FairQueue[int]:
+def queue_of(*entries: QueuedCall[int]) -> FairQueue[int]:
     queue: FairQueue[int] = FairQueue()
     for entry in entries:
         queue.push(entry)
     return queue
 
 
-def serve(queue: FairQueue[int]) -> Entry[int]:
+def serve(queue: FairQueue[int]) -> QueuedCall[int]:
     entry = queue.peek()
     assert entry is not None
     assert queue.peek() is entry
@@ -26,16 +26,16 @@ def serve(queue: FairQueue[int]) -> Entry[int]:
     return entry
 
 
-def drain(queue: FairQueue[int]) -> list[Entry[int]]:
+def drain(queue: FairQueue[int]) -> list[QueuedCall[int]]:
     served = []
     while queue:
         served.append(serve(queue))
     return served
 
 
-def entries(team: str, count: int, cost: int = 100, key: str = "", **flow: float | bool) -> list[Entry[int]]:
+def entries(team: str, count: int, cost: int = 100, key: str = "", **flow: float | bool) -> list[QueuedCall[int]]:
     made = Flow(team, key or team, **flow)  # type: ignore[arg-type]
-    return [Entry(made, cost, number) for number in range(count)]
+    return [QueuedCall(made, cost, number) for number in range(count)]
 
 
 def test_a_small_team_waits_for_one_call_of_a_flood() -> None:
@@ -81,7 +81,7 @@ def test_each_team_gets_its_part_of_the_tokens(weights: list[float], sizes: st.D
     def refill(index: int) -> None:
         cost = typical[index][sent[index] % len(typical[index])]
         sent[index] += 1
-        queue.push(Entry(flows[index], cost, index))
+        queue.push(QueuedCall(flows[index], cost, index))
 
     for index in range(len(flows)):
         for _ in range(3):
@@ -111,10 +111,10 @@ flows = st.builds(
 @given(st.lists(st.tuples(flows, costs, st.sampled_from(["push", "push", "pop", "leave", "charge"])), max_size=80))
 def test_every_call_is_served_once_whatever_happens(steps: list[tuple[Flow, int, str]]) -> None:
     queue: FairQueue[int] = FairQueue()
-    waiting: list[Entry[int]] = []
+    waiting: list[QueuedCall[int]] = []
     for number, (flow, cost, step) in enumerate(steps):
         if step == "push":
-            waiting.append(Entry(flow, cost, number))
+            waiting.append(QueuedCall(flow, cost, number))
             queue.push(waiting[-1])
         elif step == "charge":
             queue.charge(flow, cost - 25_000)
@@ -143,8 +143,8 @@ def test_no_call_starves(backlog: list[tuple[Flow, int]], late: Flow, cost: int,
     """
     queue: FairQueue[int] = FairQueue()
     for flow, size in backlog:
-        queue.push(Entry(flow, size, 0))
-    mine = Entry(late, cost, 1)
+        queue.push(QueuedCall(flow, size, 0))
+    mine = QueuedCall(late, cost, 1)
     queue.push(mine)
     others = [Flow("d", "z"), *[flow for flow, _ in noise]]
     ahead = sum(size for flow, size in backlog if (flow.team, flow.key) == (late.team, late.key)) + cost
@@ -154,7 +154,7 @@ def test_no_call_starves(backlog: list[tuple[Flow, int]], late: Flow, cost: int,
         entry = serve(queue)
         served += entry.cost
         if entry is not mine:
-            queue.push(Entry(others[served % len(others)], 5000, 0))
+            queue.push(QueuedCall(others[served % len(others)], 5000, 0))
         assert served <= parts * (ahead + 3 * 5000)
 
 
@@ -171,7 +171,7 @@ def test_a_debt_shrinks_while_a_flow_has_no_calls() -> None:
         pass
     for _ in range(120):
         serve(queue)
-    queue.push(Entry(Flow("large", "large"), 100, 0))
+    queue.push(QueuedCall(Flow("large", "large"), 100, 0))
     order = [serve(queue).flow.team for _ in range(4)]
     assert "large" in order, "the flood has been served as much meanwhile"
 
@@ -181,10 +181,10 @@ steps = st.lists(st.tuples(flows, st.integers(1, 5000), st.sampled_from(["push",
 
 def queue_after(made: list[tuple[Flow, int, str]]) -> FairQueue[int]:
     queue: FairQueue[int] = FairQueue()
-    waiting: list[Entry[int]] = []
+    waiting: list[QueuedCall[int]] = []
     for number, (flow, cost, step) in enumerate(made):
         if step == "push":
-            waiting.append(Entry(flow, cost, number))
+            waiting.append(QueuedCall(flow, cost, number))
             queue.push(waiting[-1])
         elif step == "charge":
             queue.charge(flow, cost - 2500)
@@ -195,7 +195,7 @@ def queue_after(made: list[tuple[Flow, int, str]]) -> FairQueue[int]:
     return queue
 
 
-def served_before(queue: FairQueue[int], mine: Entry[int]) -> int:
+def served_before(queue: FairQueue[int], mine: QueuedCall[int]) -> int:
     served = 0
     while (entry := serve(queue)) is not mine:
         served += entry.cost
@@ -210,7 +210,7 @@ def test_what_is_served_before_a_call_lies_within_the_bounds(
     """In whatever state the queue is. Refusals at once depend on the lower bound."""
     queue = queue_after(made)
     least, largest = queue.served_before_new(late, cost)
-    mine = Entry(late, cost, -1)
+    mine = QueuedCall(late, cost, -1)
     queue.push(mine)
     assert queue.served_before_last(late) == (least, largest)
     assert least <= served_before(queue, mine) <= largest
@@ -242,6 +242,6 @@ def test_the_bounds_are_exact_for_a_call_of_equal_teams(teams: int, count: int, 
     """Where all calls cost the same, the lower bound is what is served, so that every refusal that is due is made."""
     queue = queue_of(*[entry for team in range(teams) for entry in entries(f"t{team}", count)])
     least, _ = queue.served_before_new(Flow(f"t{late}", f"t{late}"), 100)
-    mine = Entry(Flow(f"t{late}", f"t{late}"), 100, -1)
+    mine = QueuedCall(Flow(f"t{late}", f"t{late}"), 100, -1)
     queue.push(mine)
     assert served_before(queue, mine) == pytest.approx(least)

@@ -12,7 +12,7 @@ from app.governance.leases.client import LeaseClient
 from app.governance.ledger.posting import take_leases
 from app.governance.quotas.arithmetic import Arithmetic
 from app.governance.quotas.fair_queue import Flow
-from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
+from app.governance.quotas.meters import LocalMeters, Meter, MetersHold, Need
 from app.governance.quotas.pool import QuotaPool
 from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.governance.quotas.shared_meters import SharedMeters
@@ -37,7 +37,7 @@ async def calls(meters: SharedMeters, until: float, needs: list[Need], used: int
     count = 0
     while time.monotonic() < until:
         found = meters.take(needs, 1.0) or await meters.wait(needs, 1.0)
-        if isinstance(found, Hold):
+        if isinstance(found, MetersHold):
             count += 1
             meters.settle([found], [[used]], 1.0)
         else:
@@ -48,7 +48,7 @@ async def calls(meters: SharedMeters, until: float, needs: list[Need], used: int
 async def hold_soon(meters: SharedMeters, needs: list[Need]) -> None:
     """Wait until the meters hold what a call needs."""
     deadline = time.monotonic() + 30
-    while not isinstance(found := await meters.wait(needs, 1.0), Hold):
+    while not isinstance(found := await meters.wait(needs, 1.0), MetersHold):
         assert time.monotonic() < deadline
         await asyncio.sleep(found)
 
@@ -72,12 +72,12 @@ async def test_what_runs_is_reserved_for_all_replicas(database: Database) -> Non
     first, second = await replica(database), await replica(database)
     large = [Need(50_000, 1)]
     hold = await first[1].wait(large, 1.0)
-    assert isinstance(hold, Hold)
+    assert isinstance(hold, MetersHold)
     refused = await second[1].wait(large, 1.0)
     assert isinstance(refused, float)
     assert second[1].take([Need(1, 1)], 1.0) is None
     small = await second[1].wait([Need(5000, 1)], 1.0)
-    assert isinstance(small, Hold)
+    assert isinstance(small, MetersHold)
     first[1].settle([hold], [[100]], 1.0)
     await hold_soon(second[1], large)
     for client, _ in (first, second):
@@ -91,9 +91,9 @@ async def test_replicas_share_the_room_that_throttles_have_taught(database: Data
     for _, meters in (first, second):
         meters.room = 30_000.0
     hold = await first[1].wait(large, 1.0)
-    assert isinstance(hold, Hold)
+    assert isinstance(hold, MetersHold)
     assert isinstance(await second[1].wait(large, 1.0), float)
-    assert isinstance(await second[1].wait([Need(5000, 1)], 1.0), Hold)
+    assert isinstance(await second[1].wait([Need(5000, 1)], 1.0), MetersHold)
     first[1].settle([hold], [[1]], 1.0)
     await hold_soon(second[1], large)
     for client, _ in (first, second):
@@ -102,29 +102,29 @@ async def test_replicas_share_the_room_that_throttles_have_taught(database: Data
 
 async def test_a_capacity_follows_the_configuration(database: Database) -> None:
     client, meters = await replica(database, 600)
-    assert isinstance(await meters.wait([Need(10, 10)], 1.0), Hold)
+    assert isinstance(await meters.wait([Need(10, 10)], 1.0), MetersHold)
     await client.close()
     await asyncio.sleep(1.1)
     client, meters = await replica(database, 6_000_000)
     found = [await meters.wait([Need(10, 10_000)], 1.0) for _ in range(5)]
-    assert all(isinstance(each, Hold) for each in found)
+    assert all(isinstance(each, MetersHold) for each in found)
     await client.close()
 
 
 async def test_a_quota_holds_after_a_database_from_before_it_was_restored(database: Database) -> None:
     client, meters = await replica(database, 60)
-    assert isinstance(await meters.wait([Need(10, 10)], 1.0), Hold)
+    assert isinstance(await meters.wait([Need(10, 10)], 1.0), MetersHold)
     async with database.begin() as connection:
         for table in (tables.leases, tables.balances, tables.replicas, tables.limits):
             await connection.execute(delete(table))
     large, before, deadline = [Need(60, 60)], client.transactions.replica, time.monotonic() + 30
     while client.transactions.replica == before:
         assert time.monotonic() < deadline
-        if isinstance(found := await meters.wait([Need(1, 0)], 1.0), Hold):
+        if isinstance(found := await meters.wait([Need(1, 0)], 1.0), MetersHold):
             meters.settle([found], [[0]], 1.0)
         await asyncio.sleep(0.1)
     await hold_soon(meters, large)
-    assert not isinstance(await meters.wait(large, 1.0), Hold)
+    assert not isinstance(await meters.wait(large, 1.0), MetersHold)
     await client.close()
 
 
@@ -132,7 +132,7 @@ async def test_a_quota_holds_after_a_database_from_before_it_was_restored(databa
 async def test_a_lowered_capacity_applies_to_a_busy_replica_within_two_seconds(database: Database) -> None:
     first, needs = await replica(database), [Need(20_000, 1)]
     hold = await first[1].wait(needs, 1.0)
-    assert isinstance(hold, Hold)
+    assert isinstance(hold, MetersHold)
     first[1].settle([hold], [[0]], 1.0)
     second = await replica(database, 6_000)
     await second[1].wait([Need(10, 10)], 1.0)
@@ -149,13 +149,13 @@ async def test_without_the_database_each_replica_goes_on_alone(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, meters = await replica(database)
-    assert isinstance(await meters.wait(NEEDS, 1.0), Hold)
+    assert isinstance(await meters.wait(NEEDS, 1.0), MetersHold)
     client.transactions.down_until = time.monotonic() + 100
     monkeypatch.setattr(client, "take", lambda *_: None)
-    found: Hold | float = 0.0
+    found: MetersHold | float = 0.0
     for _ in range(5):
         found = meters.take(NEEDS, 1.0) or await meters.wait(NEEDS, 1.0)
-    assert isinstance(found, Hold)
+    assert isinstance(found, MetersHold)
     meters.settle([found], [[100]], 1.0)
     await client.close()
 

@@ -6,7 +6,7 @@ from app.governance.leases.client import LeaseClient
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.store import BalanceRef
 from app.governance.ledger.posting import take_leases
-from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
+from app.governance.quotas.meters import LocalMeters, Meter, MetersHold, Need
 from app.governance.quotas.shared_meters import SharedMeters
 from app.storage.database import Database
 from app.storage.records import Budget, Limit
@@ -59,7 +59,7 @@ async def test_calls_with_a_quota_beside_a_budget_and_limits_wait_for_nothing(da
             book = acquired
             while hold is None:
                 found = await meters.wait(need, 1.0)
-                hold = found if isinstance(found, Hold) else await asyncio.sleep(found)
+                hold = found if isinstance(found, MetersHold) else await asyncio.sleep(found)
         client.settle(book, needs, {"budget": 0, "tokens": TOKENS, "requests": 1})
         meters.settle([hold], [[TOKENS]], 1.0)
     assert [at for at in waited if at >= 1.0] == []

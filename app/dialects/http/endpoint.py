@@ -182,7 +182,7 @@ class Endpoint(Struct, frozen=True):
             record.caller = caller.name
             if caller.policy is not None:
                 record.team, record.key_name = caller.policy.team_id, caller.policy.name
-            sender.held = HeldBytes(limits.responses, caller.name)
+            sender.response_bytes = HeldBytes(limits.responses, caller.name)
             permit = Permit(limits.admission, caller.name)
             if not permit.take_if_free():
                 await permit.wait()
@@ -193,7 +193,7 @@ class Endpoint(Struct, frozen=True):
                         body = await self._read(head, connection, receive, held)
                 context = RequestContext(
                     head, scope["path_params"], body, caller, deadline, record, held, limits.max_body_bytes, len(body),
-                    sender.held, begin_stream=sender.begin_stream,
+                    sender.response_bytes, begin_stream=sender.begin_stream,
                 )  # fmt: skip
                 del body
                 connection.set_disconnect_callback(DisconnectGuard(sender, context, permit).cancel)
@@ -207,8 +207,8 @@ class Endpoint(Struct, frozen=True):
                 permit.release()
         finally:
             held.release()
-            if sender.held is not None and sender.held.size:
-                sender.held.release()
+            if sender.response_bytes is not None and sender.response_bytes.size:
+                sender.response_bytes.release()
 
     async def _read(self, head: RequestHead, connection: CallerConnection, receive: Receive, held: HeldBytes) -> bytes:
         limits = self.limits

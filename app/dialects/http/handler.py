@@ -61,10 +61,10 @@ class DialectHandler(Struct, frozen=True):
         response = await self.executor.run(context, adapter.model, partial(_complete_operation, adapter))
         if adapter.complete is not None:
             response = await adapter.complete(response)
-        held = context.held_response
+        counted = context.response_bytes
         try:
-            if held is not None and held.size:  # it counts only if it is large
-                body = await off_loop(context.caller.name, held.size, partial(json.dumps, response))
+            if counted is not None and counted.size:  # it counts only if it is large
+                body = await off_loop(context.caller.name, counted.size, partial(json.dumps, response))
             else:
                 body = json.dumps(response)
         except MALFORMED as error:

@@ -123,7 +123,7 @@ async def read_object(context: RequestContext) -> JsonObject:
         document = parse_object(body)
     elif len(body) <= MAX_LOOP_BYTES:
         outline = outline_of(body)
-        context.hold_parsed(*peak_bytes(body, outline))
+        context.count_parsed(*peak_bytes(body, outline))
         document = parse_object(body, outline)
     else:
         document = await _parse_off_loop(context, body, parse_object)
@@ -155,7 +155,7 @@ async def _parse_off_loop(context: RequestContext, body: bytes, parse: Callable[
     outline, peak, parsed = await run(partial(_parse_if_held, body, parse))
     if parsed is not None:
         return parsed
-    context.hold_parsed(*peak)
+    context.count_parsed(*peak)
     return await run(partial(parse, body, outline))
 
 

@@ -111,9 +111,9 @@ class ResponseSender(Struct):
     """Sends one response as ASGI messages, and the later pieces of a stream by the connection, if it offers that.
 
     heartbeat: seconds of silence after which a stream's `idle` is sent. note_gap: called with the seconds between two
-    pieces of a stream. held: bytes of a large response. limit_headers: see `EndpointSpec`.
-    respond: writes a complete response and its length, if the server does. is_done: the response is
-    complete. caller_has_gone: the caller disconnected before that.
+    pieces of a stream. response_bytes: those of a large response. limit_headers: see `EndpointSpec`.
+    respond: writes a complete response and its length, if the server does. is_done: the response is complete.
+    caller_has_gone: the caller disconnected before that.
     """
 
     send: Send
@@ -123,7 +123,7 @@ class ResponseSender(Struct):
     note_gap: Callable[[float], object]
     connection: CallerConnection
     respond: Callable[[int, list[str], bytes], None] | None = None
-    held: HeldBytes | None = None
+    response_bytes: HeldBytes | None = None
     limit_headers: LimitHeaders | None = None
     is_done: bool = False
     caller_has_gone: bool = False
@@ -141,8 +141,8 @@ class ResponseSender(Struct):
             GatewayBusy: too many bytes of large responses wait already.
         """
         body, flow = response.body, self.connection.flow
-        if len(body) > _COUNTED_BYTES and self.held is not None and self.held.size < len(body):
-            await self.held.add_when_free(len(body) - self.held.size)
+        if len(body) > _COUNTED_BYTES and self.response_bytes is not None and self.response_bytes.size < len(body):
+            await self.response_bytes.add_when_free(len(body) - self.response_bytes.size)
         headers = self._begin(response.status, response.headers + more_headers)
         if self.respond is not None and not flow.write_paused and len(body) <= _PIECE_BYTES:
             self.is_done = True
@@ -240,14 +240,14 @@ class ResponseSender(Struct):
         if kept and not self._is_started:
             await self._start_stream(response)
         if self._is_started and not is_over:
-            if self.held is not None and self.connection.flow.write_paused:
+            if self.response_bytes is not None and self.connection.flow.write_paused:
                 await self._wait_for_caller(kept, size)
             else:
                 await self._send_piece(kept)
         if failure is not None:
             raise failure
         if size >= _TURN_BYTES and not is_over:
-            await _turns.wait(self.held.name if self.held is not None else "")
+            await _turns.wait(self.response_bytes.name if self.response_bytes is not None else "")
         return is_over
 
     async def _wait_for_caller(self, kept: bytes, size: int) -> None:
@@ -259,10 +259,10 @@ class ResponseSender(Struct):
         Raises:
             GatewayBusy: too many bytes wait, and the connection is to be cut.
         """
-        if self.held is not None:
-            self.held.add(max(2 * size, _MIN_STALLED_BYTES))
+        if self.response_bytes is not None:
+            self.response_bytes.add(max(2 * size, _MIN_STALLED_BYTES))
             await self._send_piece(kept)
-            self.held.release()
+            self.response_bytes.release()
 
     async def _beat(self, idle: bytes) -> None:
         """Send `idle` whenever a stream has been silent; never between two halves of a piece."""

@@ -100,7 +100,7 @@ async def read_large(response: HttpResponse, attempt: AttemptContext) -> bytes:
         raise UpstreamFailed("Bedrock's response is too large", detail=f"more than {MAX_BYTES} bytes")
     held = max(attempt.length, 0)
     if held:  # all at once, or several responses would wait for each other
-        await attempt.hold(held)
+        await attempt.count_response(held)
     read = buffer_for(held)
 
     def take(data: bytes) -> bool:
@@ -110,7 +110,7 @@ async def read_large(response: HttpResponse, attempt: AttemptContext) -> bytes:
     while not await response.deliver(take):
         if read.tell() > MAX_BYTES:
             raise UpstreamFailed("Bedrock's response is too large", detail=f"more than {MAX_BYTES} bytes")
-        await attempt.hold(read.tell() - held)
+        await attempt.count_response(read.tell() - held)
         held = read.tell()
     return contents_of(read)
 

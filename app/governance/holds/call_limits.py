@@ -53,7 +53,7 @@ class RequestHold(Struct, gc=False):
             self.pending = None
 
 
-class Hold(Struct, gc=False):
+class AttemptHold(Struct, gc=False):
     """What an attempt holds. It is settled or released once.
 
     amounts: that are held; see `AppliedRules.amounts`. Later attempts of a request hold nothing of its last two parts.
@@ -95,7 +95,7 @@ class CallLimits:
         bounds: CallBounds,
         worst_nano: int | None,
         request: RequestHold | None = None,
-    ) -> Hold:
+    ) -> AttemptHold:
         """Hold what an attempt needs. The usual one waits for nothing.
 
         Args:
@@ -138,7 +138,7 @@ class CallLimits:
         else:
             holdings = await self._acquire(subject, rules, amounts, request, moment)
         exceeded = _names(rules, transactions.over) if transactions.over else ()
-        return Hold(rules, request, amounts, holdings, transactions.replica, model, worst_nano, exceeded, moment)
+        return AttemptHold(rules, request, amounts, holdings, transactions.replica, model, worst_nano, exceeded, moment)
 
     async def _acquire(
         self, subject: Subject, rules: AppliedRules, amounts: list[int], request: RequestHold, moment: datetime
@@ -192,7 +192,7 @@ class CallLimits:
         if not request.attempts:
             self.leave(request)
 
-    def settle(self, hold: Hold, cost_nano: int, tokens: int) -> None:
+    def settle(self, hold: AttemptHold, cost_nano: int, tokens: int) -> None:
         """End a call that used tokens, and release what it held beyond that."""
         rules = hold.rules
         self._end(hold, rules.used(cost_nano, tokens))
@@ -207,7 +207,7 @@ class CallLimits:
         """Return what is left of the limits and budgets of a caller. refused: the balance that had too little left."""
         return Standings(subject, self._client, self._wall, refused)
 
-    def release(self, hold: Hold) -> None:
+    def release(self, hold: AttemptHold) -> None:
         """End a call for which nothing is billed. Its request counts all the same."""
         self._end(hold, hold.rules.used(0, 0))
 
@@ -228,7 +228,7 @@ class CallLimits:
             raise _refusal(rules, book, moment, held[book.key])
         return book
 
-    def _end(self, hold: Hold, used: list[int]) -> None:
+    def _end(self, hold: AttemptHold, used: list[int]) -> None:
         if not hold.is_open:
             return
         hold.is_open = False

@@ -35,7 +35,7 @@ class Flow(Struct, frozen=True):
     is_batch: bool = False
 
 
-class Entry(Struct, Generic[T], eq=False):
+class QueuedCall(Struct, Generic[T], eq=False):
     """A call that waits. cost: tokens of the quota."""
 
     flow: Flow
@@ -50,7 +50,7 @@ class _Node(Generic[T]):
     turned: tokens that a child of the weight 1 has got so far. left_at: `turned` of the parent when the node left.
     """
 
-    __slots__ = ("backlog", "balance", "children", "entries", "left_at", "name", "ring", "turned", "weight", "weights")
+    __slots__ = ("backlog", "balance", "calls", "children", "left_at", "name", "ring", "turned", "weight", "weights")
 
     def __init__(self, name: object, weight: float) -> None:
         self.name = name
@@ -61,7 +61,7 @@ class _Node(Generic[T]):
         self.backlog = 0
         self.children: dict[object, _Node[T]] = {}
         self.ring: deque[_Node[T]] = deque()
-        self.entries: deque[Entry[T]] = deque()
+        self.calls: deque[QueuedCall[T]] = deque()
 
     def child(self, name: object, weight: float, *, is_kept: bool) -> _Node[T]:
         """Return a child. is_kept: add it if it does not exist."""
@@ -158,13 +158,13 @@ class FairQueue(Generic[T]):
         """What all calls that wait cost together."""
         return self._root.backlog
 
-    def push(self, entry: Entry[T]) -> None:
+    def push(self, call: QueuedCall[T]) -> None:
         """Add a call behind the others of its key."""
-        path, cost = self._path(entry.flow, is_kept=True), max(entry.cost, 1)
+        path, cost = self._path(call.flow, is_kept=True), max(call.cost, 1)
         self._quantum, self._most = self._quantum_with(cost), max(self._most, cost)
         self._mean = self._mean_with(cost)
         self.count += 1
-        path[-1].entries.append(entry)
+        path[-1].calls.append(call)
         for parent, node in itertools.pairwise(path):
             if not node.backlog:
                 parent.enter(node)
@@ -172,30 +172,30 @@ class FairQueue(Generic[T]):
             # a call that costs nothing counts too, so that its node is known to have calls
             node.backlog += cost
 
-    def peek(self) -> Entry[T] | None:
+    def peek(self) -> QueuedCall[T] | None:
         """Return the call that is next; None if none waits. It stays the next one until it is popped or removed."""
         if not self.count:
             return None
         node = self._root
         while node.ring:
             node = node.turn(self._quantum)
-        return node.entries[0]
+        return node.calls[0]
 
-    def pop(self, entry: Entry[T]) -> None:
+    def pop(self, call: QueuedCall[T]) -> None:
         """Remove the call that is next, and charge its flow."""
-        path, cost = self._path(entry.flow), max(entry.cost, 1)
+        path, cost = self._path(call.flow), max(call.cost, 1)
         for parent, node in itertools.pairwise(path):
             node.balance -= cost
             parent.turned += cost / parent.weights
-        self._drop(entry, path)
+        self._drop(call, path)
         for parent, node in itertools.pairwise(path):
             if parent.ring and parent.ring[0] is node and node.balance <= _ROUNDING:
                 parent.ring.rotate(-1)
 
-    def remove(self, entry: Entry[T]) -> None:
+    def remove(self, call: QueuedCall[T]) -> None:
         """Remove a call that waits no longer, wherever it is. Its flow is not charged."""
-        if entry.is_waiting:
-            self._drop(entry, self._path(entry.flow))
+        if call.is_waiting:
+            self._drop(call, self._path(call.flow))
 
     def charge(self, flow: Flow, tokens: int) -> None:
         """Charge a flow what its call cost beyond the estimate; less than 0 if it cost less."""
@@ -214,16 +214,16 @@ class FairQueue(Generic[T]):
         """Return the same bounds for the last call of a key that waits."""
         path = self._path(flow)
         key = path[-1]
-        return self._served_before(path, key.backlog - max(key.entries[-1].cost, 1), self._quantum, self._most)
+        return self._served_before(path, key.backlog - max(key.calls[-1].cost, 1), self._quantum, self._most)
 
     def flows(self) -> list[Flow]:
         """Return the flows that have calls waiting."""
-        return [key.entries[0].flow for group in self._root.ring for team in group.ring for key in team.ring]
+        return [key.calls[0].flow for group in self._root.ring for team in group.ring for key in team.ring]
 
-    def last_of(self, flow: Flow) -> Entry[T] | None:
+    def last_of(self, flow: Flow) -> QueuedCall[T] | None:
         """Return the call of a flow that is served last; None if none waits."""
-        entries = self._path(flow)[-1].entries
-        return entries[-1] if entries else None
+        calls = self._path(flow)[-1].calls
+        return calls[-1] if calls else None
 
     def _mean_with(self, cost: int) -> float:
         return self._mean + (cost - self._mean) * _NEWEST if self._mean else float(cost)
@@ -248,12 +248,12 @@ class FairQueue(Generic[T]):
         team = group.child(flow.team, flow.weight, is_kept=is_kept)
         return self._root, group, team, team.child(flow.key, 1.0, is_kept=is_kept)
 
-    def _drop(self, entry: Entry[T], path: _Path[T]) -> None:
-        entry.is_waiting = False
+    def _drop(self, call: QueuedCall[T], path: _Path[T]) -> None:
+        call.is_waiting = False
         self.count -= 1
-        path[-1].entries.remove(entry)
+        path[-1].calls.remove(call)
         for node in path:
-            node.backlog -= max(entry.cost, 1)
+            node.backlog -= max(call.cost, 1)
         for parent, node in itertools.pairwise(path):
             if not node.backlog:
                 parent.leave(node)

@@ -29,14 +29,14 @@ class Need(Struct, frozen=True, gc=False):
     cost: int
 
 
-class Hold(Struct, gc=False):
+class MetersHold(Struct, gc=False):
     """What one call holds of all meters of a pool. It is settled once."""
 
     needs: Sequence[Need]
 
 
 class OnlyMeter(Protocol):
-    """The meter of a pool that has no other: calls may take of it without a `Hold`. See `Meter`."""
+    """The meter of a pool that has no other: calls may take of it without a `MetersHold`. See `Meter`."""
 
     def learn(self, factor: float) -> None:
         """Set the part of the quota that is there."""
@@ -71,15 +71,15 @@ class Meters(Protocol):
         """What calls of this process reserve of the first meter."""
         ...
 
-    def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
+    def take(self, needs: Sequence[Need], factor: float) -> MetersHold | None:
         """Hold what a call needs, if it fits now."""
         ...
 
-    async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
+    async def wait(self, needs: Sequence[Need], factor: float) -> MetersHold | float:
         """Hold what a call needs that did not fit, or return the seconds after which to ask again."""
         ...
 
-    def settle(self, holds: Sequence[Hold], used: Sequence[Sequence[int]], factor: float) -> None:
+    def settle(self, holds: Sequence[MetersHold], used: Sequence[Sequence[int]], factor: float) -> None:
         """End holds. used: what each of the calls took of each meter."""
         ...
 
@@ -181,20 +181,20 @@ class LocalMeters:
         """See `Meters`."""
         return self.meters[0].reserved
 
-    def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
+    def take(self, needs: Sequence[Need], factor: float) -> MetersHold | None:
         """See `Meters`."""
         now = self._clock()
         if self._delay(needs, now, factor) > 0:
             return None
         for meter, need in zip(self.meters, needs, strict=True):
             meter.take(need.reserved, need.cost, now)
-        return Hold(needs)
+        return MetersHold(needs)
 
-    async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
+    async def wait(self, needs: Sequence[Need], factor: float) -> MetersHold | float:
         """See `Meters`."""
         return self.take(needs, factor) or self.delay(needs, factor)
 
-    def settle(self, holds: Sequence[Hold], used: Sequence[Sequence[int]], factor: float) -> None:
+    def settle(self, holds: Sequence[MetersHold], used: Sequence[Sequence[int]], factor: float) -> None:
         """See `Meters`."""
         now = self._clock()
         for index, meter in enumerate(self.meters):

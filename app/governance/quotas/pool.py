@@ -14,7 +14,7 @@ from app.governance.quotas.estimates import Estimates
 from app.governance.quotas.fair_queue import Flow
 from app.governance.quotas.figures import PoolFigures
 from app.governance.quotas.learned_limit import LearnedLimit
-from app.governance.quotas.meters import Hold, Meters, OnlyMeter
+from app.governance.quotas.meters import Meters, MetersHold, OnlyMeter
 from app.governance.quotas.reservation import QuotaCall, Reservation
 from app.governance.quotas.waiting_calls import WaitingCalls
 
@@ -159,7 +159,7 @@ class QuotaPool:
             hold = self.meters.take(needs, factor)
         return None if hold is None else self._reserved(flow, size, hold)
 
-    def _reserved(self, flow: Flow, size: int, hold: Hold, waited: float = 0.0) -> Reservation:
+    def _reserved(self, flow: Flow, size: int, hold: MetersHold, waited: float = 0.0) -> Reservation:
         first = hold.needs[0]
         return Reservation(self, flow, size, first.reserved, first.cost, None, hold, waited)
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.converse.usage import Usage
 from app.governance.quotas.fair_queue import Flow
-from app.governance.quotas.meters import Hold, OnlyMeter
+from app.governance.quotas.meters import MetersHold, OnlyMeter
 
 
 class QuotaCall(Struct, frozen=True, gc=False):
@@ -50,7 +50,7 @@ class Reservation(Struct, gc=False):
     reserved: int
     cost: int
     meter: OnlyMeter | None = None
-    hold: Hold | None = None
+    hold: MetersHold | None = None
     waited: float = 0.0
     settled: int | None = None
     usage: Usage | None = None

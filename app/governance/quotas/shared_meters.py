@@ -18,7 +18,7 @@ from app.governance.leases.client import LeaseClient, LeasesUnavailable, Refused
 from app.governance.leases.lease_book import LeaseBook
 from app.governance.leases.store import BalanceRef
 from app.governance.quotas.leased_meter import LeasedMeter
-from app.governance.quotas.meters import Hold, LocalMeters, Meter, Need
+from app.governance.quotas.meters import LocalMeters, Meter, MetersHold, Need
 from app.storage.database import DatabaseDown
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.5
 _RETRY_SECONDS = 1.0
 
 
-class SharedHold(Hold):
+class SharedHold(MetersHold):
     """A hold of leased capacity. meters: of which it holds. held: of the minute of each."""
 
     meters: Sequence[LeasedMeter]
@@ -83,7 +83,7 @@ class SharedMeters:
             return None
         return self._leased_in(self._client.transactions.book)[0]
 
-    def take(self, needs: Sequence[Need], factor: float) -> Hold | None:
+    def take(self, needs: Sequence[Need], factor: float) -> MetersHold | None:
         """See `Meters`."""
         if self._is_down:
             return self._alone.take(needs, factor)
@@ -93,7 +93,7 @@ class SharedMeters:
         book = self._client.take(self._amounts(needed))
         return None if book is None else self._hold(book, needs, needed)
 
-    async def wait(self, needs: Sequence[Need], factor: float) -> Hold | float:
+    async def wait(self, needs: Sequence[Need], factor: float) -> MetersHold | float:
         """See `Meters`."""
         if self._is_down:
             return await self._alone.wait(needs, factor)
@@ -114,7 +114,7 @@ class SharedMeters:
             return seconds
         return self._hold(found, needs, needed)
 
-    def settle(self, holds: Sequence[Hold], used: Sequence[Sequence[int]], factor: float) -> None:
+    def settle(self, holds: Sequence[MetersHold], used: Sequence[Sequence[int]], factor: float) -> None:
         """See `Meters`."""
         for hold, amounts in zip(holds, used, strict=True):
             if not isinstance(hold, SharedHold):

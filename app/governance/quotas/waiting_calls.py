@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec import Struct
 
 from app.errors import QuotaBusy
-from app.governance.quotas.fair_queue import Entry, FairQueue, Flow
+from app.governance.quotas.fair_queue import FairQueue, Flow, QueuedCall
 from app.governance.quotas.figures import PoolFigures, ServedRate
 from app.governance.quotas.learned_limit import LearnedLimit
-from app.governance.quotas.meters import Hold, Meters, Need
+from app.governance.quotas.meters import Meters, MetersHold, Need
 
 _MAX_WAITING = 10_000
 # the queue is looked at so often, even if nothing has changed
@@ -25,7 +25,7 @@ _MAX_LOOKED = 50
 
 class _Waiter(Struct, eq=False):
     needs: Sequence[Need]
-    granted: asyncio.Future[Hold]
+    granted: asyncio.Future[MetersHold]
     deadline: float
 
 
@@ -87,7 +87,7 @@ class WaitingCalls:
         may_spill: bool,
         on_wait: Callable[[], Awaitable[None]] | None,
         wait_step: float,
-    ) -> tuple[Hold, float]:
+    ) -> tuple[MetersHold, float]:
         """Wait for the turn of a call; return what it holds, and the seconds that it has waited.
 
         Args:
@@ -103,8 +103,8 @@ class WaitingCalls:
             figures.note_refusal(may_spill=may_spill)
             raise _too_late(self.expected_wait(flow, needs) - max_wait)
         waiter = _Waiter(needs, asyncio.get_running_loop().create_future(), since + max_wait)
-        entry = Entry(flow, needs[0].cost, waiter)
-        self.queue.push(entry)
+        call = QueuedCall(flow, needs[0].cost, waiter)
+        self.queue.push(call)
         figures.queued += 1
         if self._server is None or self._server.done():
             self._served = ServedRate(since)
@@ -117,7 +117,7 @@ class WaitingCalls:
                     break
                 if self._clock() >= waiter.deadline:
                     # or it would be told to wait for itself
-                    self._leave(entry)
+                    self._leave(call)
                     raise _too_late(self.expected_wait(flow, needs))
                 if on_wait is not None:
                     await on_wait()
@@ -125,7 +125,7 @@ class WaitingCalls:
         except BaseException as failure:
             if isinstance(failure, QuotaBusy):
                 figures.note_refusal(may_spill=may_spill)
-            self._leave(entry)
+            self._leave(call)
             raise
         return hold, self._clock() - since
 
@@ -135,11 +135,11 @@ class WaitingCalls:
             self._server.cancel()
             await asyncio.gather(self._server, return_exceptions=True)
 
-    def _leave(self, entry: Entry[_Waiter]) -> None:
+    def _leave(self, call: QueuedCall[_Waiter]) -> None:
         """Forget a call that waits no longer; what it was granted meanwhile is free again."""
-        granted = entry.item.granted
-        if entry.is_waiting:
-            self.queue.remove(entry)
+        granted = call.item.granted
+        if call.is_waiting:
+            self.queue.remove(call)
             self._news.set()
         elif granted.done() and not granted.cancelled() and granted.exception() is None:
             self._give_back(granted.result(), self._learned.factor)
@@ -149,31 +149,31 @@ class WaitingCalls:
     async def _serve(self) -> None:
         """Start the calls that wait, each when it fits."""
         queue = self.queue
-        while (entry := queue.peek()) is not None:
+        while (call := queue.peek()) is not None:
             self._news.clear()
             now = self._clock()
             factor, pause = self._learned.current(now), self._learned.resumes_at - now
-            found: Hold | float = pause
-            needs = entry.item.needs
+            found: MetersHold | float = pause
+            needs = call.item.needs
             if pause <= 0 and not self.may_start(needs[0].reserved, now):
                 found = _LOOK_SECONDS
             elif pause <= 0:
                 found = self._meters.take(needs, factor) or await self._meters.wait(needs, factor)
-            if isinstance(found, Hold):
-                if not entry.is_waiting:
+            if isinstance(found, MetersHold):
+                if not call.is_waiting:
                     # it left meanwhile
                     self._give_back(found, factor)
                     continue
-                self._served.note(entry.cost, self._clock())
-                queue.pop(entry)
-                entry.item.granted.set_result(found)
+                self._served.note(call.cost, self._clock())
+                queue.pop(call)
+                call.item.granted.set_result(found)
                 continue
             self._refuse_late()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(max(found, _SHORTEST_SECONDS), _LOOK_SECONDS)):
                     await self._news.wait()
 
-    def _give_back(self, hold: Hold, factor: float) -> None:
+    def _give_back(self, hold: MetersHold, factor: float) -> None:
         self._meters.settle([hold], [[0] * len(hold.needs)], factor)
 
     def _refuse_late(self) -> None:
@@ -190,13 +190,13 @@ class WaitingCalls:
         for flow in flows[self._look_from :] + flows[: self._look_from]:
             self._look_from += 1
             # each refusal makes room for the calls that are looked at after it
-            while (entry := queue.last_of(flow)) is not None and looked < _MAX_LOOKED:
+            while (call := queue.last_of(flow)) is not None and looked < _MAX_LOOKED:
                 looked += 1
-                left = entry.item.deadline - now
+                left = call.item.deadline - now
                 if (wait := self._earliest(queue.served_before_last(flow)[0], now)) <= left:
                     break
-                queue.remove(entry)
-                entry.item.granted.set_exception(_too_late(wait - max(left, 0.0)))
+                queue.remove(call)
+                call.item.granted.set_exception(_too_late(wait - max(left, 0.0)))
             if looked >= _MAX_LOOKED:
                 return
 

@@ -32,7 +32,7 @@ async def turns_of(monkeypatch: pytest.MonkeyPatch, context: RequestContext) -> 
     turns, off_loop = [], request_body.off_loop
 
     async def noted(*args: object) -> object:
-        turns.append(context.held.size if context.held else 0)
+        turns.append(context.body_bytes.size if context.body_bytes else 0)
         return await off_loop(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(request_body, "off_loop", noted)
@@ -43,8 +43,8 @@ async def test_a_body_that_needs_no_more_than_its_bytes_is_parsed_in_one_turn(mo
     context = context_of(PLAIN)
     document, turns = await turns_of(monkeypatch, context)
     assert (document, turns) == (json.loads(PLAIN), [len(PLAIN)])
-    assert context.held is not None
-    assert (context.held.size, context.body) == (len(PLAIN), b"")
+    assert context.body_bytes is not None
+    assert (context.body_bytes.size, context.body) == (len(PLAIN), b"")
 
 
 @pytest.mark.parametrize(("body", "counted"), [(WIDE, 3 * LETTERS), (MANY, 1_000_000)])
@@ -55,8 +55,8 @@ async def test_memory_beyond_the_bytes_of_a_body_is_counted_before_it_is_parsed(
     document, (before, after) = await turns_of(monkeypatch, context)
     assert (document, before) == (json.loads(body), len(body))
     assert after >= counted
-    assert context.held is not None
-    assert context.held.size == after
+    assert context.body_bytes is not None
+    assert context.body_bytes.size == after
 
 
 @pytest.mark.parametrize("body", [WIDE, MANY])

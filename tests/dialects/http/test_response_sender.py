@@ -136,7 +136,9 @@ async def test_complete_responses_count_while_they_are_sent(monkeypatch: pytest.
 
     def sender() -> ResponseSender:
         record = RequestRecord("r", "POST")
-        return ResponseSender(send, record, render_error, 0.0, float, connection_of(), held=HeldBytes(limits, "a"))
+        return ResponseSender(
+            send, record, render_error, 0.0, float, connection_of(), response_bytes=HeldBytes(limits, "a")
+        )
 
     first = asyncio.create_task(sender().send_complete(response))
     await asyncio.sleep(0)
