@@ -18,6 +18,7 @@
     ├── MethodNotAllowed          405
     │   └── UpgradeRequired       426  the path needs another protocol, as WebSocket
     ├── RateLimited               429  a throttle of AWS or of the gateway
+    │   ├── TooManyFailures       429  too many authentications failed from one address
     │   ├── LimitReached          429  a limit of the caller does not allow the call now
     │   ├── QuotaBusy             429  too many calls wait for a quota of Bedrock
     │   └── QuotaExceeded         429  a quota that waiting does not restore
@@ -211,6 +212,14 @@ class RateLimited(GatewayError):
     default_retry_here = True
     default_retry_elsewhere = True
     default_retry_after: ClassVar[float | None] = 1.0
+
+
+class TooManyFailures(RateLimited):
+    """Too many authentications failed from one address. In logs and metrics it is one more, and no throttle."""
+
+    kind = "authentication"
+    default_retry_here = False
+    default_retry_elsewhere = False
 
 
 class QuotaBusy(RateLimited):

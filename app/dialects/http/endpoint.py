@@ -27,7 +27,7 @@ from app.errors import (
     InvalidRequest,
     MethodNotAllowed,
     Overloaded,
-    RateLimited,
+    TooManyFailures,
     UpstreamTimeout,
 )
 from app.execution.request_context import RequestContext
@@ -262,9 +262,9 @@ async def _send_error(sender: ResponseSender, error: GatewayError) -> None:
             sender.connection.cut()
 
 
-def _too_many_failed(wait: float, detail: str) -> RateLimited:
+def _too_many_failed(wait: float, detail: str) -> TooManyFailures:
     message = "too many failed authentications from this address"
-    return RateLimited(message, detail=detail, retry_after=wait, is_final=True)
+    return TooManyFailures(message, detail=detail, retry_after=wait, is_final=True)
 
 
 def _parse_seconds(text: str) -> float:
