@@ -552,16 +552,20 @@ async def test_the_log_says_when_the_database_fails_and_when_it_is_back(
                 raise failure
 
             monkeypatch.setattr(transactions.store, "apply", fails)
-            for _ in range(2):
+            for ahead in (0.0, 29.0, 31.0):
+                monkeypatch.setattr(transactions, "_clock", lambda ahead=ahead: time.monotonic() + ahead)
                 with pytest.raises(DatabaseDown):
                     await transactions.send([])
+            monkeypatch.setattr(transactions, "_clock", time.monotonic)
             monkeypatch.setattr(transactions.store, "apply", real)
             for _ in range(2):
                 await transactions.send([])
     lines = [(each.message, getattr(each, "fields", {}).get("error")) for each in caplog.records]
     assert lines == [
         ("the database cannot be used", "postgresql://db is down"),
+        ("the database cannot be used", "postgresql://db is down"),
         ("the database can be used again", None),
+        ("the database cannot be used", "the database did not answer within 1.5 seconds"),
         ("the database cannot be used", "the database did not answer within 1.5 seconds"),
         ("the database can be used again", None),
     ]

@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 TRANSACTION_SECONDS = 1.5
 DOWN_SECONDS = 0.5
+# an alarm that counts the line by the minute lasts as long as the failure
+_LOG_SECONDS = 30.0
 _SILENT = f"the database did not answer within {TRANSACTION_SECONDS} seconds"
 # as long as a call waits for its answer
 _TOLD_SECONDS = 120.0
@@ -52,6 +54,7 @@ class ReplicaTransactions:
         self.count = 0
         self._clock = clock
         self._sequence = 0
+        self._logged_at = 0.0
         self._uncertain: LeaseRequest | None = None
         self._turn = asyncio.Lock()
 
@@ -180,10 +183,12 @@ class ReplicaTransactions:
             self.reached_since = started
 
     def _note_failure(self, error: Exception) -> None:
-        if self.reached_since is not None:
+        now = self._clock()
+        if self.reached_since is not None or now >= self._logged_at + _LOG_SECONDS:
+            self._logged_at = now
             _log.error("the database cannot be used", extra={"fields": {"error": str(error) or _SILENT}})
         self.reached_since = None
-        self.down_until = self._clock() + DOWN_SECONDS
+        self.down_until = now + DOWN_SECONDS
 
     async def _become_another(self) -> None:
         """Go on as a new replica, because the leases of this one were taken. Attempts that run keep their permits."""
