@@ -21,6 +21,10 @@ _MAX_TRIES = 20
 _QUIET_ROUTES = frozenset({"/health", "/health/ready", "/metrics"})
 
 
+# the folder of the gateway's code, as frames name it
+_OWN = (lambda: None).__code__.co_filename.rpartition("observability/")[0]
+
+
 class JsonFormatter(logging.Formatter):
     """Formats a log record, and its `fields` if it has any, as one line of JSON."""
 
@@ -29,19 +33,29 @@ class JsonFormatter(logging.Formatter):
         line = _begin_line(record.created, record.levelno, record.name, record.getMessage())
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
-            kind, _, traceback = record.exc_info
-            line["exception"] = {"type": kind.__name__ if kind else "", "frames": self._frames(traceback)}
+            kind, error, traceback = record.exc_info
+            line["exception"] = {
+                "type": kind.__name__ if kind else "", "code": _code_of(error), "frames": self._frames(traceback)
+            }  # fmt: skip
         return json.dumps_text(line)
 
     @staticmethod
     def _frames(trace: TracebackType | None) -> list[str]:
         """Return where an exception was raised. Its text is left out, since it may quote a caller's content."""
-        frames: list[str] = []
+        frames, own = [], 0
         while trace is not None:
             code = trace.tb_frame.f_code
             frames.append(f"{code.co_filename.rpartition('site-packages/')[2]}:{trace.tb_lineno} {code.co_qualname}")
+            own = len(frames) if code.co_filename.startswith(_OWN) else own
             trace = trace.tb_next
-        return frames[-12:]
+        # the last ones of the gateway, and the last ones of the library that it called
+        return [*frames[max(own - 6, 0) : own], *frames[own:][-6:]]
+
+
+def _code_of(error: BaseException | None) -> str:
+    """Return the code of an error of the database (SQLSTATE) or of the system; empty if it has none."""
+    code = getattr(getattr(error, "orig", None), "sqlstate", None) or getattr(error, "errno", None)
+    return str(code or "")
 
 
 def _begin_line(moment: float, level: int, logger: str, message: str) -> dict[str, object]:

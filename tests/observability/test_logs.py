@@ -1,12 +1,16 @@
 import json
 import logging
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy.exc
 
 from app import errors
 from app.converse.usage import Usage
-from app.observability.logs import LogObserver, configure_logging
+from app.observability import logs
+from app.observability.logs import JsonFormatter, LogObserver, configure_logging
 from app.observability.observer import DOUBTS, FAILURES, RequestRecord, TriedTarget
 
 
@@ -118,3 +122,42 @@ def test_every_logger_of_the_process_writes_json(
     logging.getLogger("botocore").info("chatter")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["message"] == "started now"
+
+
+def exception_line(action: Callable[[], object]) -> dict[str, Any]:
+    """Return what the log says of the exception of an action."""
+    try:
+        action()
+    except Exception:  # noqa: BLE001
+        record = logging.LogRecord("x", logging.ERROR, "f", 1, "oops", (), sys.exc_info())
+    found: dict[str, Any] = json.loads(JsonFormatter().format(record))["exception"]
+    return found
+
+
+def test_an_exception_has_the_code_of_the_database_or_the_system_and_no_text() -> None:
+    class Refused(Exception):
+        sqlstate = "42P01"
+
+    def refuse() -> None:
+        raise sqlalchemy.exc.ProgrammingError("select 'secret'", {}, Refused("secret"))
+
+    def ask() -> None:
+        sqlalchemy.create_engine("sqlite://", creator=refuse).connect()
+
+    def fill() -> None:
+        raise OSError(28, "secret")
+
+    found = exception_line(ask)
+    assert (found["type"], found["code"], "secret" in str(found)) == ("ProgrammingError", "42P01", False)
+    assert (exception_line(fill)["code"], exception_line(lambda: 1 // 0)["code"]) == ("28", "")
+
+
+def test_of_a_deep_library_the_frames_of_the_gateway_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask() -> None:
+        sqlalchemy.create_engine("sqlite:////nonexistent/folder/file").connect()
+
+    monkeypatch.setattr(logs, "_OWN", __file__)
+    frames = exception_line(ask)["frames"]
+    assert [frame.rpartition(" ")[2].rpartition(".")[2] for frame in frames[:2]] == ["exception_line", "ask"]
+    assert len(frames) == 8
+    assert frames[-1].startswith("sqlalchemy/engine/default.py")
