@@ -74,3 +74,26 @@ async def check_database(settings: Settings, *, migrate: bool) -> str:
         return await prepare_database(database, migrate=migrate)
     finally:
         await database.close()
+
+
+async def log_other_pepper(settings: Settings) -> None:
+    """Log an error if keys were made with another KEY_PEPPER, so that all of them are refused.
+
+    It does not end the start: a pepper that became known may be replaced, and all keys with it.
+    """
+    database = open_database(settings)
+    if database is None:
+        return
+    from app.governance.identity.key_secrets import is_other_pepper
+    from app.storage.database import DatabaseDown
+    from app.storage.repository import newest_secret
+
+    try:
+        async with database.begin(reads=True) as connection:
+            newest = await newest_secret(connection)
+    except DatabaseDown:
+        return
+    finally:
+        await database.close()
+    if is_other_pepper(newest, settings.pepper()):
+        _log.error("KEY_PEPPER is not the one with which keys were made, and they are refused")

@@ -1,6 +1,7 @@
 """A start with a database, and `outcrop migrate`."""
 
 import errno
+import json
 import os
 import re
 import sqlite3
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.outcrop_process import invoke, outcrop
+from tests.cli.outcrop_process import PEPPER, invoke, outcrop, settings_of
+from tests.programs import running
+from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +53,19 @@ def test_a_full_disk_under_data_dir_ends_the_start(tmp_path: Path, monkeypatch: 
     ended = invoke(tmp_path, "serve")
     assert ended.exit_code == 2
     assert re.search(rf"  - DATA_DIR: {tmp_path}/journal-\S+: No space left on device\n", ended.stderr)
+
+
+def test_a_start_with_another_pepper_is_logged_as_an_error(tmp_path: Path) -> None:
+    invoke(tmp_path, "import", "env", "--team", "t", "--secrets", str(tmp_path / "secrets"))
+    port = free_port()
+    for pepper, errors in ((PEPPER, 0), ("another-pepper-of-32-characters--", 1)):
+        settings = {**settings_of(tmp_path), "KEY_PEPPER": pepper, "PORT": str(port)}
+        with running("app", url=f"http://127.0.0.1:{port}/health", **settings) as process:
+            process.terminate()
+            _, log = process.communicate(timeout=30)
+        lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+        text = "KEY_PEPPER is not the one with which keys were made, and they are refused"
+        assert [line["level"] for line in lines if line["message"] == text] == ["ERROR"] * errors
 
 
 def test_migrate_without_a_database_says_so(tmp_path: Path) -> None:
