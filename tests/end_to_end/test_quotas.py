@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -22,11 +23,25 @@ from app.errors import QuotaBusy
 from app.governance.quotas import calibration, daily
 from app.governance.quotas.estimates import Estimates
 from app.governance.quotas.pool import QuotaPool
+from app.governance.quotas.waiting_calls import WaitingCalls
 from tests.end_to_end.conftest import Records
 from tests.quota_bedrock import QuotaBedrock
 from tests.quota_callers import INPUT, MAX_TOKENS, MODEL, Callers
-from tests.servers import KEY, emulator_app, free_port, gateway, http_reply, process, read_request, serving, upstream
+from tests.servers import (
+    KEY,
+    KEY_NAME,
+    emulator_app,
+    free_port,
+    gateway,
+    http_reply,
+    process,
+    read_request,
+    serving,
+    upstream,
+)
+from tests.waiting import wait_until
 
+OTHER_KEY = "other-key-of-24-letters"
 PATHS = {
     "openai": "/v1/chat/completions",
     "anthropic": "/v1/messages",
@@ -487,3 +502,57 @@ def test_a_cloudwatch_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPat
             shown = httpx.get(f"{url}/metrics").text
     assert len(seen) >= 3
     assert 'cloudwatch_tokens_per_minute{pool="' not in shown
+
+
+class NotingBedrock(QuotaBedrock):
+    """Notes of which group each call is, in the order in which they arrive."""
+
+    def __init__(self, per_minute: int) -> None:
+        super().__init__(per_minute)
+        self.groups: list[str] = []
+
+    async def _answer(self, request: dict[str, Any]) -> bytes:
+        self.groups.append(json.loads(request["messages"][-1]["content"][-1]["text"])["group"])
+        return await super()._answer(request)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"heavy": {}, "light": {"x-api-key": OTHER_KEY, "authorization": f"Bearer {OTHER_KEY}"}},
+        {"interactive": {}, "batch": {"x-outcrop-class": "batch"}},
+    ],
+)
+def test_of_calls_that_wait_each_group_gets_its_part(
+    monkeypatch: pytest.MonkeyPatch, groups: dict[str, dict[str, str]]
+) -> None:
+    """A team of the weight 9 beside one of the weight 1, and interactive calls beside batch calls: nine of ten.
+
+    None starts before all wait.
+    """
+    per_minute, may_begin, may_start = 480_000, threading.Event(), WaitingCalls.may_start
+    bedrock = NotingBedrock(per_minute)
+    names = {KEY_NAME: KEY, "other": OTHER_KEY}
+    settings = {
+        "api_keys": ",".join(f"{name}={key}" for name, key in names.items()),
+        "toml": quota(per_minute, more=f"[quota_weights]\n{KEY_NAME} = 9"),
+    }
+
+    def post_of(group: str) -> int:
+        text = json.dumps({"input": INPUT, "output": 20, "group": group})
+        messages = {"messages": [{"role": "user", "content": text}]}
+        return post(url, headers=groups[group], **messages).status_code
+
+    with limited(bedrock=bedrock, **settings) as (url, _):
+        # so that what calls cost is known
+        assert in_parallel(8, lambda number: post_of([*groups][number % 2])) == [200] * 8
+        bedrock.groups.clear()
+        monkeypatch.setattr(QuotaPool, "acquire_now", lambda *_: None)
+        monkeypatch.setattr(WaitingCalls, "may_start", lambda *given: may_begin.is_set() and may_start(*given))
+        with ThreadPoolExecutor(40) as threads:
+            calls = [threads.submit(post_of, group) for group in [*groups] * 20]
+            wait_until(lambda: f'waiting_calls{{pool="{MODEL}"}} 40.0' in httpx.get(f"{url}/metrics").text)
+            may_begin.set()
+            assert {call.result() for call in calls} == {200}
+    # 10 without weights. Calls that start at nearly the same time may arrive in another order
+    assert bedrock.groups[:20].count(next(iter(groups))) >= 14, bedrock.groups
