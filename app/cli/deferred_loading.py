@@ -20,8 +20,8 @@ BaseModel.model_config["defer_build"] = True
 # FastAPI 0.165 gives parameters such an alias, which only a model can have
 warnings.filterwarnings("ignore", "The 'alias' attribute with value", UnsupportedFieldAttributeWarning)
 
-# FastAPI needs them for its OpenAPI page, authentication and telemetry, Starlette for its error pages,
-# uvicorn for several processes and its own command, and pydantic-settings for settings in arguments
+# FastAPI needs them for its OpenAPI page, authentication, telemetry and URLs, Starlette for its error pages,
+# uvicorn for several processes and its own command, msgspec and pydantic-settings for what nothing here asks of them
 with deferred(
     "argparse",
     "configparser",
@@ -34,14 +34,18 @@ with deferred(
     "http.client",
     "importlib.metadata",
     "logging.config",
+    "msgspec.inspect",
     "opentelemetry._logs",
     "opentelemetry.metrics",
     "opentelemetry.propagate",
     "opentelemetry.trace",
+    "pydantic.color",
+    "pydantic.networks",
     "pydantic_settings.sources.providers.cli",
     "uvicorn.main",
     "uvicorn.supervisors",
 ):
     import fastapi  # noqa: F401
+    import msgspec  # noqa: F401
     import pydantic_settings  # noqa: F401
     import uvicorn  # noqa: F401

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DataError, DBAPIError, DisconnectionError, IntegrityE
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.config.database_url import DatabaseUrl
+from app.process.deferred_imports import deferred
 from app.storage.database_clock import DatabaseClock
 from app.storage.database_down import DatabaseDown
 from app.storage.without_orm import AsyncConnection, AsyncEngine, create_async_engine
@@ -233,14 +234,16 @@ def _code_of(error: DBAPIError) -> str:
 
 
 def _postgresql_engine(connect: Callable[[], Awaitable[asyncpg.Connection]], connections: int) -> AsyncEngine:
-    engine = create_async_engine(
-        "postgresql+asyncpg://",
-        async_creator=connect,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=_CONNECT_SECONDS,
-        hide_parameters=True,
-    )
+    # the driver has a pool of its own, which nobody uses
+    with deferred("asyncpg.pool"):
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=_CONNECT_SECONDS,
+            hide_parameters=True,
+        )
 
     @event.listens_for(engine.sync_engine, "checkout")
     def check(connection: Any, *_: object) -> None:

@@ -12,6 +12,7 @@ with deferred(
     "importlib.metadata",
     "sqlalchemy.ext.asyncio.scoping",
     "sqlalchemy.ext.asyncio.session",
+    f"{_POSTGRESQL}.hstore",
     f"{_POSTGRESQL}.pg8000",
     f"{_POSTGRESQL}.pg_catalog",
     f"{_POSTGRESQL}.psycopg",

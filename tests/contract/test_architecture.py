@@ -185,7 +185,7 @@ assert "pydantic.v1" not in sys.modules, "pydantic has loaded its first version"
 deferred = {"fastapi.openapi.models", "fastapi.security", "importlib.metadata", "logging.config", "uvicorn.supervisors"}
 deferred |= {f"opentelemetry.{name}" for name in ("_logs", "metrics", "propagate", "trace")}
 deferred |= {"argparse", "configparser", "email.message", "html", "http.client", "urllib.request", "uvicorn.main"}
-deferred |= {"pydantic_settings.sources.providers.cli"}
+deferred |= {"msgspec.inspect", "pydantic.color", "pydantic.networks", "pydantic_settings.sources.providers.cli"}
 assert not deferred & sys.modules.keys(), deferred & sys.modules.keys()
 databases = {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "sqlite3", "greenlet", "app.storage.tables"}
 databases |= {"app.admin.api", "cryptography", "jwt"}
@@ -224,6 +224,7 @@ create_app(load_settings("nowhere.env"))
 import app.governance.ledger.writer, app.governance.webhooks.events
 unused = {"alembic", "importlib.metadata", "app.admin.api", "sqlalchemy.dialects.sqlite", "sqlalchemy.orm", "sqlite3"}
 unused |= {f"sqlalchemy.dialects.postgresql.{name}" for name in ("pg8000", "pg_catalog", "psycopg", "psycopg2")}
+unused |= {"asyncpg.pool", "sqlalchemy.dialects.postgresql.hstore"}
 assert not unused & sys.modules.keys(), unused & sys.modules.keys()
 from sqlalchemy.ext.asyncio.session import AsyncSession
 assert AsyncSession.__name__ == "AsyncSession", "a test or a tool may still load the ORM"
