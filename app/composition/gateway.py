@@ -164,17 +164,19 @@ class Gateway(Struct):
             reasons += found
         return reasons
 
-    def breakers(self) -> dict[str, str]:
-        """Return the state of the breakers that are not closed, for the targets of this deployment's names only.
+    def breakers(self, shows: Callable[[str], bool] = lambda _: False) -> dict[str, str]:
+        """Return the state of the breakers that are not closed, for the targets of this deployment's names.
 
-        The endpoint that shows them needs no key, and callers choose the other names. Of several targets by one name,
-        such as a model's on two surfaces or in two accounts, an open one is shown.
+        Of several targets by one name, such as a model's on two surfaces or in two accounts, an open one is shown.
+
+        Args:
+            shows: whether a model that callers named is shown too. By default none is: readiness needs no key.
         """
         ours = {target.model.raw for name in (*self.executor.planner.names(), "") for target in self._targets(name)}
         states: dict[str, str] = {}
         for key, state in self.executor.failover.breakers.states().items():
             match key:
-                case (str(model), UpstreamLocation() as location, _) if model in ours:
+                case (str(model), UpstreamLocation() as location, _) if model in ours or shows(model):
                     name = f"{_short(model)}{_in(location)}"
                     states[name] = state if states.get(name) != "open" else "open"
         return states
@@ -339,7 +341,7 @@ def _watch(gateway: Gateway) -> None:
     metrics, load, waiting = gateway.metrics, gateway.load, gateway.ingress_limits.admission.counters.waiting
     metrics.watch("in_flight", "Requests that run now.", lambda: load.in_flight)
     metrics.watch("waiting", "Requests that wait for a permit.", lambda: waiting.own)
-    metrics.watch_breakers(gateway.breakers)
+    metrics.watch_breakers(lambda: gateway.breakers(metrics.has_answered))
     if gateway.quotas is not None:
         metrics.watch_quotas(gateway.quotas.figures, gateway.quotas.sources)
 

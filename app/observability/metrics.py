@@ -130,6 +130,10 @@ class Metrics:
         if record.cost and record.cost > 0:
             self._cost.values[(model,)] += record.cost
 
+    def has_answered(self, model: str) -> bool:
+        """Return whether a model has answered, so that it has a label."""
+        return self._label(model, has_answered=False) != _OTHER
+
     def _label(self, model: str, *, has_answered: bool) -> str:
         """Return a model's name, or `other` for a name that no model has answered to: callers may send any."""
         if not model:

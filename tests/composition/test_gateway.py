@@ -10,6 +10,7 @@ from app.bedrock.endpoints import DEFAULT_LOCATION
 from app.composition import gateway as composition
 from app.composition.gateway import build_gateway
 from app.errors import Overloaded
+from app.observability.observer import RequestRecord, TriedTarget
 from app.server.worker_context import WorkerContext
 from tests.servers import gateway_settings
 
@@ -46,6 +47,18 @@ async def test_the_open_one_of_two_breakers_by_one_name_is_shown(monkeypatch: py
     now = 10.0
     assert [*breakers.states().values()] == ["open", "half_open"]
     assert gateway.breakers() == {"a.b": "open"}
+
+
+async def test_the_metrics_show_breakers_of_models_that_have_answered_and_readiness_those_of_the_deployment() -> None:
+    gateway = build_gateway(gateway_settings("http://127.0.0.1:1", breaker_failures=1), WorkerContext())
+    answered = RequestRecord("r", "POST", status=200, target="c.d", tries=[TriedTarget("c.d", error="")])
+    gateway.metrics.request_ended(answered)
+    for model in ("c.d", "e.f"):
+        gateway.executor.failover.breakers[(model, DEFAULT_LOCATION, "invoke")].note(Overloaded(""), is_probe=False)
+    assert gateway.breakers() == {}
+    rendered = gateway.render_metrics()
+    assert b'outcrop_breaker_state{target="c.d"} 2' in rendered
+    assert b"e.f" not in rendered
 
 
 async def test_the_log_says_when_bedrock_cannot_be_reached_and_when_it_can_again(
