@@ -94,6 +94,11 @@ class CredentialsProvider:
         self._renewal: asyncio.Task[None] | None = None
         self.problem = "not resolved yet"
 
+    @property
+    def obstacle(self) -> str:
+        """Why calls cannot be signed now; empty while the identity is valid, though it could not be renewed."""
+        return "" if self._resolved is not None and time.time() < self._resolved.ends_at else self.problem
+
     def start(self) -> None:
         """Start to resolve in the background, once."""
         if self._task is not None:

@@ -157,7 +157,7 @@ class Gateway(Struct):
         """Return why no location can take calls; empty if one can."""
         reasons: list[str] = []
         for location, client in self.clients.items():
-            problems = {"credentials": client.credentials.problem, "bedrock": client.reachability.problem}
+            problems = {"credentials": client.credentials.obstacle, "bedrock": client.reachability.problem}
             found = [f"{part}{_in(location)}: {problem}" for part, problem in problems.items() if problem]
             if not found:
                 return []

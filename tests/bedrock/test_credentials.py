@@ -158,6 +158,16 @@ async def test_credentials_are_renewed_before_they_expire(monkeypatch: pytest.Mo
     assert len(given) == 4
 
 
+async def test_a_failed_renewal_is_an_obstacle_once_the_identity_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
+    resolver, _ = resolver_of(known("short", ends_in=1.2), ChainFailed("ConnectTimeoutError"))
+    async with running(resolver) as provider:
+        assert provider.obstacle == "not resolved yet"
+        await until(lambda: provider.problem.endswith("ConnectTimeoutError"))
+        assert provider.obstacle == ""
+        await until(lambda: provider.obstacle == provider.problem)
+
+
 async def test_failed_renewal_keeps_the_identity_and_reports_the_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REFRESH_SECONDS", 0.01)
     resolver, given = resolver_of(known("short", ends_in=0), ChainFailed("ConnectTimeoutError"))
