@@ -217,8 +217,10 @@ def is_unreachable(error: DBAPIError) -> bool:
 
         return is_trouble(failure)
     code = _code_of(error)
-    # no connection, no authorization, no such database or schema, out of resources, intervention, lock not available
-    return code[:2] in ("08", "28", "3D", "3F", "53", "57") or code in ("55P03", _READ_ONLY, _NO_RIGHT)
+    # no connection, no authorization, no such database or schema, out of resources, intervention, a failure of its disk
+    is_of_server = code[:2] in ("08", "28", "3D", "3F", "53", "57", "58")
+    # lock not available; the database accepts no connections
+    return is_of_server or code in ("55P03", "55000", _READ_ONLY, _NO_RIGHT)
 
 
 def refuses_values(error: Exception) -> bool:

@@ -242,6 +242,29 @@ async def test_a_server_that_is_restarted_is_used_again() -> None:
                 assert await teams.find(connection) == []
 
 
+async def test_a_database_that_is_closed_for_connections_is_down(postgres: PostgresServer) -> None:
+    async with opened(await postgres.create()) as database, opened(postgres.url()) as other:
+        async with database.begin() as connection:
+            name = (await connection.execute(text("select current_database()"))).scalar_one()
+        for is_open in (False, True):
+            async with other.begin() as connection:
+                await connection.execute(text(f'alter database "{name}" with allow_connections {is_open}'))
+                ended = "select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"
+                await connection.execute(text(ended), {"name": name})
+            with contextlib.nullcontext() if is_open else pytest.raises(DatabaseDown, match="not currently accepting"):
+                await _until_closed(database)
+                async with database.begin():
+                    pass
+
+
+async def _until_closed(database: Database) -> None:
+    """Wait until the pool has noticed that the server has closed its connection."""
+    await asyncio.sleep(0.2)
+    with contextlib.suppress(DatabaseDown):
+        async with database.begin():
+            pass
+
+
 async def test_a_server_that_only_reads_is_down_and_is_used_again_once_it_writes(postgres: PostgresServer) -> None:
     """After a failover, an address may lead to the former writer for a while."""
     url = await postgres.create()
