@@ -13,6 +13,7 @@ from app.observability.exposition import families
 from app.observability.metrics import Metrics
 from app.observability.observer import FAILURES
 from app.observability.team_metrics import TeamMetrics
+from app.server import worker_peers
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docker/monitoring"
@@ -31,7 +32,7 @@ def metrics() -> dict[str, set[str]]:
     made.watch_breakers(dict)
     TeamMetrics(made, 1)
     made.watch_quotas(dict, dict)
-    found = {"up": {"job", "instance"}}
+    found = {name: {"job", "instance"} for name in ("up", worker_peers._PROCESSES.split()[2])}
     of_process = ProcessCollector(registry=CollectorRegistry()).collect()
     for family in (*families(made.all), *of_process):
         labels = {*getattr(family, "_labelnames", ()), "job", "instance"}
