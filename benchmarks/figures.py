@@ -1,6 +1,7 @@
 """The calls that load a gateway, and the results of a load."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -147,7 +148,10 @@ class Load:
 
 
 def measure(process: Process | None, load: Awaitable[list[Answer]], memory_after: float = 0.0) -> Load:
-    """Run a load. memory_after: seconds after its start at which the memory of the gateway is read."""
+    """Run a load. memory_after: seconds after its start at which the memory of the gateway is read.
+
+    Nothing is collected meanwhile, because a pause of the load generator would count as one of the gateway.
+    """
 
     async def run() -> Load:
         before, started = process.cpu() if process else 0.0, time.perf_counter()
@@ -165,7 +169,11 @@ def measure(process: Process | None, load: Awaitable[list[Answer]], memory_after
         cpu = (process.cpu() if process else 0.0) - before
         return Load(answers, cpu, wall, memory[0] if memory else 0.0)
 
-    return uvloop.run(run())
+    gc.disable()
+    try:
+        return uvloop.run(run())
+    finally:
+        gc.enable()
 
 
 def run_requests(process: Process, made: Call, callers: int = 16, total: int = 6000) -> Load:
