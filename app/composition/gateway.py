@@ -114,7 +114,7 @@ class Gateway(Struct):
             self.key_directory.start()
         if self.quotas is not None:
             self.quotas.start(self.clients, self.directory)
-        self._leave = self.worker_context.begin(self.metrics.render)
+        self._leave = self.worker_context.begin(self._render_own_metrics)
         for client in self.clients.values():
             client.credentials.start()
         self._tasks.append(asyncio.create_task(self._probe(), name="prober"))
@@ -151,7 +151,12 @@ class Gateway(Struct):
 
     def render_metrics(self) -> bytes:
         """Return the metrics of all processes in Prometheus's text format. Blocks for some tens of milliseconds."""
-        return self.worker_context.render(self.metrics.render)
+        return self.worker_context.render(self._render_own_metrics)
+
+    def _render_own_metrics(self) -> bytes:
+        from app.observability.exposition import render  # its library takes a megabyte, and many are never asked
+
+        return render(self.metrics.all)
 
     def reasons_not_ready(self) -> list[str]:
         """Return why no location can take calls; empty if one can."""

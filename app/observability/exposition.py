@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.utils import floatToGoString
 
-from app.observability.metric_kinds import Counts, Gauges, Seconds
+from app.observability.metrics import Counts, Gauges, Seconds
 
 
 def render(metrics: Iterable[Counts | Seconds | Gauges]) -> bytes:

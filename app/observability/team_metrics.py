@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.observability.metric_kinds import Gauges
-from app.observability.metrics import Metrics
+from app.observability.metrics import Gauges, Metrics
 
 _OTHER, _NONE = "other", "none"
 

@@ -7,6 +7,7 @@ import pytest
 
 from app import errors
 from app.governance.maintenance.upkeep import Upkeep
+from app.observability.exposition import render
 from app.observability.metrics import Metrics
 from app.observability.team_metrics import TeamMetrics
 from app.storage.database import Database
@@ -34,7 +35,7 @@ async def test_what_a_team_spends_is_counted_when_it_is_posted() -> None:
     assert value(metrics, "outcrop_team_tokens_total", team="t", type="input") == 3
     assert value(metrics, "outcrop_team_tokens_total", team="t", type="output") == 4
     assert value(metrics, "outcrop_team_cost_usd_total", team="t") == pytest.approx(COST / 1e9)
-    assert MODEL not in metrics.render().decode()
+    assert MODEL not in render(metrics.all).decode()
 
 
 def test_the_first_teams_get_a_label_and_others_share_one() -> None:

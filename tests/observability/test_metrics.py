@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.converse.usage import Usage
 from app.observability import metrics as module
+from app.observability.exposition import render
 from app.observability.metrics import Metrics
 from app.observability.observer import RequestRecord, TriedTarget
 
@@ -13,7 +14,7 @@ from app.observability.observer import RequestRecord, TriedTarget
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(metrics.render().decode())
+        for family in text_string_to_metric_families(render(metrics.all).decode())
         for sample in family.samples
     }
 

@@ -7,8 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.observability.exposition import render
-from app.observability.metric_kinds import Counts, Seconds
-from app.observability.metrics import CONTENT_TYPE
+from app.observability.metrics import CONTENT_TYPE, Counts, Seconds
 
 BOUNDS = (0.1, 1.0)
 
