@@ -226,6 +226,40 @@ def test_a_full_disk_is_an_error_and_later_lines_are_whole(tmp_path: Path, monke
     assert ended.replicas == ["r", "r"]
 
 
+def test_on_a_full_disk_the_last_file_is_used_again_once_all_of_it_is_posted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals, "_SEGMENT_BYTES", 1000)
+    journal = Journal(tmp_path)
+    journal.note_replica("r")
+
+    def is_full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill() -> list[str]:
+        written: list[str] = []
+        with pytest.raises(JournalFull):  # noqa: PT012
+            for number in count():
+                journal.write(hold(f"a{number}"))
+                written.append(f"a{number}")
+        return written
+
+    monkeypatch.setattr(os, "write", is_full)
+    first = fill()
+    journal.forget(first[1:])
+    assert fill() == [], "one attempt of the file is not in the database yet"
+    with pytest.raises(JournalFull):
+        journal.write(hold("long", labels={"label": "x" * 1000}))
+    journal.forget(first[:1])
+    with pytest.raises(JournalFull):
+        journal.write(hold("long", labels={"label": "x" * 1000}))
+    assert fill() == first
+    assert len(list(tmp_path.glob("*.jsonl"))) == 1
+    end(journal)
+    ended = the_ended(tmp_path)
+    assert ([*ended.holds], ended.replicas, ended.unposted) == (first, ["r"], 0)
+
+
 @pytest.mark.parametrize("part", [slice(20), slice(20, 40), slice(-20, None), slice(None)])
 def test_a_line_that_a_kill_cuts_off_is_no_line(tmp_path: Path, part: slice) -> None:
     """A copy to memory may begin with any part of a line. Only its newline comes last."""

@@ -4,7 +4,8 @@ A line is in the file when `write` returns, so it survives the process. It survi
 process locks its journal as long as it lives: one that can be locked is that of a process that has ended.
 
 Files are mapped into memory, so that a line takes no system call. Each file is filled with zeros before it is used: a
-full disk is then an error of the new file, and does not end the process when a page of memory is written.
+full disk is then an error of the new file, and does not end the process when a page of memory is written. While the
+disk is full, the last file is used again once all of its attempts are in the database.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ class _Segment(Struct):
         except ValueError:
             return False
         return True
+
+    def clear(self) -> None:
+        """Drop all lines."""
+        self.memory[:] = bytes(len(self.memory))
+        self.memory.seek(0)
 
     def close(self) -> None:
         """Close the file, unless that was done: by `sync`, which may still run in its thread."""
@@ -143,10 +149,18 @@ class Journal:
     def _append_to_another(self, line: bytes | bytearray) -> _Segment:
         """Begin another file with the replica, and add a line. Raises JournalFull."""
         size = min(len(self._segments) * _SEGMENT_BYTES, _MAX_SEGMENT_BYTES)
-        segment = self._open_segment(max(size, len(self._replica) + len(line) + 2))
+        needed = len(self._replica) + len(line) + 2
+        try:
+            segment = self._open_segment(max(size, needed))
+        except JournalFull:
+            segment = self._segments[-1]
+            if segment.attempts or len(segment.memory) < needed:
+                raise
+            segment.clear()
+        else:
+            self._segments.append(segment)
         segment.append(self._replica)
         segment.append(line)
-        self._segments.append(segment)
         return segment
 
     def _open_segment(self, size: int) -> _Segment:

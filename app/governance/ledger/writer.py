@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.2
 _MAX_BATCH = 1_000
 _CLOSE_SECONDS = 5.0
+# between two lines of the log that say the same
+_LOG_SECONDS = 30.0
 _REPLICA, _ATTEMPT = attrgetter("replica_id"), attrgetter("attempt_id")
 # errors that every entry has
 _NOT_OF_DATA = (DatabaseDown, OperationalError, ProgrammingError)
@@ -70,6 +72,7 @@ class LedgerWriter:
         # attempts with an entry that the database refuses: it stays in the journal, for the next process
         self._refused: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._next_log = 0.0
         # unique, since no other process has the replica's
         self._prefix, self._numbers = self._transactions.replica, count(1)
 
@@ -110,7 +113,7 @@ class LedgerWriter:
         try:
             self._journal.write(entry)
         except JournalFull as error:
-            _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
+            self._log_unwritten(error)
             raise Overloaded("the gateway cannot record calls now", detail="journal") from None
         self._open[entry.attempt_id] = entry, time.monotonic()
 
@@ -120,7 +123,7 @@ class LedgerWriter:
             self._journal.write(entry)
         except JournalFull as error:
             # the database gets it all the same, and if this process ends before that, what was held is charged
-            _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
+            self._log_unwritten(error)
         self._open.pop(entry.attempt_id, None)
         if self._unposted_holds:
             self._unposted_holds.pop(entry.attempt_id, None)
@@ -257,6 +260,11 @@ class LedgerWriter:
             await self._store.create(error.refs)
             await post_for_ended(self._transactions.database, replica, entries)
 
+    def _log_unwritten(self, error: Exception) -> None:
+        if (now := time.monotonic()) >= self._next_log:
+            self._next_log = now + _LOG_SECONDS
+            _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
+
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -269,6 +277,6 @@ class LedgerWriter:
             except (DatabaseDown, NotLive):
                 continue
             except OSError as error:
-                _log.error("the journal cannot be written", extra={"fields": {"error": str(error)}})
+                self._log_unwritten(error)
             except Exception:  # noqa: BLE001 -- entries must be posted whatever happens
                 _log.exception("entries of the ledger could not be posted")
