@@ -12,7 +12,7 @@ import click
 
 import app.cli.deferred_loading  # noqa: F401
 from app.cli.options import address_options, config_option
-from app.composition.database import check_database, log_other_pepper
+from app.composition.database import check_database
 from app.composition.deployment import models_without_price, planner_of, quotas_without_effect
 from app.composition.governance import check_journal_folder
 from app.composition.ingress import counted_callers
@@ -46,6 +46,7 @@ def serve() -> int:
     """Serve by the settings; returns the exit code."""
     with faults_end_the_start(), uncollected():
         settings = load_settings()
+        configure_logging(settings.log_level, settings.log_format)
         # so that an error is reported once, and not by each worker
         planner = planner_of(settings)
         if settings.database_url is not None:
@@ -57,13 +58,10 @@ def serve() -> int:
         listener = reserve_port(address, family) if settings.web_concurrency > 1 else bind(address, family)
     except OSError as error:
         return _cannot_listen(settings, error)
-    configure_logging(settings.log_level, settings.log_format)
     host, port = listener.getsockname()[:2]
     few_descriptors = allow_descriptors(settings.max_in_flight // settings.web_concurrency)
     for warning in (*misspelled_settings(os.environ), *quotas_without_effect(settings, planner), *few_descriptors):
         logging.getLogger(__name__).warning(warning)
-    if settings.database_url is not None:
-        asyncio.run(log_other_pepper(settings))
     for model in models_without_price(settings, planner):
         told = {"fields": {"model": model}}
         logging.getLogger(__name__).warning("no price is known of a model: its requests have no cost", extra=told)

@@ -66,34 +66,30 @@ async def prepare_database(database: Database, *, migrate: bool) -> str:
 
 
 async def check_database(settings: Settings, *, migrate: bool) -> str:
-    """Prepare the database before anything is served: see `prepare_database`. Without DATABASE_URL, do nothing."""
+    """Prepare the database before anything is served: see `prepare_database`. Without DATABASE_URL, do nothing.
+
+    An error is logged if its keys were made with another KEY_PEPPER, so that all of them are refused. That does not
+    end the start: a pepper that became known may be replaced, and all keys with it.
+    """
     database = open_database(settings)
     if database is None:
         return ""
     try:
-        return await prepare_database(database, migrate=migrate)
+        done = await prepare_database(database, migrate=migrate)
+        if await _has_other_pepper(database, settings.pepper()):
+            _log.error("KEY_PEPPER is not the one with which keys were made, and they are refused")
+        return done
     finally:
         await database.close()
 
 
-async def log_other_pepper(settings: Settings) -> None:
-    """Log an error if keys were made with another KEY_PEPPER, so that all of them are refused.
-
-    It does not end the start: a pepper that became known may be replaced, and all keys with it.
-    """
-    database = open_database(settings)
-    if database is None:
-        return
+async def _has_other_pepper(database: Database, pepper: bytes) -> bool:
     from app.governance.identity.key_secrets import is_other_pepper
     from app.storage.database import DatabaseDown
     from app.storage.repository import newest_secret
 
     try:
         async with database.begin(reads=True) as connection:
-            newest = await newest_secret(connection)
+            return is_other_pepper(await newest_secret(connection), pepper)
     except DatabaseDown:
-        return
-    finally:
-        await database.close()
-    if is_other_pepper(newest, settings.pepper()):
-        _log.error("KEY_PEPPER is not the one with which keys were made, and they are refused")
+        return False
