@@ -27,7 +27,6 @@ from app.errors import (
     InvalidRequest,
     MethodNotAllowed,
     Overloaded,
-    TooManyFailures,
     UpstreamTimeout,
 )
 from app.execution.request_context import RequestContext
@@ -36,7 +35,7 @@ from app.governance.admission import Admission, Permit
 from app.governance.held_bytes import ByteLimit, HeldBytes
 from app.governance.identity.authenticator import Authenticator, PendingClaim, SignedClaim
 from app.governance.identity.caller import Caller
-from app.governance.identity.failed_attempts import FailedAttempts
+from app.governance.identity.failed_attempts import FailedAttempts, too_many_failures
 from app.observability.observer import CALLER_GONE, RequestRecord
 from app.process.deadline import Deadline, DeadlineTimer
 from app.process.off_loop import off_loop
@@ -143,7 +142,7 @@ class Endpoint(Struct, frozen=True):
                 return None
             case AuthenticationFailed():
                 if wait := self.limits.failed_attempts.note(record.client):
-                    return _too_many_failed(wait, f"the last: {error.message}")
+                    return too_many_failures(wait, f"the last: {error.message}")
                 return error.with_traceback(None)
             case GatewayError():
                 _drop_tracebacks(error)
@@ -232,7 +231,7 @@ class Endpoint(Struct, frozen=True):
     async def _resolve(self, claim: PendingClaim, client: str) -> Caller | SignedClaim:
         """Have a claim checked elsewhere. Raises GatewayError; an address whose claims fail too often must wait."""
         if not claim.is_proven and (wait := self.limits.failed_attempts.wait(client)):
-            raise _too_many_failed(wait, "the claim was not checked")
+            raise too_many_failures(wait, "the claim was not checked")
         return await claim.resolve()
 
 
@@ -260,11 +259,6 @@ async def _send_error(sender: ResponseSender, error: GatewayError) -> None:
     else:
         if not sender.is_done:
             sender.connection.cut()
-
-
-def _too_many_failed(wait: float, detail: str) -> TooManyFailures:
-    message = "too many failed authentications from this address"
-    return TooManyFailures(message, detail=detail, retry_after=wait, is_final=True)
 
 
 def _parse_seconds(text: str) -> float:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from app.errors import AuthenticationFailed, PermissionRefused, RateLimited
-from app.governance.identity.failed_attempts import FailedAttempts
+from app.errors import AuthenticationFailed, PermissionRefused
+from app.governance.identity.failed_attempts import FailedAttempts, too_many_failures
 
 if TYPE_CHECKING:
     from app.governance.identity.external_callers import ExternalCallers
@@ -61,14 +61,13 @@ class Administrators:
         Raises:
             AuthenticationFailed: no key, an unknown one, or two different ones; or a token that is refused.
             PermissionRefused: a token without the role. Overloaded: a token cannot be verified now.
-            RateLimited: too many failed from the address.
+            TooManyFailures: too many failed from the address.
         """
         try:
             return await self._find(headers, client)
         except AuthenticationFailed as error:
             if wait := self._failed_attempts.note(client):
-                message, detail = "too many failed authentications from this address", f"the last: {error.message}"
-                raise RateLimited(message, detail=detail, retry_after=wait, is_final=True) from None
+                raise too_many_failures(wait, f"the last: {error.message}") from None
             raise
 
     async def _find(self, headers: Mapping[str, str], client: str) -> Administrator:

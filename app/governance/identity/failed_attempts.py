@@ -8,6 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from app.errors import TooManyFailures
+
 _BURST = 20
 _SECONDS_EACH = 1.0
 _MAX_ADDRESSES = 10_000
@@ -40,6 +42,12 @@ class FailedAttempts:
         if len(self._clear_at) > _MAX_ADDRESSES:
             self._clear_at.popitem(last=False)
         return max(wait, 0.0)
+
+
+def too_many_failures(wait: float, detail: str) -> TooManyFailures:
+    """Return the error of an address that must wait. wait: in seconds."""
+    message = "too many failed authentications from this address"
+    return TooManyFailures(message, detail=detail, retry_after=wait, is_final=True)
 
 
 def network_of(address: str) -> str:
