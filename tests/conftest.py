@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ settings.register_profile("explore", settings.get_profile("steady"), derandomize
 settings.register_profile("brief", settings.get_profile("steady"), max_examples=25)
 settings.load_profile("steady")
 
+# a shell starts jobs in the background with it ignored, and the commands that tests start would ignore it too
+signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.disable()  # during collection there is nothing to free
 
 # modules, and their bounds for an answer of a database or an issuer: a busy machine takes longer than a deployment waits
