@@ -50,6 +50,7 @@ def test_a_full_disk_under_data_dir_ends_the_start(tmp_path: Path, monkeypatch: 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "write", is_full)
+    monkeypatch.setattr("app.cli.serve.configure_logging", lambda *_: None)  # it would stay so for all tests
     ended = invoke(tmp_path, "serve")
     assert ended.exit_code == 2
     assert re.search(rf"  - DATA_DIR: {tmp_path}/journal-\S+: No space left on device\n", ended.stderr)
