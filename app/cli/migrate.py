@@ -18,5 +18,5 @@ def command() -> None:
         settings = load_settings()
         if settings.database_url is None:
             raise SettingsError(["DATABASE_URL is not set: set it to the database to migrate"])
-        done = asyncio.run(check_database(settings, migrate=True))
+        done, _ = asyncio.run(check_database(settings, migrate=True))
     click.echo(f"The schema was {done}." if done else "The schema is up to date.")

@@ -12,7 +12,7 @@ import click
 
 import app.cli.deferred_loading  # noqa: F401
 from app.cli.options import address_options, config_option
-from app.composition.database import check_database
+from app.composition.database import check_database, log_other_pepper
 from app.composition.deployment import models_without_price, planner_of, quotas_without_effect
 from app.composition.governance import check_journal_folder
 from app.composition.ingress import counted_callers
@@ -50,7 +50,8 @@ def serve() -> int:
         # so that an error is reported once, and not by each worker
         planner = planner_of(settings)
         if settings.database_url is not None:
-            asyncio.run(check_database(settings, migrate=settings.migrate_at_start))
+            _, newest = asyncio.run(check_database(settings, migrate=settings.migrate_at_start))
+            log_other_pepper(newest, settings.pepper())
             check_journal_folder(settings)
     try:
         address, family = (settings.host, settings.port), _family(settings.host)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app.config.settings import Settings, SettingsError
+from app.process.child import ask_child
 
 if TYPE_CHECKING:
     from app.governance.identity.virtual_keys import KeyDirectory
     from app.storage.database import Database
+    from app.storage.records import KeySecret
 
 _log = logging.getLogger(__name__)
 
@@ -65,31 +69,36 @@ async def prepare_database(database: Database, *, migrate: bool) -> str:
     return done
 
 
-async def check_database(settings: Settings, *, migrate: bool) -> str:
-    """Prepare the database before anything is served: see `prepare_database`. Without DATABASE_URL, do nothing.
+async def check_database(settings: Settings, *, migrate: bool) -> tuple[str, KeySecret | None]:
+    """Prepare the database before anything is served: see `prepare_database`.
 
-    An error is logged if its keys were made with another KEY_PEPPER, so that all of them are refused. That does not
-    end the start: a pepper that became known may be replaced, and all keys with it.
+    Returns what was done to it, and what is stored of its newest key.
     """
     database = open_database(settings)
     if database is None:
-        return ""
-    try:
-        done = await prepare_database(database, migrate=migrate)
-        if await _has_other_pepper(database, settings.pepper()):
-            _log.error("KEY_PEPPER is not the one with which keys were made, and they are refused")
-        return done
-    finally:
-        await database.close()
-
-
-async def _has_other_pepper(database: Database, pepper: bytes) -> bool:
-    from app.governance.identity.key_secrets import is_other_pepper
+        return "", None
     from app.storage.database import DatabaseDown
     from app.storage.repository import newest_secret
 
     try:
-        async with database.begin(reads=True) as connection:
-            return is_other_pepper(await newest_secret(connection), pepper)
-    except DatabaseDown:
-        return False
+        done = await prepare_database(database, migrate=migrate)
+        with suppress(DatabaseDown):
+            async with database.begin(reads=True) as connection:
+                return done, await newest_secret(connection)
+        return done, None
+    finally:
+        await database.close()
+
+
+def log_other_pepper(secret: KeySecret | None, pepper: bytes) -> None:
+    """Log an error if a key was made with another KEY_PEPPER: then all keys are refused.
+
+    It does not end the start: a pepper that became known may be replaced, and all keys with it.
+    """
+    if secret is None:
+        return
+    from app.governance.identity.key_secrets import is_other_pepper
+
+    # it loads 8 MB
+    if ask_child(partial(is_other_pepper, secret, pepper)):
+        _log.error("KEY_PEPPER is not the one with which keys were made, and they are refused")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -56,12 +57,20 @@ def test_a_full_disk_under_data_dir_ends_the_start(tmp_path: Path, monkeypatch: 
     assert re.search(rf"  - DATA_DIR: {tmp_path}/journal-\S+: No space left on device\n", ended.stderr)
 
 
+def loaded_by(process: subprocess.Popen[str]) -> str:
+    """Return the names of the libraries in a process's memory; empty where the system does not tell."""
+    maps = Path(f"/proc/{process.pid}/maps")
+    return maps.read_text() if maps.exists() else ""
+
+
 def test_a_start_with_another_pepper_is_logged_as_an_error(tmp_path: Path) -> None:
     invoke(tmp_path, "import", "env", "--team", "t", "--secrets", str(tmp_path / "secrets"))
     port = free_port()
     for pepper, errors in ((PEPPER, 0), ("another-pepper-of-32-characters--", 1)):
         settings = {**settings_of(tmp_path), "KEY_PEPPER": pepper, "PORT": str(port)}
         with running("app", url=f"http://127.0.0.1:{port}/health", **settings) as process:
+            # its 8 MB are for signatures
+            assert "cryptography" not in loaded_by(process)
             process.terminate()
             _, log = process.communicate(timeout=30)
         lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
