@@ -67,14 +67,14 @@ class Process:
         self.ledger.admit(entry)
         return entry, book
 
-    def settle(self, admitted: tuple[Entry, LeaseBook]) -> None:
+    def settle(self, admitted: tuple[Entry, LeaseBook], *, is_estimated: bool = False) -> None:
         entry, book = admitted
         self.client.settle(book, {self.ref.key: HELD}, {self.ref.key: COST})
-        self.ledger.settle(
-            structs.replace(
-                entry, phase="settle", cost_nano=COST, input_tokens=10, output_tokens=5, charged_to={self.ref.key: COST}
-            )
+        charged_to = {self.ref.key: COST}
+        settled = structs.replace(
+            entry, phase="settle", cost_nano=COST, input_tokens=10, output_tokens=5, charged_to=charged_to
         )
+        self.ledger.settle(structs.replace(settled, is_estimated=is_estimated))
 
     async def call(self, attempt: str = "") -> None:
         self.settle(await self.admit(attempt or new_id()))
@@ -415,7 +415,10 @@ async def test_a_lost_machine_s_money_stays_charged_and_its_attempts_are_estimat
         assert len(await entries(database)) == 3
 
 
-async def test_an_estimate_is_corrected_by_another_entry(database: Database, ref: BalanceRef, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_estimated", [False, True])
+async def test_what_a_lost_attempt_held_is_corrected_by_another_entry(
+    database: Database, ref: BalanceRef, tmp_path: Path, is_estimated: bool
+) -> None:
     process = await Process(database, tmp_path, ref).start()
     replica = process.client.transactions.replica
     admitted = await process.admit("slow")
@@ -429,7 +432,7 @@ async def test_an_estimate_is_corrected_by_another_entry(database: Database, ref
     assert await take_leases(database, replica)
     assert (await balance(database, ref))[0] >= HELD
     # it was only slow: its answer ends, and it finds that it was marked lost
-    process.settle(admitted)
+    process.settle(admitted, is_estimated=is_estimated)
     for _ in range(2):
         try:
             await process.ledger.post_batch()
@@ -438,6 +441,7 @@ async def test_an_estimate_is_corrected_by_another_entry(database: Database, ref
     await process.call("next")
     await process.close()
     (correction,) = await entries(database, "adjust")
+    assert correction.is_estimated is is_estimated
     assert (correction.cost_nano, correction.charged_to) == (COST - HELD, {ref.key: COST - HELD})
     assert await usage(database) == (2, 2 * COST)
     assert await balance(database, ref) == (2 * COST, 0)

@@ -14,7 +14,8 @@ from app.wire.json import JsonObject
 from app.wire.secret_text import without_secrets
 
 Phase = Literal["hold", "settle", "adjust"]
-OK = "ok"
+# outcomes: the second is of an attempt whose outcome nobody knows, because its process was lost
+OK, LOST = "ok", "lost"
 COUNTS = (
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens",
     "reasoning_tokens",
@@ -149,7 +150,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
         charges = {key: max(0, amount) for key, amount in self.charged_to.items()}
         cost = max(0, max(charges.values(), default=self.cost_nano or 0))
         return structs.replace(
-            self, phase="settle", cost_nano=cost, outcome="lost", is_estimated=True, charged_to=charges
+            self, phase="settle", cost_nano=cost, outcome=LOST, is_estimated=True, charged_to=charges
         )
 
     def correction_of(self, estimate: Entry) -> Entry:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.governance.leases.store import BalanceRef, LockedRows, end, hold_replica, lock, write
-from app.governance.ledger.entry import Entry
+from app.governance.ledger.entry import LOST, Entry
 from app.governance.ledger.usage_sums import Group, add_to_usage, kinds_of, sums_of
 from app.storage.columns import Instant
 from app.storage.database import Database
@@ -68,15 +68,15 @@ async def post(
 ) -> None:
     """Insert entries of one replica, and charge those that are new to its leases.
 
-    A settlement of an attempt that was estimated becomes a correction.
+    A settlement of an attempt that was lost, and posted at what it held, becomes a correction.
 
     Args:
         rows: with the balances that the entries are charged to. The caller writes them. added: by the entries.
     """
     posted, known = await _insert(connection, entries)
-    exact = [each for each in known if each.phase == "settle" and not each.is_estimated]
-    if exact:
-        corrections, _ = await _insert(connection, await _corrections(connection, exact))
+    found_again = [each for each in known if each.phase == "settle" and each.outcome != LOST]
+    if found_again:
+        corrections, _ = await _insert(connection, await _corrections(connection, found_again))
         posted += corrections
     if added is None or known or len(posted) < len(entries):
         added = additions_of(posted)
@@ -202,6 +202,6 @@ _INSERT_ROWS = Frequent(_insert_rows)
 
 async def _corrections(connection: AsyncConnection, entries: Sequence[Entry]) -> list[Entry]:
     by_attempt = {each.attempt_id: each for each in entries}
-    is_estimate = ledger.c.attempt_id.in_(by_attempt) & (ledger.c.phase == "settle") & ledger.c.is_estimated
-    found = await connection.execute(select(ledger).where(is_estimate))
+    was_lost = ledger.c.attempt_id.in_(by_attempt) & (ledger.c.phase == "settle") & (ledger.c.outcome == LOST)
+    found = await connection.execute(select(ledger).where(was_lost))
     return [by_attempt[row.attempt_id].correction_of(Entry(**row._mapping)) for row in found]
