@@ -98,7 +98,7 @@ def configure_logging(level: str, log_format: LogFormat = "json") -> None:
         logger.propagate = True
         if is_readable:  # the banner says what uvicorn says
             logger.setLevel(logging.WARNING)
-    for noisy in ("botocore", "boto3", "urllib3", "asyncio"):
+    for noisy in ("alembic", "botocore", "boto3", "urllib3", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
