@@ -1,6 +1,5 @@
 """A start with a database, and `outcrop migrate`."""
 
-import errno
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.outcrop_process import PEPPER, invoke, outcrop, settings_of
+from tests.disks import no_space
 from tests.programs import running
 from tests.servers import free_port
 
@@ -47,10 +47,7 @@ def test_a_database_that_is_down_ends_the_start_without_its_password(tmp_path: P
 
 
 def test_a_full_disk_under_data_dir_ends_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def is_full(descriptor: int, data: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "write", is_full)
+    monkeypatch.setattr(os, "write", no_space)
     monkeypatch.setattr("app.cli.serve.configure_logging", lambda *_: None)  # it would stay so for all tests
     ended = invoke(tmp_path, "serve")
     assert ended.exit_code == 2

@@ -1,6 +1,5 @@
 """The journal: what it holds after a process has ended, and what it drops."""
 
-import errno
 import fcntl
 import json
 import logging
@@ -18,6 +17,7 @@ from msgspec import structs
 from app.governance.ledger import journal as journals
 from app.governance.ledger.entry import Entry
 from app.governance.ledger.journal import EndedJournal, Journal, JournalFull, ended_journals
+from tests.disks import no_space
 
 
 def hold(attempt: str = "a1", **changes: object) -> Entry:
@@ -205,11 +205,8 @@ def test_a_full_disk_is_an_error_and_later_lines_are_whole(tmp_path: Path, monke
     def fills(descriptor: int, data: bytes) -> int:
         return real(descriptor, data[: len(data) // 2])
 
-    def is_full(descriptor: int, data: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     written = []
-    for broken in (fills, is_full):
+    for broken in (fills, no_space):
         monkeypatch.setattr(os, "write", broken)
         with pytest.raises(JournalFull, match="No space"):  # noqa: PT012
             # the file that it has takes some lines more
@@ -233,9 +230,6 @@ def test_on_a_full_disk_the_last_file_is_used_again_once_all_of_it_is_posted(
     journal = Journal(tmp_path)
     journal.note_replica("r")
 
-    def is_full(descriptor: int, data: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     def fill() -> list[str]:
         written: list[str] = []
         with pytest.raises(JournalFull):  # noqa: PT012
@@ -244,7 +238,7 @@ def test_on_a_full_disk_the_last_file_is_used_again_once_all_of_it_is_posted(
                 written.append(f"a{number}")
         return written
 
-    monkeypatch.setattr(os, "write", is_full)
+    monkeypatch.setattr(os, "write", no_space)
     first = fill()
     journal.forget(first[1:])
     assert fill() == [], "one attempt of the file is not in the database yet"

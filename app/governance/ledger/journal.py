@@ -147,7 +147,11 @@ class Journal:
         os.close(self._lock)
 
     def _append_to_another(self, line: bytes | bytearray) -> _Segment:
-        """Begin another file with the replica, and add a line. Raises JournalFull."""
+        """Begin another file with the replica, or on a full disk the last one again, and add a line.
+
+        Raises:
+            JournalFull: there is room for neither.
+        """
         size = min(len(self._segments) * _SEGMENT_BYTES, _MAX_SEGMENT_BYTES)
         needed = len(self._replica) + len(line) + 2
         try:
