@@ -19,6 +19,7 @@ from app.governance.identity.authenticator import Authenticator, PendingClaim
 from app.governance.identity.caller import Caller, Policy
 from app.governance.identity.key_secrets import hash_of, new_secret
 from app.governance.identity.known_keys import Known
+from app.governance.identity.row_reader import RowReader
 from app.governance.identity.virtual_keys import KeyDirectory
 from app.server.request_head import RequestHead
 from app.storage import tables
@@ -497,6 +498,32 @@ async def test_what_changes_while_it_is_read_is_read_again(database: Database) -
         with statements(directory) as statements_:
             assert (await identify(directory, text)).name == key.id
         assert len(statements_) == 2
+
+
+async def test_what_changes_before_the_request_that_waited_goes_on_is_read_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    team = await add_team(database)
+    text, key = await add_key(database, team)
+    real = RowReader.read
+    async with directory_of(database) as directory:
+        await directory._watch.close()
+
+        async def read(reader: RowReader[Any], identifier: str) -> None:
+            await real(reader, identifier)
+            for name in changes:
+                directory.note_change(name)
+            changes.clear()
+
+        monkeypatch.setattr(RowReader, "read", read)
+        changes = [f"team/{team.id}"]
+        assert (await directory.load_policy_of_team(team.id)).team_id == team.id
+        for change in (f"key/{key.id}", f"team/{team.id}"):
+            changes = [change]
+            assert (await directory.load(text)).name == key.id
+            changes = [change]
+            assert (await directory.load_verifier(key.id)).secrets == (text,)
+        assert changes == []
 
 
 async def test_a_change_is_later_than_the_last_one_whatever_the_clock_says(database: Database) -> None:

@@ -128,19 +128,15 @@ class KeyDirectory:
             AuthenticationFailed: as `find` does. Overloaded: the database does not answer.
         """
         key_id, stored = text[ID_OF_SECRET], hash_of(text, self._pepper)
-        known = None
-        # the first read may have begun before the secret was stored
-        for _ in range(2):
-            await self._key_reader.read(key_id)
-            known = self._use(key_id)
-            if known is not None and (secret := _secret_with(known, stored)) is not None:
-                return self._checked(known, _end_of(secret))
-            if key_id in self._keys.absent:
-                break
-        if known is None:
-            raise AuthenticationFailed(INCORRECT)
-        self._wrong.add(stored)
-        raise _refusal_of_former(known)
+        known = await self._read_key(key_id)
+        if (secret := _secret_with(known, stored)) is None:
+            # that read may have begun before the secret was stored
+            known = await self._read_key(key_id)
+            secret = _secret_with(known, stored)
+        if secret is None:
+            self._wrong.add(stored)
+            raise _refusal_of_former(known)
+        return self._checked(known, _end_of(secret))
 
     def find_verifier(self, key_id: str) -> KeyVerifier | None:
         """Return what checks the signatures of a key. Returns None: only the database knows; see `load_verifier`.
@@ -168,9 +164,8 @@ class KeyDirectory:
     async def load_verifier(self, key_id: str) -> KeyVerifier:
         """Read a key, and return what checks its signatures. Raises as `find_verifier` and `load` do."""
         await self._key_reader.read(key_id)
-        verifier = self.find_verifier(key_id)
-        if verifier is None:
-            raise AuthenticationFailed(INCORRECT)
+        while (verifier := self.find_verifier(key_id)) is None:
+            await self._key_reader.read(key_id)  # it has changed since
         return verifier
 
     def policy_of_team(self, team_id: str, person: str = "", labels: Mapping[str, str] = {}) -> Policy | None:
@@ -194,9 +189,8 @@ class KeyDirectory:
     async def load_policy_of_team(self, team_id: str, person: str = "", labels: Mapping[str, str] = {}) -> Policy:
         """Read a team, and return what it allows. Raises as `policy_of_team` and `load` do."""
         await self._team_reader.read(team_id)
-        policy = self.policy_of_team(team_id, person, labels)
-        if policy is None:
-            raise AuthenticationFailed(_NO_TEAM)
+        while (policy := self.policy_of_team(team_id, person, labels)) is None:
+            await self._team_reader.read(team_id)  # it has changed since
         return policy
 
     def note_change(self, name: str) -> None:
@@ -214,6 +208,15 @@ class KeyDirectory:
             self._keys.clear()
         self.team_changes += 1
         self._teams_changed[identifier] = self.team_changes
+
+    async def _read_key(self, key_id: str) -> KnownKey:
+        """Read a key. Raises AuthenticationFailed: there is none. Overloaded: the database does not answer."""
+        await self._key_reader.read(key_id)
+        while (known := self._use(key_id)) is None:
+            if key_id in self._keys.absent:
+                raise AuthenticationFailed(INCORRECT)
+            await self._key_reader.read(key_id)  # it has changed since
+        return known
 
     def _use(self, key_id: str) -> KnownKey | None:
         """Return what is known of a key, unless its team has changed since. It is read again from time to time."""
